@@ -1,0 +1,66 @@
+# `make` alone prints every target. What a commit must pass is `make check`.
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
+COMMIT  ?= $(shell git rev-parse --verify --quiet HEAD 2>/dev/null || echo unknown)
+LDFLAGS  = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+
+# Packages that start goroutines: their tests also run under the race detector.
+CONCURRENT = ./cmd/... ./node/... ./persist/... ./transport/...
+
+SEED     ?=
+FUZZTIME ?= 30s
+ARGS     ?=
+
+.PHONY: help
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: ## run one node here: HTTP on :8080, data in ./pxkv-data (more flags: ARGS="--name n1")
+	go run ./cmd/pxkv serve $(ARGS)
+
+.PHONY: build
+build: ## build the static binary bin/pxkv
+	CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)" -o bin/pxkv ./cmd/pxkv
+
+.PHONY: test
+test: ## run all tests
+	go test -timeout 10m ./...
+
+.PHONY: check
+check: ## all that a commit must pass: format, vet, staticcheck, tests with invariants, race
+	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "run gofmt -w on:"; echo "$$unformatted"; exit 1; }
+	go vet ./...
+	go tool staticcheck ./...
+	go test -timeout 10m -tags invariants ./...
+	go test -timeout 20m -race $(CONCURRENT)
+
+.PHONY: sim
+sim: ## run the simulation of whole clusters; a failure prints its seed: make sim SEED=17
+	PXKV_SIM_SEED=$(SEED) go test -timeout 30m -count=1 -v ./node/sim/...
+
+.PHONY: bench
+bench: ## measure a running node (flags: ARGS="put --servers http://127.0.0.1:8080")
+	go run ./cmd/pxkv bench $(ARGS)
+
+.PHONY: compare
+compare: ## measure three nodes beside etcd and a bare handler; settings are in deploy/compare.sh
+	./deploy/compare.sh
+
+.PHONY: up
+up: ## three nodes in containers: HTTP on 127.0.0.1:8080, 8081, 8082
+	docker compose up --build
+
+.PHONY: fuzz
+fuzz: ## fuzz every parser for a while each: FUZZTIME=30s
+	@for dir in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -r -n1 dirname | sort -u); do \
+		for name in $$(grep -h -o '^func Fuzz[A-Za-z0-9_]*' $$dir/*_test.go | cut -d' ' -f2); do \
+			echo "$$dir $$name"; \
+			go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) $$dir || exit 1; \
+		done; \
+	done
+
+.PHONY: clean
+clean: ## remove what was built (never data)
+	rm -rf bin
+	go clean -testcache

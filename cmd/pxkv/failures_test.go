@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// answering returns the URL of a server that gives every request the same answer.
+func answering(t *testing.T, status int, body string) string {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "2")
+		w.Header().Set("Location", "/elsewhere")
+		w.WriteHeader(status)
+		io.WriteString(w, body)
+	}))
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+func TestRefusalsOfTheNode(t *testing.T) {
+	t.Parallel()
+	const unavailable = `{"error":"partition 3 has no leader","code":"unavailable"}`
+	for _, tc := range []struct {
+		name     string
+		status   int
+		body     string
+		get, put int
+		text     string
+	}{
+		{"outcome unknown", 504, `{"error":"Outcome unknown","code":"unknown"}`, exitFailed, exitUnknown, "Outcome unknown"},
+		{"proxy broke", 502, `<html>bad gateway</html>`, exitFailed, exitUnknown, "bad gateway"},
+		{"bug", 500, ``, exitFailed, exitUnknown, "Internal Server Error"},
+		{"unavailable", 503, unavailable, exitFailed, exitFailed, "partition 3 has no leader. It is safe to try again, in 2 s."},
+		{"full", 507, `{"error":"disk is full","code":"full"}`, exitFailed, exitFailed, "disk is full"},
+		{"too large", 413, `{"error":"too large","code":"too_large"}`, exitFailed, exitFailed, "413: too large"},
+		{"key not found", 404, `{"error":"Key not found"}`, exitNotFound, exitNotFound, "key not found"},
+		{"another server", 404, `404 page not found`, exitFailed, exitFailed, "is this the HTTP address of a pxkv node?"},
+		{"a redirect", 301, ``, exitFailed, exitFailed, `redirect to "/elsewhere"`},
+	} {
+		url := answering(t, tc.status, tc.body)
+		t.Log(tc.name)
+		command(t, url, nil, "get", "k").expect(t, tc.get, "", tc.text)
+		command(t, url, nil, "put", "k", "v").expect(t, tc.put, "", tc.text)
+		command(t, url, nil, "del", "k").expect(t, tc.put, "", tc.text)
+	}
+}
+
+func TestConnectionRefusedIsCertainlyNotDone(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	url := "http://" + listener.Addr().String()
+	listener.Close()
+	for _, args := range [][]string{{"get", "k"}, {"put", "k", "v"}, {"del", "k"}, {"list"}, {"members"}, {"partitions"}, {"status"}} {
+		command(t, url, nil, args...).expect(t, exitFailed, "", url+" refuses connections: is pxkv serve running there?")
+	}
+}
+
+func TestWriteWithoutAnswerIsUnknown(t *testing.T) {
+	t.Parallel()
+	hangup := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
+	t.Cleanup(hangup.Close)
+	command(t, hangup.URL, nil, "put", "k", "v").expect(t, exitUnknown, "", "may or may not have been applied")
+	command(t, hangup.URL, nil, "del", "k").expect(t, exitUnknown, "", "the connection broke")
+	command(t, hangup.URL, nil, "get", "k").expect(t, exitFailed, "", "no answer from "+hangup.URL)
+}
+
+// silent returns the URL of a server that takes requests and never answers, and a channel
+// that gives a value for each request.
+func silent(t *testing.T, first string) (string, <-chan struct{}) {
+	t.Helper()
+	arrived := make(chan struct{}, 10)
+	var over sync.WaitGroup
+	over.Add(1)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if first != "" {
+			io.WriteString(w, first)
+			w.(http.Flusher).Flush()
+		}
+		arrived <- struct{}{}
+		over.Wait()
+	}))
+	t.Cleanup(server.Close)
+	t.Cleanup(over.Done) // runs before Close, which waits for the handlers
+	return server.URL, arrived
+}
+
+func TestTimeout(t *testing.T) {
+	t.Parallel()
+	url, _ := silent(t, "")
+	command(t, url, nil, "get", "k", "--timeout", "20ms").expect(t, exitFailed, "", "nothing came back for 20ms")
+	command(t, url, nil, "put", "k", "v", "--timeout", "20ms").expect(t, exitUnknown, "", "nothing came back for 20ms")
+	stuck, _ := silent(t, `{"a":"1",`)
+	command(t, stuck, nil, "list", "--timeout", "20ms").expect(t, exitFailed, "a\t\"1\"", "no answer in time")
+}
+
+func TestInterruption(t *testing.T) {
+	t.Parallel()
+	url, arrived := silent(t, "")
+	for _, tc := range []struct {
+		args []string
+		code int
+		text string
+	}{
+		{[]string{"get", "k"}, exitFailed, "interrupted while asking"},
+		{[]string{"put", "k", "v"}, exitUnknown, "interrupted before the answer came"},
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan outcome, 1)
+		go func() { ended <- commandContext(ctx, url, nil, tc.args...) }()
+		<-arrived
+		cancel()
+		(<-ended).expect(t, tc.code, "", tc.text)
+	}
+}
+
+func TestUsageErrors(t *testing.T) {
+	t.Parallel()
+	for _, line := range []string{
+		"nonsense", "gett k", "get", "get a b", "put k", "put k v w", "del", "list extra", "members extra", "version extra",
+		"get k --nonsense", "get k --timeout soon", "get k --timeout -1s", "get k --output yaml", "list --limit -1", "list --limit many",
+		"get k --server ftp://x", "get k --server http://", "get k --server http://x?y", "get " + strings.Repeat("k", 5000),
+		"put k v --if-absent --if-match 3", "put k v --if-match -3",
+		"bench nonsense", "bench put get", "bench --target redis", "bench --api grpc", "bench --api json --target etcd", "bench --keys 0",
+		"bench put --target raw", "bench --dist normal", "bench --servers ftp://x", "bench fsync --count 0", "bench serve-bare --size -1",
+	} {
+		got := command(t, "", nil, strings.Fields(line)...)
+		if got.code != exitUsage || !strings.HasPrefix(got.errors, "pxkv: ") || !strings.Contains(got.errors, "--help") {
+			t.Errorf("%q: want code %d and where to read on, got %+v", line, exitUsage, got)
+		}
+	}
+	command(t, "", nil, "get", "").expect(t, exitUsage, "", "Missing key")
+	command(t, "", nil, "gett").expect(t, exitUsage, "", `did you mean "get"?`)
+}
+
+func TestHelpNamesEveryCommandAndCode(t *testing.T) {
+	t.Parallel()
+	got := command(t, "", nil)
+	for _, want := range []string{"serve", "get", "put", "del", "list", "members", "partitions", "status", "bench", "version", "Exit codes", "PXKV_SERVER"} {
+		got.expect(t, exitFine, want, "")
+	}
+	for _, unbuilt := range []string{"watch", "leave", "import", "serve-bare"} {
+		if strings.Contains(got.out, unbuilt) {
+			t.Errorf("help offers %s", unbuilt)
+		}
+	}
+}
+
+func TestServerComesFromTheEnvironment(t *testing.T) {
+	n, url := newFakeNode(t)
+	t.Setenv(serverEnv, strings.TrimPrefix(url, "http://")) // without a scheme: http
+	command(t, "", nil, "put", "k", "v").expect(t, exitFine, "created", "")
+	if len(n.items) != 1 {
+		t.Fatal("the put went elsewhere")
+	}
+	command(t, url+"/", nil, "get", "k").expect(t, exitFine, "v", "")
+}
+
+func Example_parseServer() {
+	for _, s := range []string{"127.0.0.1:8080", "https://kv.example.com/store/", "ftp://x"} {
+		fmt.Println(parseServer(s))
+	}
+	// Output:
+	// http://127.0.0.1:8080 <nil>
+	// https://kv.example.com/store <nil>
+	// <nil> server "ftp://x" is not an address like http://127.0.0.1:8080
+}

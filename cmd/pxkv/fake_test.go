@@ -1,0 +1,193 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"pxkv/node/kv"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// outcome is how a command line ended.
+type outcome struct {
+	code        int
+	out, errors string
+}
+
+// command runs a command line against the node at url.
+func command(t *testing.T, url string, stdin io.Reader, args ...string) outcome {
+	t.Helper()
+	return commandContext(t.Context(), url, stdin, args...)
+}
+
+func commandContext(ctx context.Context, url string, stdin io.Reader, args ...string) outcome {
+	var out, errors bytes.Buffer
+	if url != "" {
+		args = slices.Insert(slices.Clone(args), 1, "--server="+url)
+	}
+	code := run(ctx, args, stdin, &out, &errors)
+	return outcome{code, out.String(), errors.String()}
+}
+
+// expect fails the test unless the outcome has this code and its texts contain the others.
+func (o outcome) expect(t *testing.T, code int, out, errors string) {
+	t.Helper()
+	if o.code != code || !strings.Contains(o.out, out) || !strings.Contains(o.errors, errors) {
+		t.Fatalf("want code %d, %q on stdout, %q on stderr; got code %d\nstdout: %s\nstderr: %s",
+			code, out, errors, o.code, o.out, o.errors)
+	}
+}
+
+// fakeNode speaks the HTTP API as far as the commands need it.
+type fakeNode struct {
+	mu         sync.Mutex
+	items      map[string]kv.Item
+	clock      uint64
+	pageSize   int // a list with a limit ends its page after so many; 0 is never
+	cluster    kv.ClusterView
+	partitions []kv.PartitionView
+	notReady   string
+}
+
+func newFakeNode(t *testing.T) (*fakeNode, string) {
+	t.Helper()
+	n := &fakeNode{
+		items: make(map[string]kv.Item),
+		cluster: kv.ClusterView{
+			ID: 0xabc, Name: "pxkv", Node: "n1", Epoch: 4, Version: 1, Partitions: 2, Replicas: 3,
+			Members: []kv.MemberView{
+				{ID: 1, Name: "n1", State: kv.Active, Reachable: true, Replicas: 2, Leaders: 2, Addresses: kv.Addresses{HTTP: "h1:8080", Peer: "h1:7947", Gossip: "h1:7946"}},
+				{ID: 2, Name: "n2", State: kv.Active, Reachable: true, Replicas: 2},
+			},
+		},
+		partitions: []kv.PartitionView{
+			{Partition: 0, Slots: [2]int{0, 8191}, Leader: "n1", Replicas: []kv.ReplicaView{{Node: "n1", ID: 1}, {Node: "n2", ID: 2}}},
+			{Partition: 1, Slots: [2]int{8192, 16383}, Leader: "n1", Replicas: []kv.ReplicaView{{Node: "n2", ID: 3}, {Node: "n1", ID: 4}}},
+		},
+	}
+	server := httptest.NewServer(n)
+	t.Cleanup(server.Close)
+	return n, server.URL
+}
+
+// ServeHTTP implements http.Handler.
+func (n *fakeNode) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	switch {
+	case r.URL.Path == "/kv" && r.Method == http.MethodGet:
+		n.list(w, r)
+	case strings.HasPrefix(r.URL.EscapedPath(), "/kv/"):
+		n.key(w, r, strings.TrimPrefix(r.URL.Path, "/kv/"))
+	case r.URL.Path == "/cluster":
+		json.NewEncoder(w).Encode(n.cluster)
+	case r.URL.Path == "/cluster/partitions":
+		json.NewEncoder(w).Encode(n.partitions)
+	case r.URL.Path == "/readyz" && n.notReady != "":
+		refuse(w, http.StatusServiceUnavailable, n.notReady, "unavailable")
+	case r.URL.Path == "/readyz":
+		io.WriteString(w, "{}")
+	default:
+		refuse(w, http.StatusNotFound, "Invalid path", "")
+	}
+}
+
+func refuse(w http.ResponseWriter, status int, text, code string) {
+	w.WriteHeader(status)
+	answer := map[string]string{"error": text}
+	if code != "" {
+		answer["code"] = code
+	}
+	json.NewEncoder(w).Encode(answer)
+}
+
+func (n *fakeNode) key(w http.ResponseWriter, r *http.Request, key string) {
+	it, found := n.items[key]
+	if found {
+		w.Header().Set("ETag", fmt.Sprintf("%q", strconv.FormatUint(it.Version, 10)))
+	}
+	w.Header().Set("X-Pxkv-Partition", "5")
+	w.Header().Set("X-Pxkv-Index", "77")
+	w.Header().Set("X-Pxkv-Node", "n1")
+	match := r.Header.Get("If-Match")
+	switch {
+	case match != "" && match != w.Header().Get("ETag"), r.Header.Get("If-None-Match") == "*" && found:
+		refuse(w, http.StatusPreconditionFailed, "Condition not met", "condition")
+	case r.Method == http.MethodPut:
+		body, _ := io.ReadAll(r.Body)
+		n.clock++
+		n.items[key] = kv.Item{Value: kv.RawValue(body, r.Header.Get("Content-Type")), Version: n.clock}
+		w.Header().Set("ETag", fmt.Sprintf("%q", strconv.FormatUint(n.clock, 10)))
+		if !found {
+			w.WriteHeader(http.StatusCreated)
+		}
+	case !found:
+		refuse(w, http.StatusNotFound, "Key not found", "")
+	case r.Method == http.MethodDelete:
+		delete(n.items, key)
+		io.WriteString(w, `{"result":"Key deleted"}`)
+	default:
+		contentType := it.Value.ContentType
+		if contentType == "" {
+			contentType = map[kv.Kind]string{kv.String: "text/plain; charset=utf-8", kv.JSON: "application/json", kv.Binary: "application/octet-stream"}[it.Value.Kind]
+		}
+		w.Header().Set("Content-Type", contentType)
+		w.Header().Set("Last-Modified", "Mon, 02 Jan 2006 15:04:05 GMT")
+		w.Write(it.Value.Data)
+	}
+}
+
+func (n *fakeNode) list(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	limit, _ := strconv.Atoi(q.Get("limit"))
+	if n.pageSize > 0 && limit > n.pageSize {
+		limit = n.pageSize
+	}
+	pairs := []string{}
+	for _, key := range slices.Sorted(maps.Keys(n.items)) {
+		if !strings.HasPrefix(key, q.Get("prefix")) || key < q.Get("cursor") {
+			continue
+		}
+		if limit > 0 && len(pairs) == limit {
+			w.Header().Set("X-Pxkv-Cursor", key)
+			break
+		}
+		name, _ := json.Marshal(key)
+		if q.Get("keys_only") == "true" {
+			pairs = append(pairs, string(name))
+			continue
+		}
+		value := []byte(n.items[key].Value.Data)
+		if n.items[key].Value.Kind == kv.String {
+			value, _ = json.Marshal(string(value))
+		}
+		pairs = append(pairs, string(name)+":"+string(value))
+	}
+	brackets := "{}"
+	if q.Get("keys_only") == "true" {
+		brackets = "[]"
+	}
+	io.WriteString(w, brackets[:1]+strings.Join(pairs, ",")+brackets[1:])
+}
+
+// set gives the node a value.
+func (n *fakeNode) set(key string, value kv.Value) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.clock++
+	n.items[key] = kv.Item{Value: value, Version: n.clock}
+}

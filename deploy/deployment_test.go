@@ -1,0 +1,219 @@
+//go:build containers
+
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"pxkv/deploy/loadcheck"
+)
+
+// project names the containers, network, volumes and image of this test, and nobody else's.
+const project = "pxkv-containers-test"
+
+const (
+	composeLabel = "com.docker.compose.project=" + project // on what compose started
+	runLabel     = "pxkv.test=" + project                  // on what runNode started
+)
+
+// deployment drives the docker client. What it starts, it removes when the test ends.
+type deployment struct {
+	root           string   // of the repository
+	composeCommand []string // "docker compose", or the older "docker-compose"
+	ledger         loadcheck.Ledger
+	loads          int // so many loads ran: each has a key prefix of its own
+}
+
+func newDeployment(ctx context.Context, t *testing.T) *deployment {
+	t.Helper()
+	root, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &deployment{root: root, composeCommand: []string{"docker-compose"}}
+	if exec.CommandContext(ctx, "docker", "compose", "version").Run() == nil {
+		d.composeCommand = []string{"docker", "compose"}
+	}
+	d.removeAll(t) // what an earlier test left that was killed
+	for _, n := range []loadcheck.Target{n1, n2, n3, n4, n5} {
+		l, err := net.Listen("tcp", strings.TrimPrefix(n.URL, "http://"))
+		if err != nil {
+			t.Fatalf("the port of %s is not free, stop what listens there: %v", n.Name, err)
+		}
+		l.Close()
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			d.printLogs(t)
+		}
+		d.removeAll(t)
+	})
+	return d
+}
+
+// command runs a program in the repository's root and returns what it printed.
+func (d *deployment) command(ctx context.Context, name string, args ...string) (string, error) {
+	var stderr strings.Builder
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir = d.root
+	cmd.Env = append(os.Environ(), "PXKV_IMAGE="+project, "COMPOSE_PROFILES=")
+	cmd.Stderr = &stderr
+	text, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("%s %s: %w\n%s%s", name, strings.Join(args, " "), err, text, stderr.String())
+	}
+	return strings.TrimSpace(string(text)), nil
+}
+
+func (d *deployment) docker(ctx context.Context, t *testing.T, args ...string) string {
+	t.Helper()
+	if looks := args[0] == "inspect" || args[0] == "ps" || args[1] == "ls"; !looks {
+		say(t, "docker %s", strings.Join(args, " "))
+	}
+	text, err := d.command(ctx, "docker", args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func (d *deployment) composeArgs(args ...string) []string {
+	return append(append(d.composeCommand[1:len(d.composeCommand):len(d.composeCommand)],
+		"-p", project, "-f", "docker-compose.yml"), args...)
+}
+
+func (d *deployment) compose(ctx context.Context, t *testing.T, args ...string) {
+	t.Helper()
+	say(t, "%s %s", strings.Join(d.composeCommand, " "), strings.Join(args, " "))
+	if _, err := d.command(ctx, d.composeCommand[0], d.composeArgs(args...)...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// container returns the name of a service's container, running or not.
+func (d *deployment) container(ctx context.Context, t *testing.T, service string) string {
+	t.Helper()
+	return only(t, "container of "+service, d.docker(ctx, t, "ps", "--all", "--format", "{{.Names}}",
+		"--filter", "label="+composeLabel,
+		"--filter", "label=com.docker.compose.service="+service))
+}
+
+func (d *deployment) volume(ctx context.Context, t *testing.T, volume string) string {
+	t.Helper()
+	return only(t, "volume "+volume, d.docker(ctx, t, "volume", "ls", "--quiet",
+		"--filter", "label="+composeLabel,
+		"--filter", "label=com.docker.compose.volume="+volume))
+}
+
+func only(t *testing.T, what, ids string) string {
+	t.Helper()
+	if len(strings.Fields(ids)) != 1 {
+		t.Fatalf("%s: found %q, want exactly one", what, ids)
+	}
+	return ids
+}
+
+func (d *deployment) state(ctx context.Context, t *testing.T, service string) string {
+	t.Helper()
+	return d.docker(ctx, t, "inspect", "--format", "{{.State.Status}}", d.container(ctx, t, service))
+}
+
+func (d *deployment) imageBytes(ctx context.Context, t *testing.T) int64 {
+	t.Helper()
+	size, err := strconv.ParseInt(d.docker(ctx, t, "inspect", "--format", "{{.Size}}", project), 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return size
+}
+
+// waitHealthy waits until the health check of a service's container passes.
+func (d *deployment) waitHealthy(ctx context.Context, t *testing.T, service string) {
+	t.Helper()
+	begin, id := time.Now(), d.container(ctx, t, service)
+	waitFor(ctx, t, service+" is healthy", healthyAfter, func() error {
+		health := d.docker(ctx, t, "inspect", "--format", "{{.State.Status}}, {{.State.Health.Status}}", id)
+		if health != "running, healthy" {
+			return fmt.Errorf("%s is %s", service, health)
+		}
+		return nil
+	})
+	say(t, "%s is healthy after %v", service, time.Since(begin).Round(100*time.Millisecond))
+}
+
+// runNode starts n with docker run beside the nodes of the compose file.
+func (d *deployment) runNode(ctx context.Context, t *testing.T, n loadcheck.Target, args ...string) {
+	t.Helper()
+	network := only(t, "network", d.docker(ctx, t, "network", "ls", "--quiet",
+		"--filter", "label="+composeLabel))
+	d.docker(ctx, t, append([]string{"run", "--detach", "--name", project + "-" + n.Name,
+		"--label", runLabel, "--network", network, "--network-alias", n.Name,
+		"--publish", strings.TrimPrefix(n.URL, "http://") + ":8080",
+		"--env", "PXKV_NAME=" + n.Name, "--env", "PXKV_ADVERTISE=" + n.Name, project}, args...)...)
+}
+
+// containers returns the ids of all containers of this test, running or not.
+func (d *deployment) containers(ctx context.Context) ([]string, error) {
+	var ids []string
+	for _, label := range []string{composeLabel, runLabel} {
+		text, err := d.command(ctx, "docker", "ps", "--all", "--quiet", "--filter", "label="+label)
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, strings.Fields(text)...)
+	}
+	return ids, nil
+}
+
+func (d *deployment) printLogs(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	ids, err := d.containers(ctx)
+	if err != nil {
+		say(t, "no logs: %v", err)
+		return
+	}
+	for _, id := range ids {
+		name, err := d.command(ctx, "docker", "inspect", "--format", "{{.Name}} ({{.State.Status}}, exit code {{.State.ExitCode}}, out of memory {{.State.OOMKilled}}{{.State.Error}})", id)
+		if err != nil {
+			name = err.Error()
+		}
+		text, err := exec.CommandContext(ctx, "docker", "logs", "--tail", "60", id).CombinedOutput()
+		say(t, "last lines of %s: %v\n%s", name, err, text)
+	}
+}
+
+// removeAll removes the containers, volumes, network and image of this test.
+func (d *deployment) removeAll(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	ids, err := d.containers(ctx)
+	if err != nil {
+		t.Fatalf("is the Docker engine running, and may you use it? %v", err)
+	}
+	if len(ids) > 0 {
+		d.remove(ctx, t, "docker", append([]string{"rm", "--force", "--volumes"}, ids...)...)
+	}
+	d.remove(ctx, t, d.composeCommand[0], d.composeArgs("--profile", "scale", "down", "--volumes", "--remove-orphans")...)
+	if _, err := d.command(ctx, "docker", "image", "inspect", project); err == nil {
+		d.remove(ctx, t, "docker", "image", "rm", "--force", project)
+	}
+}
+
+func (d *deployment) remove(ctx context.Context, t *testing.T, name string, args ...string) {
+	t.Helper()
+	if _, err := d.command(ctx, name, args...); err != nil {
+		t.Errorf("clean up: %v", err)
+	}
+}

@@ -1,0 +1,195 @@
+//go:build containers
+
+package deploy
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"pxkv/deploy/loadcheck"
+	"pxkv/node/kv"
+)
+
+var started = time.Now()
+
+// say prints a line with the time since the start.
+func say(t *testing.T, format string, args ...any) {
+	t.Helper()
+	fmt.Fprintf(t.Output(), "%6.1fs  %s\n", time.Since(started).Seconds(), fmt.Sprintf(format, args...))
+}
+
+// underLoad runs event between a quiet beginning and end, while a load goes through targets.
+func (d *deployment) underLoad(ctx context.Context, t *testing.T, targets []loadcheck.Target, event func()) loadcheck.Summary {
+	t.Helper()
+	d.loads++
+	load := loadcheck.Load{Prefix: fmt.Sprintf("load%d-", d.loads), Targets: targets, Ledger: &d.ledger}
+	running, stop := context.WithCancel(ctx)
+	type result struct {
+		sum loadcheck.Summary
+		err error
+	}
+	ended := make(chan result, 1)
+	go func() {
+		sum, err := load.Run(running)
+		ended <- result{sum, err}
+	}()
+	// An event that fails ends this goroutine: the load must end with it.
+	var r result
+	func() {
+		defer func() {
+			stop()
+			r = <-ended
+			say(t, "load: %v", r.sum)
+		}()
+		hold(ctx, t, loadBefore)
+		event()
+		hold(ctx, t, loadBefore)
+	}()
+	if r.err != nil {
+		t.Fatal(r.err)
+	}
+	if r.sum.Acked == 0 {
+		t.Fatal("no write was acknowledged")
+	}
+	return r.sum
+}
+
+// verify reads every write that was acknowledged since the beginning.
+func (d *deployment) verify(ctx context.Context, t *testing.T, targets []loadcheck.Target) {
+	t.Helper()
+	begin := time.Now()
+	if err := d.ledger.Verify(ctx, targets); err != nil {
+		t.Fatal(err)
+	}
+	say(t, "%d pairs are on each of %d nodes, read in %v", d.ledger.Len(), len(targets),
+		time.Since(begin).Round(100*time.Millisecond))
+}
+
+// waitShare waits until exactly the named nodes are members, every replica and leader is in
+// its place, and each node has at least half and at most twice its fair share of both.
+func (d *deployment) waitShare(ctx context.Context, t *testing.T, ask loadcheck.Target, names ...string) {
+	t.Helper()
+	begin := time.Now()
+	var view kv.ClusterView
+	waitFor(ctx, t, "replicas and leaders are shared by "+strings.Join(names, " "), sharedAfter, func() error {
+		v, err := cluster(ctx, ask)
+		if err != nil {
+			return err
+		}
+		view = v
+		return shareOf(v, names)
+	})
+	say(t, "shared after %v: %s", time.Since(begin).Round(100*time.Millisecond), describe(view))
+}
+
+func shareOf(v kv.ClusterView, names []string) error {
+	members := map[string]kv.MemberView{}
+	replicas, leaders := 0, 0
+	for _, m := range v.Members {
+		members[m.Name] = m
+		replicas += m.Replicas
+		leaders += m.Leaders
+	}
+	if len(v.Members) != len(names) || replicas != v.Partitions*min(v.Replicas, len(names)) || leaders != v.Partitions {
+		return fmt.Errorf("not settled: %s", describe(v))
+	}
+	for _, name := range names {
+		m, ok := members[name]
+		if !ok || !near(m.Replicas, replicas, len(names)) || !near(m.Leaders, leaders, len(names)) {
+			return fmt.Errorf("%s has no fair share: %s", name, describe(v))
+		}
+	}
+	return nil
+}
+
+// near tells whether have is between half and twice of one share of all.
+func near(have, all, shares int) bool { return 2*have*shares >= all && have*shares <= 2*all }
+
+func describe(v kv.ClusterView) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "epoch %d, %d partitions:", v.Epoch, v.Partitions)
+	for _, m := range v.Members {
+		fmt.Fprintf(&b, " %s %s with %d replicas and %d leaders;", m.Name, m.State, m.Replicas, m.Leaders)
+	}
+	return strings.TrimSuffix(b.String(), ";")
+}
+
+func cluster(ctx context.Context, n loadcheck.Target) (kv.ClusterView, error) {
+	var v kv.ClusterView
+	body, err := ask(ctx, "GET", n.URL+"/cluster", "")
+	if err != nil {
+		return v, err
+	}
+	return v, json.Unmarshal([]byte(body), &v)
+}
+
+// request checks one request's answer, which must be JSON like want.
+func request(ctx context.Context, t *testing.T, method, url, body, want string) {
+	t.Helper()
+	answer, err := ask(ctx, method, url, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	say(t, "%s %s %s: %s", method, url, body, answer)
+	var got, wanted map[string]string
+	if json.Unmarshal([]byte(answer), &got) != nil || json.Unmarshal([]byte(want), &wanted) != nil ||
+		fmt.Sprint(got) != fmt.Sprint(wanted) {
+		t.Fatalf("%s %s: answer %s, want %s", method, url, answer, want)
+	}
+}
+
+func ask(ctx context.Context, method, url, body string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
+	if err != nil {
+		return "", err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	if err != nil {
+		return "", err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("%s %s: %s: %.300s", method, url, resp.Status, text)
+	}
+	return strings.TrimSpace(string(text)), nil
+}
+
+// waitFor polls until check returns nil; the last error says what is missing.
+func waitFor(ctx context.Context, t *testing.T, what string, limit time.Duration, check func() error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	for {
+		err := check()
+		if err == nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("%s: not within %v: %v", what, limit, err)
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+// hold lets a state last, for the load to meet it.
+func hold(ctx context.Context, t *testing.T, d time.Duration) {
+	t.Helper()
+	select {
+	case <-ctx.Done():
+		t.Fatal(context.Cause(ctx))
+	case <-time.After(d):
+	}
+}

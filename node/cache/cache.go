@@ -1,0 +1,154 @@
+// Package cache keeps decoded values in front of the store, so that a GET of a hot key needs
+// neither Pebble nor a decoder. It is never stale: whoever changes keys brackets the change
+// with Begin and End, and a value that was read before Begin is not kept after it.
+//
+// It is an LRU (hashicorp/golang-lru) in stripes with a lock each. Callers: node fills and
+// reads it; node/replica brackets changes.
+package cache
+
+import (
+	"sync"
+	"unsafe"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+
+	"pxkv/node/kv"
+)
+
+const (
+	stripes = 16
+	// maxBytes is what all values together may take; maxValue is the largest worth keeping:
+	// for larger ones the copy out of the store is not what a GET costs.
+	maxBytes = 64 << 20
+	maxValue = 16 << 10
+)
+
+// ignoreChanges is a planted bug (build tag bug_stale_cache_fill): values are kept although
+// their key changed while they were read.
+var ignoreChanges = false
+
+// Cache is safe for use by many goroutines. A nil Cache keeps nothing.
+type Cache struct {
+	stripes [stripes]stripe
+}
+
+type stripe struct {
+	mu    sync.Mutex
+	lru   *simplelru.LRU[string, kv.Item]
+	bytes int
+	// gen changes whenever a key of the stripe begins to change. A Fill whose Token is of
+	// another gen read a value that may be old.
+	gen uint64
+	// busy counts keys between Begin and End. While one changes nothing of the stripe is kept:
+	// one reader could have seen the new value already, and a later one must not be given the old.
+	busy int
+	_    [64]byte // keeps the locks of two stripes off one cache line
+}
+
+// Token remembers when a read began.
+type Token struct{ gen uint64 }
+
+// New returns a Cache of so many entries; nil for 0 or less.
+func New(entries int) *Cache {
+	if entries <= 0 {
+		return nil
+	}
+	c := &Cache{}
+	for i := range c.stripes {
+		s := &c.stripes[i]
+		// The error is only for sizes below 1.
+		s.lru, _ = simplelru.NewLRU((entries+stripes-1)/stripes, func(_ string, it kv.Item) { s.bytes -= weight(&it) })
+	}
+	return c
+}
+
+// Get returns the item of a key, without its Key, and a Token for Fill when it is not there.
+// The item's bytes are shared: do not write to them.
+func (c *Cache) Get(key []byte) (kv.Item, bool, Token) {
+	if c == nil {
+		return kv.Item{}, false, Token{}
+	}
+	s := c.stripe(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	it, ok := s.lru.Get(unsafe.String(unsafe.SliceData(key), len(key))) // not kept by Get
+	return it, ok, Token{s.gen}
+}
+
+// Fill keeps an item that was read from the store after the Get that gave tok.
+func (c *Cache) Fill(key []byte, it kv.Item, tok Token) {
+	if c == nil || weight(&it) > maxValue {
+		return
+	}
+	s := c.stripe(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if (s.gen != tok.gen || s.busy > 0) && !ignoreChanges {
+		return
+	}
+	k := string(key)
+	s.lru.Remove(k)
+	s.lru.Add(k, it)
+	s.bytes += weight(&it)
+	for s.bytes > maxBytes/stripes {
+		s.lru.RemoveOldest()
+	}
+}
+
+// Begin forgets a key that is about to change in the store. End must follow.
+func (c *Cache) Begin(_ kv.PartitionID, key []byte) {
+	if c == nil {
+		return
+	}
+	s := c.stripe(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.gen++
+	s.busy++
+	s.lru.Remove(string(key))
+}
+
+// End says that the change which Begin announced can be read from the store.
+func (c *Cache) End(_ kv.PartitionID, key []byte) {
+	if c == nil {
+		return
+	}
+	s := c.stripe(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.busy--
+}
+
+// Clear forgets everything, after a change of unknown keys.
+func (c *Cache) Clear() {
+	if c == nil {
+		return
+	}
+	for i := range c.stripes {
+		s := &c.stripes[i]
+		s.mu.Lock()
+		s.gen++
+		s.lru.Purge()
+		s.mu.Unlock()
+	}
+}
+
+// Len returns the number of entries.
+func (c *Cache) Len() int {
+	if c == nil {
+		return 0
+	}
+	n := 0
+	for i := range c.stripes {
+		s := &c.stripes[i]
+		s.mu.Lock()
+		n += s.lru.Len()
+		s.mu.Unlock()
+	}
+	return n
+}
+
+func (c *Cache) stripe(key []byte) *stripe { return &c.stripes[xxhash.Sum64(key)%stripes] }
+
+func weight(it *kv.Item) int { return len(it.Value.Data) + len(it.Value.ContentType) + 128 }

@@ -1,0 +1,5 @@
+//go:build bug_stale_cache_fill
+
+package cache
+
+func init() { ignoreChanges = true }

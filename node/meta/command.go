@@ -1,0 +1,126 @@
+package meta
+
+import "pxkv/node/kv"
+
+// command is one kind of change. apply returns the state after it, s itself when nothing
+// changed, and the answer; it never writes into s.
+type command interface {
+	apply(s *State) (*State, Result)
+}
+
+// The names of the commands in their encoding. They are in the logs of clusters: never
+// change or reuse one.
+const (
+	typeJoin     = "join"
+	typeStart    = "start"
+	typeSetState = "set_state"
+	typeRemove   = "remove"
+	typePlace    = "place"
+)
+
+// Join makes a node a member. The member is active at once, when the command is applied:
+// nothing would be gained by a time in which it is known and may not be placed upon, since
+// a replica on it counts only after it has caught up. (kv.Joining is for a later version that
+// wants such a time.)
+//
+// The same join again, after its answer was lost, gives the same answer. A node that is a
+// member already and has started again since is taken as by Start.
+//
+// Refused: Removed, NameInUse, Full, Invalid, and what Start refuses.
+type Join struct {
+	// Member is the node as it describes itself; State, Joined and MetaReplica are ignored and
+	// assigned by Apply.
+	Member Member `json:"member"`
+	// ReplaceDead names the member that has the same name and was seen not to be alive by
+	// whoever proposed this: it is removed, and the new node takes its place in the
+	// placement under fresh replica ids. 0 replaces nobody. It is an id and not a flag, so
+	// that of two nodes that both want to replace the same dead one, the second cannot remove
+	// the first.
+	ReplaceDead kv.NodeID `json:"replace_dead"`
+}
+
+// Start records that a member's process has started again, perhaps with another name and
+// other addresses. The state of the member does not change by it. The same start again is
+// answered as before and changes nothing.
+//
+// A second process on a copy of the directory is refused when both count the same start; one
+// that is restarted until its count is ahead looks like any restart. So whoever
+// proposes a Start first makes sure that the recorded incarnation is not alive any more.
+//
+// Refused: UnknownMember, Removed, Behind, Copied, NameInUse, Invalid.
+type Start struct {
+	ID          kv.NodeID    `json:"id"`
+	Starts      uint64       `json:"starts"`
+	Incarnation uint64       `json:"incarnation"`
+	Addresses   kv.Addresses `json:"addresses"`
+	Name        string       `json:"name"`
+}
+
+// SetState moves a member from one state to another. It does not touch the placement: the
+// proposer computes a new one when PlacementOutdated. A member that is in state To already
+// is an answer without a refusal. No member goes back to kv.Joining.
+//
+// Refused: UnknownMember, Stale when the member is not in state From, LastActive, Invalid.
+type SetState struct {
+	ID   kv.NodeID      `json:"id"`
+	From kv.MemberState `json:"from"`
+	To   kv.MemberState `json:"to"`
+}
+
+// Remove makes a member a former one for ever. The placement must no longer name it. To
+// remove one that is removed already is an answer without a refusal.
+//
+// Refused: UnknownMember, StillPlaced, LastActive.
+type Remove struct {
+	ID kv.NodeID `json:"id"`
+}
+
+// Place replaces the placement and makes the next epoch. A node that has a replica of a
+// partition in the present placement keeps it under its id; everything else is a fresh
+// replica id.
+//
+// Refused: Stale when Expect is not the present epoch, UnknownMember, Invalid.
+type Place struct {
+	Expect kv.Epoch      `json:"expect"` // the epoch that the rows were computed from
+	Rows   [][]kv.NodeID `json:"rows"`   // per partition, in ring order, the first is the preferred leader
+	For    []kv.NodeID   `json:"for"`    // the members that the rows were computed for, in any order
+}
+
+// Encode returns the command as bytes to propose.
+func (c Join) Encode() []byte {
+	c.Member.State, c.Member.Joined, c.Member.MetaReplica = "", 0, 0
+	return encodeCommand(typeJoin, c)
+}
+
+// Encode returns the command as bytes to propose.
+func (c Start) Encode() []byte { return encodeCommand(typeStart, c) }
+
+// Encode returns the command as bytes to propose.
+func (c SetState) Encode() []byte { return encodeCommand(typeSetState, c) }
+
+// Encode returns the command as bytes to propose.
+func (c Remove) Encode() []byte { return encodeCommand(typeRemove, c) }
+
+// Encode returns the command as bytes to propose.
+func (c Place) Encode() []byte { return encodeCommand(typePlace, c) }
+
+// Check reports whether Apply will understand cmd. Bytes that did not come from an Encode
+// method of this process must pass it before they are proposed: once committed, a command
+// that nobody understands would stop every node.
+func Check(cmd []byte) error {
+	_, err := decodeCommand(cmd)
+	return err
+}
+
+// Apply decides the command against s. next is the state after it, and s itself when
+// nothing changed; s is never written to. result is for DecodeResult. An error, which
+// wraps ErrNotUnderstood, means that this node must stop; next is then s.
+func (s *State) Apply(cmd []byte) (next *State, result []byte, err error) {
+	c, err := decodeCommand(cmd)
+	if err != nil {
+		return s, nil, err
+	}
+	next, r := c.apply(s)
+	r.Epoch = next.Epoch
+	return next, mustJSON(r), nil
+}

@@ -1,0 +1,130 @@
+package meta
+
+import (
+	"encoding/binary"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/cespare/xxhash/v2"
+
+	"pxkv/node/kv"
+	"pxkv/node/replica"
+	"pxkv/persist"
+)
+
+// stateKey is where the meta partition keeps its one value.
+var stateKey = []byte("state")
+
+// Machine is the meta group's state machine on one node, and with it this node's knowledge
+// of the cluster. It is a replica.StateMachine and a replica.Policy.
+type Machine struct {
+	db   *persist.DB
+	node kv.NodeID
+	own  atomic.Uint64 // the node's replica id in the meta group, 0 before it joined
+
+	working *State                // with the effects of the turn under way
+	state   atomic.Pointer[State] // as committed and readable
+	// OnChange is called after each change of the state, on the goroutine of the turn. Set it
+	// before the first turn.
+	OnChange func(*State)
+}
+
+// NewMachine returns the Machine of a node.
+func NewMachine(db *persist.DB, node kv.NodeID) *Machine { return &Machine{db: db, node: node} }
+
+// State returns the newest state that this node knows, nil before there is any.
+func (m *Machine) State() *State { return m.state.Load() }
+
+// SetOwn says which replica of the meta group the cluster gave this node.
+func (m *Machine) SetOwn(id kv.ReplicaID) { m.own.Store(uint64(id)) }
+
+// Apply implements replica.StateMachine.
+func (m *Machine) Apply(a *persist.Apply, p kv.PartitionID, ap *persist.Applied, payload *replica.Payload) ([]replica.Reply, error) {
+	if payload.Raw == nil || m.working == nil {
+		return nil, fmt.Errorf("%w: not a meta command, or no state to apply it to", replica.ErrPayload)
+	}
+	next, result, err := m.working.Apply(payload.Raw)
+	if err != nil {
+		return nil, err
+	}
+	ap.TimeMS = max(ap.TimeMS, payload.TimeMS)
+	if next != m.working {
+		ap.Revision++
+		b := next.Encode()
+		var d xxhash.Digest
+		d.Reset()
+		d.Write(binary.LittleEndian.AppendUint64(nil, ap.Hash))
+		d.Write(b)
+		ap.Hash = d.Sum64()
+		a.Put(p, stateKey, record(b, ap.Revision, ap.TimeMS))
+		m.working = next
+	}
+	return []replica.Reply{{Raw: result}}, nil
+}
+
+func record(b []byte, version uint64, timeMS int64) persist.Record {
+	return persist.Record{Value: kv.Value{Kind: kv.JSON, Data: b}, Version: version, ModifiedMS: timeMS}
+}
+
+// Committed implements replica.StateMachine.
+func (m *Machine) Committed() {
+	if s := m.working; s != m.state.Load() {
+		m.state.Store(s)
+		if m.OnChange != nil {
+			m.OnChange(s)
+		}
+	}
+}
+
+// Reload implements replica.StateMachine.
+func (m *Machine) Reload() error {
+	rec, ok, err := m.db.Get(kv.Meta, stateKey)
+	if err != nil || !ok {
+		return err // a learner that waits for its first snapshot has no state
+	}
+	s, err := Decode(rec.Value.Data)
+	if err != nil {
+		return err
+	}
+	m.working = s
+	m.Committed()
+	return nil
+}
+
+// Seed writes the first state of a new cluster into an apply batch. The caller commits it
+// before the replicas of the cluster exist.
+func (m *Machine) Seed(a *persist.Apply, s *State) {
+	a.Put(kv.Meta, stateKey, record(s.Encode(), 1, 0))
+}
+
+// Assigned implements replica.Policy.
+func (m *Machine) Assigned(p kv.PartitionID, id kv.ReplicaID) bool {
+	if p == kv.Meta {
+		return id != 0 && uint64(id) == m.own.Load()
+	}
+	s := m.State()
+	if s == nil {
+		return false
+	}
+	r, ok := s.ReplicaOn(p, m.node)
+	return ok && r.ID == id
+}
+
+// Nodes implements replica.Policy.
+func (m *Machine) Nodes(p kv.PartitionID) []kv.NodeID {
+	s := m.State()
+	if s == nil {
+		return nil
+	}
+	var row []kv.Replica
+	if p == kv.Meta {
+		row, _ = s.MetaReplicas()
+	} else if int(p) < len(s.Placement) {
+		row = s.Placement[p]
+	}
+	nodes := make([]kv.NodeID, len(row))
+	for i, r := range row {
+		nodes[i] = r.Node
+	}
+	return nodes
+}

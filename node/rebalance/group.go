@@ -1,0 +1,98 @@
+package rebalance
+
+import (
+	"slices"
+
+	"pxkv/node/kv"
+)
+
+// resolve replaces wanted replicas by their twins. A twin is a replica under another id on
+// the very node that the placement wants, still in the configuration. It comes about when the
+// placement takes a partition from a node and gives it back before the move was done: the
+// wanted id is a new one then, for the meta group cannot know that the old one is still
+// there, and a removed id must never come back.
+//
+// A twin that is active serves as well as the replica that is wanted, and is kept in its place
+// for as long as it is wanted there: to exchange it would mean one copy fewer until the node has
+// received, once more, what it has. (When it is the only voter it could not be exchanged at
+// all.) A twin that is not active has perhaps lost its data and is exchanged. The way is
+// one-way: a wanted id is added only when no twin is left, so it never comes and goes.
+func resolve(d Desired, g Group) Desired {
+	stand := func(wanted []kv.Replica) []kv.Replica {
+		out := slices.Clone(wanted)
+		for i, r := range out {
+			if g.has(r.ID) {
+				continue
+			}
+			for _, id := range slices.Concat(g.Voters, g.Learners) {
+				if g.node(id) == r.Node && !d.wants(id) && g.active(id) {
+					out[i].ID = id
+					break
+				}
+			}
+		}
+		return out
+	}
+	return Desired{Voters: stand(d.Voters), Learners: stand(d.Learners)}
+}
+
+func (d Desired) all() []kv.Replica { return slices.Concat(d.Voters, d.Learners) }
+
+func (d Desired) wants(id kv.ReplicaID) bool {
+	return slices.ContainsFunc(d.all(), func(r kv.Replica) bool { return r.ID == id })
+}
+
+// has reports whether id is in the configuration, which is not joint.
+func (g Group) has(id kv.ReplicaID) bool {
+	return slices.Contains(g.Voters, id) || slices.Contains(g.Learners, id)
+}
+
+// node returns the node of a replica, 0 when it is not known.
+func (g Group) node(id kv.ReplicaID) kv.NodeID {
+	for _, r := range g.Replicas {
+		if r.ID == id {
+			return r.Node
+		}
+	}
+	return 0
+}
+
+// onNode returns a replica of the configuration, which is not joint, on this node.
+func (g Group) onNode(node kv.NodeID) (kv.ReplicaID, bool) {
+	for _, r := range g.Replicas {
+		if r.Node == node && g.has(r.ID) {
+			return r.ID, true
+		}
+	}
+	return 0, false
+}
+
+func (g Group) active(id kv.ReplicaID) bool { return id == g.Self || g.Progress[id].Active }
+
+// reachable reports whether a replica is there and takes entries.
+func (g Group) reachable(id kv.ReplicaID) bool {
+	return id == g.Self || (g.Progress[id].Active && !g.Progress[id].Snapshot)
+}
+
+// keepsUp reports whether a replica is there, takes entries, and lacks at most within of them.
+func (g Group) keepsUp(id kv.ReplicaID, within uint64) bool {
+	if id == g.Self {
+		return true
+	}
+	match := g.Progress[id].Match
+	if match == 0 {
+		return false // nothing was ever acknowledged: it may not even exist, however short the log is
+	}
+	return g.reachable(id) && (match >= g.Last || g.Last-match <= within)
+}
+
+// majority reports whether more than half of these voters keep up.
+func (g Group) majority(voters []kv.ReplicaID, within uint64) bool {
+	n := 0
+	for _, id := range voters {
+		if g.keepsUp(id, within) {
+			n++
+		}
+	}
+	return n > len(voters)/2
+}

@@ -1,0 +1,160 @@
+package rebalance
+
+import (
+	"reflect"
+	"testing"
+
+	"pxkv/node/kv"
+)
+
+type ids = []kv.ReplicaID
+
+// on makes replicas from pairs of id and node.
+func on(pairs ...int) (rs []kv.Replica) {
+	for i := 0; i < len(pairs); i += 2 {
+		rs = append(rs, kv.Replica{ID: kv.ReplicaID(pairs[i]), Node: kv.NodeID(pairs[i+1])})
+	}
+	return rs
+}
+
+// group is a group of these replicas, all voters, led by the first, in which everybody keeps up.
+func group(pairs ...int) Group {
+	g := Group{Replicas: on(pairs...), Last: 1000, Progress: map[kv.ReplicaID]Progress{}}
+	for _, r := range g.Replicas {
+		g.Voters = append(g.Voters, r.ID)
+		g.Progress[r.ID] = Progress{Match: 1000, Active: true}
+	}
+	g.Self = g.Voters[0]
+	return g
+}
+
+// learner adds a learner that is as far as p says.
+func (g Group) learner(id, node int, p Progress) Group {
+	g.Replicas = append(g.Replicas, on(id, node)...)
+	g.Learners = append(g.Learners, kv.ReplicaID(id))
+	g.Progress[kv.ReplicaID(id)] = p
+	return g
+}
+
+func (g Group) dead(dead ...kv.ReplicaID) Group {
+	for _, id := range dead {
+		g.Progress[id] = Progress{Match: g.Progress[id].Match}
+	}
+	return g
+}
+
+func (g Group) with(change func(g *Group)) Group {
+	change(&g)
+	return g
+}
+
+func TestNext(t *testing.T) {
+	t.Parallel()
+	ready := Progress{Match: 990, Active: true} // the tests allow a lag of 10
+	tests := []struct {
+		name string
+		d    Desired
+		g    Group
+		want Action // Why is not compared
+	}{
+		{"all as desired", Desired{Voters: on(1, 1, 2, 2, 3, 3)}, group(1, 1, 2, 2, 3, 3), Action{Settled: true}},
+		{"nothing desired", Desired{}, group(1, 1), Action{}},
+		{"a change is under way", Desired{Voters: on(9, 9)}, group(1, 1).with(func(g *Group) { g.Pending = true }), Action{}},
+		{"not a voter, cannot lead", Desired{Voters: on(9, 9)}, group(1, 1).with(func(g *Group) { g.Self = 7 }), Action{}},
+
+		{"the first missing replica is added", Desired{Voters: on(1, 1, 4, 4, 5, 5)}, group(1, 1, 2, 2),
+			Action{Kind: AddLearner, Add: on(4, 4)}},
+		{"then the next, whether or not the first is there", Desired{Voters: on(1, 1, 4, 4, 5, 5)}, group(1, 1, 2, 2).learner(4, 4, Progress{}),
+			Action{Kind: AddLearner, Add: on(5, 5)}},
+		{"learners come after voters", Desired{Voters: on(1, 1, 2, 2), Learners: on(6, 6)}, group(1, 1).learner(2, 2, Progress{}),
+			Action{Kind: AddLearner, Add: on(6, 6)}},
+		{"obsolete learners go at once", Desired{Voters: on(1, 1, 5, 5)}, group(1, 1, 2, 2).learner(4, 4, ready),
+			Action{Kind: RemoveLearner, Remove: ids{4}}},
+
+		{"a dead learner delays the move", Desired{Voters: on(1, 1, 4, 4)}, group(1, 1, 2, 2).learner(4, 4, Progress{Match: 1000}), Action{}},
+		{"so does a snapshot", Desired{Voters: on(1, 1, 4, 4)}, group(1, 1, 2, 2).learner(4, 4, Progress{Match: 1000, Active: true, Snapshot: true}), Action{}},
+		{"so does a lag", Desired{Voters: on(1, 1, 4, 4)}, group(1, 1, 2, 2).learner(4, 4, Progress{Match: 989, Active: true}), Action{}},
+		{"one joint change when all have caught up", Desired{Voters: on(4, 4, 1, 1, 5, 5)}, group(1, 1, 2, 2, 3, 3).learner(4, 4, ready).learner(5, 5, ready),
+			Action{Kind: EnterJoint, Promote: ids{4, 5}, Remove: ids{2, 3}}},
+		{"a desired voter that is dead does not delay", Desired{Voters: on(4, 4, 1, 1, 3, 3)}, group(1, 1, 2, 2, 3, 3).learner(4, 4, ready).dead(3),
+			Action{Kind: EnterJoint, Promote: ids{4}, Remove: ids{2}}},
+		{"unless the new voters had no majority", Desired{Voters: on(2, 2, 3, 3, 4, 4)}, group(1, 1, 2, 2, 3, 3, 5, 5, 6, 6).learner(4, 4, ready).dead(2, 3), Action{}},
+		{"or the old ones", Desired{Voters: on(1, 1)}, group(1, 1, 2, 2).dead(2), Action{}},
+		{"fewer replicas wanted", Desired{Voters: on(1, 1)}, group(1, 1, 2, 2, 3, 3), Action{Kind: EnterJoint, Remove: ids{2, 3}}},
+		{"the leader is removed like any other", Desired{Voters: on(2, 2)}, group(1, 1, 2, 2), Action{Kind: EnterJoint, Remove: ids{1}}},
+		{"meta voters become learners", Desired{Voters: on(3, 3), Learners: on(1, 1, 2, 2)}, group(1, 1, 2, 2).learner(3, 3, ready),
+			Action{Kind: EnterJoint, Promote: ids{3}, Demote: ids{1, 2}}},
+		{"meta learners need not catch up", Desired{Voters: on(1, 1), Learners: on(2, 2)}, group(1, 1).learner(2, 2, Progress{}), Action{Settled: true}},
+
+		{"a joint configuration is left, whatever is desired by now", Desired{Voters: on(9, 9)},
+			group(1, 1, 2, 2).with(func(g *Group) { g.Outgoing = ids{1, 3} }), Action{Kind: LeaveJoint}},
+		{"even when nothing is desired", Desired{}, group(1, 1, 2, 2).with(func(g *Group) { g.Outgoing = ids{1, 3} }), Action{Kind: LeaveJoint}},
+		{"a leader that goes hands over to the preferred one", Desired{Voters: on(3, 3, 2, 2)},
+			group(1, 1, 2, 2, 3, 3).with(func(g *Group) { g.Voters, g.Outgoing, g.Progress[3] = ids{2, 3}, ids{1}, ready }), Action{Kind: Transfer, To: 3}},
+		{"or to the one with most of the log", Desired{Voters: on(3, 3, 2, 2)},
+			group(1, 1, 2, 2, 3, 3).with(func(g *Group) {
+				g.Voters, g.Outgoing = ids{2, 3}, ids{1}
+				g.Progress[2], g.Progress[3] = Progress{Match: 500, Active: true}, Progress{Match: 400, Active: true}
+			}), Action{Kind: Transfer, To: 2}},
+		{"or waits for one that lives", Desired{Voters: on(2, 2)},
+			group(1, 1, 2, 2).with(func(g *Group) { g.Voters, g.Outgoing = ids{2}, ids{1} }).dead(2), Action{}},
+
+		{"leaders drift", Desired{Voters: on(2, 2, 1, 1)}, group(1, 1, 2, 2), Action{Kind: Transfer, To: 2, Drift: true, Settled: true}},
+		{"not to the dead", Desired{Voters: on(2, 2, 1, 1)}, group(1, 1, 2, 2).dead(2), Action{Settled: true}},
+		{"not before the move is done", Desired{Voters: on(2, 2, 1, 1, 4, 4)}, group(1, 1, 2, 2, 3, 3).learner(4, 4, Progress{}), Action{}},
+
+		{"a living twin is kept", Desired{Voters: on(1, 1, 99, 2, 3, 3)}, group(1, 1, 2, 2, 3, 3), Action{Settled: true}},
+		{"and is preferred in its place", Desired{Voters: on(99, 2, 1, 1)}, group(1, 1, 2, 2), Action{Kind: Transfer, To: 2, Drift: true, Settled: true}},
+		{"even where it is alone", Desired{Voters: on(99, 1)}, group(1, 1), Action{Settled: true}},
+		{"a twin that still learns is promoted", Desired{Voters: on(1, 1, 99, 2)}, group(1, 1).learner(2, 2, ready), Action{Kind: EnterJoint, Promote: ids{2}}},
+		{"a dead twin is removed before its node is added", Desired{Voters: on(1, 1, 99, 2, 3, 3)}, group(1, 1, 2, 2, 3, 3).dead(2), Action{Kind: EnterJoint, Remove: ids{2}}},
+		{"a dead twin that learns, too", Desired{Voters: on(1, 1, 99, 2)}, group(1, 1).learner(2, 2, Progress{}), Action{Kind: RemoveLearner, Remove: ids{2}}},
+		{"then its node is added", Desired{Voters: on(1, 1, 99, 2, 3, 3)}, group(1, 1, 3, 3), Action{Kind: AddLearner, Add: on(99, 2)}},
+		{"a dead twin that a majority needs stays", Desired{Voters: on(1, 1, 99, 2)}, group(1, 1, 2, 2).dead(2), Action{}},
+		{"and others are added meanwhile", Desired{Voters: on(1, 1, 99, 2, 4, 4)}, group(1, 1, 2, 2).dead(2), Action{Kind: AddLearner, Add: on(4, 4)}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			got := Next(tt.d, tt.g, 10)
+			if got.Why == "" && got.Kind == None && !got.Settled {
+				t.Error("waits without a reason")
+			}
+			got.Why = ""
+			if !reflect.DeepEqual(got, tt.want) {
+				t.Errorf("got  %v %+v\nwant %v %+v", got.Kind, got, tt.want.Kind, tt.want)
+			}
+		})
+	}
+}
+
+func TestLagIsComparedWithoutOverflow(t *testing.T) {
+	t.Parallel()
+	g := group(1, 1).learner(2, 2, Progress{Match: 1, Active: true})
+	if a := Next(Desired{Voters: on(1, 1, 2, 2)}, g, ^uint64(0)); a.Kind != EnterJoint {
+		t.Fatalf("got %v: %s", a.Kind, a.Why)
+	}
+}
+
+func TestPlanGivesEveryPartitionItsReplicas(t *testing.T) {
+	t.Parallel()
+	rows := Plan([]kv.NodeID{3, 1, 2, 4}, 16, 3)
+	if len(rows) != 16 {
+		t.Fatalf("%d rows", len(rows))
+	}
+	for p, row := range rows {
+		if len(row) != 3 {
+			t.Errorf("partition %d: %v", p, row)
+		}
+	}
+	if again := Plan([]kv.NodeID{1, 2, 3, 4}, 16, 3); !reflect.DeepEqual(rows, again) {
+		t.Error("the order of the members matters")
+	}
+}
+
+func TestKindsHaveNames(t *testing.T) {
+	t.Parallel()
+	if LeaveJoint.String() != "leave joint" || Kind(99).String() != "kind 99" {
+		t.Fatalf("%v, %v", LeaveJoint, Kind(99))
+	}
+}

@@ -1,0 +1,172 @@
+package replica
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+
+	"go.etcd.io/raft/v3"
+	pb "go.etcd.io/raft/v3/raftpb"
+	"go.etcd.io/raft/v3/tracker"
+	"google.golang.org/protobuf/proto"
+
+	"pxkv/node/kv"
+	"pxkv/persist"
+)
+
+// confState is what a leader remembers of the change it proposed last.
+type confState struct {
+	pending bool
+	since   uint64 // tick
+	moving  bool   // a leader transfer was asked for
+}
+
+// confPatience is how many ticks a proposed change or transfer may stay unapplied before the
+// next one is tried: the library silently replaces a change that it refuses by an empty entry.
+const confPatience = 2 * ElectionTicks
+
+// View is a group as its leader sees it, for the planner of moves.
+type View struct {
+	Partition kv.PartitionID
+	Self      kv.ReplicaID
+	Leads     bool
+	Conf      *pb.ConfState
+	Replicas  []kv.Replica // who is behind each id of Conf
+	Pending   bool         // a change or a transfer is under way
+}
+
+// Progress is how far a replica is, seen from its leader.
+type Progress struct {
+	Match    uint64
+	Snapshot bool // a snapshot is on its way
+	Active   bool // heard from within an election timeout
+}
+
+// Partitions lists the partitions of which this node has a replica, in order.
+func (h *Host) Partitions() []kv.PartitionID {
+	out := make([]kv.PartitionID, len(h.ordered))
+	for i, g := range h.ordered {
+		out[i] = g.p
+	}
+	return out
+}
+
+// View describes a partition's group as this node's replica sees it.
+func (h *Host) View(p kv.PartitionID) (View, bool) {
+	g := h.groups[p]
+	if g == nil {
+		return View{}, false
+	}
+	return View{Partition: p, Self: g.id, Leads: g.leads(), Conf: g.applied.Conf, Replicas: g.replicas, Pending: g.conf.pending || g.conf.moving}, true
+}
+
+// Progress tells, on the leader of a partition, how far each replica of the configuration
+// is, and the last index of its log. It costs a copy of all that, so ask only when it matters.
+func (h *Host) Progress(p kv.PartitionID) (progress map[kv.ReplicaID]Progress, last uint64) {
+	g := h.groups[p]
+	if g == nil || !g.leads() {
+		return nil, 0
+	}
+	last, _ = g.store.LastIndex()
+	progress = map[kv.ReplicaID]Progress{}
+	g.rn.WithProgress(func(id uint64, _ raft.ProgressType, pr tracker.Progress) {
+		progress[kv.ReplicaID(id)] = Progress{Match: pr.Match, Snapshot: pr.PendingSnapshot > 0, Active: g.active(kv.ReplicaID(id))}
+	})
+	return progress, last
+}
+
+// ProposeConf proposes a configuration change; added names the node behind each new id. It
+// returns an error when this replica cannot propose now. Success shows in a later View.
+func (h *Host) ProposeConf(p kv.PartitionID, cc *pb.ConfChangeV2, added []kv.Replica) error {
+	g := h.groups[p]
+	if g == nil || !g.leads() {
+		return errors.New("not the leader")
+	}
+	if g.conf.pending {
+		return errors.New("another change is under way")
+	}
+	cc.Context = appendReplicas(nil, added)
+	if err := g.rn.ProposeConfChange(cc); err != nil {
+		return err
+	}
+	g.conf.pending, g.conf.since = true, h.ticks
+	h.markDirty(g)
+	return nil
+}
+
+// Transfer asks the library to hand leadership to a voter.
+func (h *Host) Transfer(p kv.PartitionID, to kv.ReplicaID) error {
+	g := h.groups[p]
+	if g == nil || !g.leads() {
+		return errors.New("not the leader")
+	}
+	g.conf.moving, g.conf.since = true, h.ticks
+	g.rn.TransferLeader(uint64(to))
+	h.markDirty(g)
+	return nil
+}
+
+// applyConf applies a committed configuration change, once. The replicas behind the ids are
+// kept with it, so that a group needs nobody else to find its peers.
+func (g *group) applyConf(ap *persist.Applied, e *pb.Entry) error {
+	cc := &pb.ConfChangeV2{}
+	if err := proto.Unmarshal(e.GetData(), cc); err != nil {
+		return fmt.Errorf("%w: configuration change: %w", ErrPayload, err)
+	}
+	added, err := readReplicas(cc.Context)
+	if err != nil {
+		return fmt.Errorf("%w: configuration change: %w", ErrPayload, err)
+	}
+	conf := g.rn.ApplyConfChange(cc)
+	g.h.cfg.Logger.Debug("configuration change", "partition", g.p.String(), "replica", uint64(g.id), "index", e.GetIndex(), "conf", conf.String())
+	ap.Conf = conf
+	ap.Replicas = slices.Clone(ap.Replicas)
+	for _, r := range added {
+		if !slices.ContainsFunc(ap.Replicas, func(o kv.Replica) bool { return o.ID == r.ID }) {
+			ap.Replicas = append(ap.Replicas, r)
+		}
+	}
+	ap.Replicas = slices.DeleteFunc(ap.Replicas, func(r kv.Replica) bool { return !InConf(conf, r.ID) })
+	slices.SortFunc(ap.Replicas, func(a, b kv.Replica) int {
+		if a.ID < b.ID {
+			return -1
+		}
+		return 1
+	})
+	g.setReplicas(ap.Replicas)
+	g.conf.pending = false
+	// Cheap and safe: the next round is counted under the new configuration.
+	g.endLease()
+	g.h.markDirty(g)
+	return nil
+}
+
+// InConf reports whether a configuration, joint or not, contains a replica.
+func InConf(c *pb.ConfState, id kv.ReplicaID) bool {
+	x := uint64(id)
+	return slices.Contains(c.GetVoters(), x) || slices.Contains(c.GetLearners(), x) ||
+		slices.Contains(c.GetVotersOutgoing(), x) || slices.Contains(c.GetLearnersNext(), x)
+}
+
+func appendReplicas(b []byte, rs []kv.Replica) []byte {
+	b = append(b, 1) // version
+	b = binary.AppendUvarint(b, uint64(len(rs)))
+	for _, r := range rs {
+		b = binary.AppendUvarint(b, uint64(r.ID))
+		b = binary.AppendUvarint(b, uint64(r.Node))
+	}
+	return b
+}
+
+func readReplicas(b []byte) ([]kv.Replica, error) {
+	d := kv.NewDecoder(b)
+	if v := d.Byte(); v != 1 {
+		return nil, fmt.Errorf("version %d", v)
+	}
+	out := make([]kv.Replica, d.Count())
+	for i := range out {
+		out[i] = kv.Replica{ID: kv.ReplicaID(d.Uvarint()), Node: kv.NodeID(d.Uvarint())}
+	}
+	return out, d.End()
+}

@@ -1,0 +1,150 @@
+package replica
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"go.etcd.io/raft/v3"
+
+	"pxkv/node/kv"
+	"pxkv/persist"
+)
+
+// Timing of Raft, in ticks. These are the same on every node of every version: mixing
+// PreVote or CheckQuorum settings in one group has deadlocked other systems.
+const (
+	ElectionTicks  = 10 // a follower campaigns after 10 to 20 ticks without its leader
+	heartbeatTicks = 2  // a leader is heard at least so often
+	// leaseTicks is the length of a read lease, counted from before the round that earned it
+	// was sent. It is two ticks shorter than the election timeout: after a stall a ticker
+	// hands out one buffered tick and then the next one on schedule, so that ElectionTicks
+	// ticks may span a little more than ElectionTicks-2 intervals.
+	leaseTicks = ElectionTicks - 2
+	// leaseDrift is the part of a lease given up for clocks that run at different rates.
+	leaseDrift = 0.05
+
+	// DefaultTick is the length of a tick: elections start 0.7 to 1.4 s after a leader fell
+	// silent, so that writes are back within two seconds.
+	DefaultTick = 70 * time.Millisecond
+)
+
+// Limits of one group and of the node. Each bounds what a client or a peer can make grow.
+const (
+	maxEntryBytes        = 256 << 10 // commands merged into one entry; one larger command goes alone
+	maxSizePerMsg        = 1 << 20
+	maxCommittedPerReady = 1 << 20  // applied at once, so that a backlog does not hold up heartbeats
+	maxUncommittedBytes  = 32 << 20 // per group; beyond it proposals are refused, certainly not done
+	maxInflightMsgs      = 256
+	maxInflightBytes     = 8 << 20
+	maxWaitingReads      = 16384 // per group
+	maxReadRounds        = 4     // under way per group
+	hashHistory          = 128   // applied indexes whose hash is remembered for comparison
+	readyRounds          = 4     // of one group in one turn
+)
+
+// Policy answers, from the placement this node knows, what a Host may not decide itself.
+type Policy interface {
+	// Assigned reports whether the meta group gave this replica id to this node.
+	Assigned(p kv.PartitionID, id kv.ReplicaID) bool
+	// Nodes lists the nodes that the placement gives a partition to.
+	Nodes(p kv.PartitionID) []kv.NodeID
+}
+
+// Cache is told which keys change, around the moment at which they do: no value read before
+// Begin may be kept after End.
+type Cache interface {
+	Begin(p kv.PartitionID, key []byte)
+	End(p kv.PartitionID, key []byte)
+	Clear() // everything may have changed
+}
+
+// Config says how a Host runs.
+type Config struct {
+	Node kv.NodeID
+	// Incarnation is drawn anew at each process start; it keeps read contexts unique.
+	Incarnation uint64
+	DB          *persist.DB
+	// Machine makes the state machine of a partition.
+	Machine func(kv.PartitionID) StateMachine
+	Policy  Policy
+	Cache   Cache // nil: none
+	Logger  *slog.Logger
+	Tick    time.Duration // 0: DefaultTick
+	// Fresh is true when this process bootstraps a cluster: it made no promise before it
+	// started, so it need not sit out an election timeout.
+	Fresh bool
+	// QuorumReads ends leases: every read batch asks a majority.
+	QuorumReads bool
+	// LogBytes is the size at which a group's log is cut, in bytes; 0: 4 MiB. Logs that a live
+	// follower still needs may grow to four times as much.
+	LogBytes int64
+	// OnTick runs at the end of each tick's work, on the goroutine of the turn. It may use
+	// every method of the Host.
+	OnTick func(*Host)
+}
+
+func (c *Config) withDefaults() (Config, error) {
+	out := *c
+	if out.Tick == 0 {
+		out.Tick = DefaultTick
+	}
+	if out.LogBytes == 0 {
+		out.LogBytes = 4 << 20
+	}
+	if out.Logger == nil {
+		out.Logger = slog.New(slog.DiscardHandler)
+	}
+	if out.Cache == nil {
+		out.Cache = noCache{}
+	}
+	var errs []error
+	if out.Node == 0 {
+		errs = append(errs, errors.New("node id is 0"))
+	}
+	if out.DB == nil || out.Machine == nil || out.Policy == nil {
+		errs = append(errs, errors.New("DB, Machine and Policy are required"))
+	}
+	if out.Tick < time.Millisecond {
+		errs = append(errs, fmt.Errorf("tick of %v is shorter than 1ms", out.Tick))
+	}
+	return out, errors.Join(errs...)
+}
+
+// leaseLength is how long after the start of a confirmed round no other leader can exist.
+func (c *Config) leaseLength() time.Duration {
+	return time.Duration(float64(leaseTicks*c.Tick) * (1 - leaseDrift))
+}
+
+func (c *Config) raft(id kv.ReplicaID, storage *persist.Replica, applied uint64) *raft.Config {
+	option := raft.ReadOnlySafe // the library's leases are unsafe even with perfect clocks
+	if planted.libraryLease {
+		option = raft.ReadOnlyLeaseBased
+	}
+	return &raft.Config{
+		ID:                        uint64(id),
+		ElectionTick:              ElectionTicks,
+		HeartbeatTick:             heartbeatTicks,
+		Storage:                   storage,
+		Applied:                   applied,
+		AsyncStorageWrites:        true,
+		MaxSizePerMsg:             maxSizePerMsg,
+		MaxCommittedSizePerReady:  maxCommittedPerReady,
+		MaxUncommittedEntriesSize: maxUncommittedBytes,
+		MaxInflightMsgs:           maxInflightMsgs,
+		MaxInflightBytes:          maxInflightBytes,
+		CheckQuorum:               true,
+		PreVote:                   true,
+		ReadOnlyOption:            option,
+		Logger:                    raftLogger{c.Logger.With("replica", uint64(id), "partition", storage.Partition().String())},
+		DisableProposalForwarding: true,
+		StepDownOnRemoval:         true,
+	}
+}
+
+type noCache struct{}
+
+func (noCache) Begin(kv.PartitionID, []byte) {}
+func (noCache) End(kv.PartitionID, []byte)   {}
+func (noCache) Clear()                       {}

@@ -1,0 +1,91 @@
+package replica
+
+import (
+	"sync/atomic"
+	"time"
+
+	"pxkv/node/kv"
+)
+
+// Leadership is what a replica knows of its group's leader.
+type Leadership struct {
+	Term    uint64
+	Replica kv.ReplicaID // 0: unknown
+	Node    kv.NodeID    // 0: unknown
+	Self    bool
+}
+
+// Handle is what other goroutines may know of a replica while the turn goes on changing it.
+type Handle struct {
+	Partition kv.PartitionID
+	ID        kv.ReplicaID
+
+	leader atomic.Pointer[Leadership]
+	// leaseUntil is the boot time, in nanoseconds, up to which no other leader can exist. It
+	// is 0 unless this replica leads and has applied an entry of its own term.
+	leaseUntil atomic.Int64
+	applied    atomic.Uint64
+	contact    atomic.Int64 // boot time of the last word from the leader
+	used       atomic.Bool  // a read used or wanted the lease since the last renewal
+	gone       atomic.Bool  // the replica is being deleted: what is read now may be nothing
+}
+
+// Leader returns the group's leader as this replica knows it.
+func (h *Handle) Leader() Leadership { return *h.leader.Load() }
+
+// Applied returns the index up to which entries can be read here.
+func (h *Handle) Applied() uint64 { return h.applied.Load() }
+
+// HasLease reports whether a read of the local state is linearizable. The caller reads its
+// clock for it, then calls HasLease, then reads the state, then asks Gone: an answer that
+// was right at the check stays right however long the caller sleeps afterwards.
+func (h *Handle) HasLease(boot time.Duration) bool {
+	if !h.used.Load() {
+		h.used.Store(true)
+	}
+	return int64(boot) < h.leaseUntil.Load()
+}
+
+// LeaseUntil is the boot time at which the lease ends, 0 when there is none. Unlike HasLease
+// it does not count as use.
+func (h *Handle) LeaseUntil() time.Duration { return time.Duration(h.leaseUntil.Load()) }
+
+// Gone reports whether the replica's data is being deleted, so that a read of it is void.
+func (h *Handle) Gone() bool { return h.gone.Load() }
+
+// Silence is how long ago the leader was last heard, which bounds how old the local state
+// is; 0 on the leader itself.
+func (h *Handle) Silence(boot time.Duration) time.Duration {
+	if h.leader.Load().Self {
+		return 0
+	}
+	return max(0, boot-time.Duration(h.contact.Load()))
+}
+
+// handles is an immutable table; a group that comes or goes makes a new one.
+type handles struct {
+	data []*Handle // by partition, nil where this node has no replica
+	meta *Handle
+}
+
+func (t *handles) get(p kv.PartitionID) *Handle {
+	if p == kv.Meta {
+		return t.meta
+	}
+	if int(p) >= len(t.data) {
+		return nil
+	}
+	return t.data[p]
+}
+
+func (t *handles) with(p kv.PartitionID, h *Handle) *handles {
+	n := &handles{meta: t.meta, data: t.data}
+	if p == kv.Meta {
+		n.meta = h
+		return n
+	}
+	n.data = make([]*Handle, max(len(t.data), int(p)+1))
+	copy(n.data, t.data)
+	n.data[p] = h
+	return n
+}

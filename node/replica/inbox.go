@@ -1,0 +1,126 @@
+package replica
+
+import (
+	"sync"
+
+	"pxkv/node/kv"
+)
+
+// inbox gathers what arrives between two turns: one lock, swapped slices, one wakeup.
+type inbox struct {
+	mu     sync.Mutex
+	in     Input
+	bytes  int // of writes and messages
+	closed bool
+	wake   chan struct{} // one slot
+}
+
+func (b *inbox) signal() {
+	select {
+	case b.wake <- struct{}{}:
+	default:
+	}
+}
+
+// put lets f add to the input. It reports false, without calling f, after close.
+func (b *inbox) put(f func(*Input)) bool {
+	b.mu.Lock()
+	if b.closed {
+		b.mu.Unlock()
+		return false
+	}
+	f(&b.in)
+	b.mu.Unlock()
+	b.signal()
+	return true
+}
+
+func (b *inbox) refusal() *kv.Error {
+	switch {
+	case b.closed:
+		return kv.Errorf(kv.Unavailable, "node is shutting down")
+	case b.bytes > maxInboxBytes:
+		return kv.Errorf(kv.Unavailable, "node is overloaded: try again later")
+	}
+	return nil
+}
+
+func (b *inbox) write(ops []Op) *kv.Error {
+	size := 0
+	for i := range ops {
+		size += opSize(&ops[i])
+	}
+	b.mu.Lock()
+	if err := b.refusal(); err != nil {
+		b.mu.Unlock()
+		return err
+	}
+	b.in.Ops = append(b.in.Ops, ops...)
+	b.bytes += size
+	b.mu.Unlock()
+	b.signal()
+	return nil
+}
+
+func (b *inbox) read(reads []ReadOp) *kv.Error {
+	b.mu.Lock()
+	if err := b.refusal(); err != nil {
+		b.mu.Unlock()
+		return err
+	}
+	b.in.Reads = append(b.in.Reads, reads...)
+	b.bytes += 64 * len(reads)
+	b.mu.Unlock()
+	b.signal()
+	return nil
+}
+
+func (b *inbox) deliver(ms []Message) bool {
+	size := 0
+	for i := range ms {
+		size += 128
+		if ms[i].Raft != nil {
+			for _, e := range ms[i].Raft.Entries {
+				size += len(e.GetData())
+			}
+		}
+	}
+	b.mu.Lock()
+	if b.refusal() != nil {
+		b.mu.Unlock()
+		return false
+	}
+	b.in.Messages = append(b.in.Messages, ms...)
+	b.bytes += size
+	b.mu.Unlock()
+	b.signal()
+	return true
+}
+
+// swap takes what has gathered and leaves the emptied slices of the last turn in its place.
+func (b *inbox) swap(used *Input) {
+	clear(used.Finished)
+	clear(used.Messages)
+	clear(used.Snapshots)
+	clear(used.Orders)
+	clear(used.Ops)
+	clear(used.Reads)
+	empty := Input{
+		Finished: used.Finished[:0], Messages: used.Messages[:0], Snapshots: used.Snapshots[:0], Reports: used.Reports[:0],
+		Unreachable: used.Unreachable[:0], Orders: used.Orders[:0], Ops: used.Ops[:0], Reads: used.Reads[:0],
+	}
+	b.mu.Lock()
+	*used, b.in = b.in, empty
+	b.bytes = 0
+	b.mu.Unlock()
+}
+
+// close ends the inbox and returns what no turn will take.
+func (b *inbox) close() Input {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closed = true
+	in := b.in
+	b.in = Input{}
+	return in
+}

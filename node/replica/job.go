@@ -1,0 +1,107 @@
+package replica
+
+import (
+	pb "go.etcd.io/raft/v3/raftpb"
+
+	"pxkv/node/kv"
+	"pxkv/persist"
+)
+
+// Job is what several turns want on disk: log entries, hard states and snapshots of all
+// groups in one batch with one fsync, and the promises that may be made after it.
+type Job struct {
+	batch *persist.Batch
+	// Frames carry votes and append acknowledgements. They may leave only when Commit has
+	// returned without error.
+	frames    frames
+	self      []selfResponse
+	installed []*group // groups whose data a snapshot replaces
+	cleared   bool     // data went away: caches must forget it
+}
+
+// selfResponse tells a group that its own storage write is done.
+type selfResponse struct {
+	g *group
+	m *pb.Message
+}
+
+// Commit writes the job. It may run on any goroutine; jobs one after the other.
+func (j *Job) Commit() error { return j.batch.Commit() }
+
+// NeedsSync reports whether Commit waits for the disk.
+func (j *Job) NeedsSync() bool { return j.batch.NeedsSync() }
+
+// Frames returns the frames to send after Commit.
+func (j *Job) Frames() []Frame { return j.frames.take() }
+
+// job returns the job that is being filled.
+func (h *Host) job() *Job {
+	if h.open == nil {
+		h.open = &Job{batch: h.cfg.DB.NewBatch()}
+	}
+	return h.open
+}
+
+// TakeJob returns the next job to commit, or nil when there is none or one is under way.
+func (h *Host) TakeJob() *Job {
+	if h.inFlight || h.open == nil {
+		return nil
+	}
+	j := h.open
+	h.open, h.inFlight = nil, true
+	return j
+}
+
+// CommitNow commits what is open, before the first turn: what Bootstrap made.
+func (h *Host) CommitNow() error {
+	j := h.TakeJob()
+	if j == nil {
+		return nil
+	}
+	if err := j.Commit(); err != nil {
+		return err
+	}
+	h.finish(j)
+	return nil
+}
+
+// finish takes back a committed job.
+func (h *Host) finish(j *Job) {
+	h.inFlight = false
+	if j.cleared || len(j.installed) > 0 {
+		h.cfg.Cache.Clear()
+	}
+	for _, g := range j.installed {
+		if h.groups[g.p] != g {
+			continue
+		}
+		g.installed()
+	}
+	for _, r := range j.self {
+		if h.groups[r.g.p] == r.g {
+			r.g.stepSelf(r.m)
+		}
+	}
+}
+
+// frames gathers what is to be said, one frame a peer.
+type frames struct{ list []Frame }
+
+func (f *frames) add(to kv.NodeID, m *Message) {
+	if to == 0 {
+		return // an id nobody told us the node of; the sender tries again
+	}
+	for i := range f.list {
+		if f.list[i].To == to {
+			f.list[i].Data = appendMessage(f.list[i].Data, m)
+			return
+		}
+	}
+	f.list = append(f.list, Frame{To: to, Data: appendMessage([]byte{frameVersion}, m)})
+}
+
+func (f *frames) take() []Frame {
+	l := f.list
+	f.list = nil
+	return l
+}

@@ -1,0 +1,200 @@
+package replica
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"go.etcd.io/raft/v3"
+	pb "go.etcd.io/raft/v3/raftpb"
+
+	"pxkv/node/kv"
+)
+
+// MessageKind tells what a Message between two replicas is.
+type MessageKind byte
+
+const (
+	// RaftMessage carries a message of the Raft library.
+	RaftMessage MessageKind = 1
+	// Probe asks the leader of a partition whether the sending replica is still in its
+	// configuration. A replica that the placement no longer names sends it.
+	Probe MessageKind = 2
+	// Gone answers a Probe: the configuration, confirmed by a lease, does not contain you.
+	Gone MessageKind = 3
+)
+
+// Message goes from one replica to another of the same partition. It names both by replica
+// id, so that a message for a former replica never reaches its successor.
+type Message struct {
+	Kind      MessageKind
+	Partition kv.PartitionID
+	From, To  kv.ReplicaID
+	FromNode  kv.NodeID   // filled by the receiver from the proven identity of its peer
+	Raft      *pb.Message // for RaftMessage
+}
+
+// Frame is all that one turn has to say to one peer.
+type Frame struct {
+	To   kv.NodeID
+	Data []byte
+}
+
+// frameVersion is the first byte of every frame. A node that meets another stops talking
+// to that peer instead of guessing.
+const frameVersion = 1
+
+// maxEntriesPerMessage bounds what decoding a hostile frame can allocate. A message of
+// Config.maxSizePerMsg bytes holds fewer.
+const maxEntriesPerMessage = 1 << 18
+
+// ErrFrame is the error of a frame that no pxkv node of this version wrote.
+var ErrFrame = errors.New("malformed raft frame")
+
+// appendMessage appends m to a frame that already has its version byte.
+func appendMessage(b []byte, m *Message) []byte {
+	b = append(b, byte(m.Kind))
+	b = binary.BigEndian.AppendUint32(b, uint32(m.Partition))
+	b = binary.AppendUvarint(b, uint64(m.From))
+	b = binary.AppendUvarint(b, uint64(m.To))
+	if m.Kind == RaftMessage {
+		b = appendRaft(b, m.Raft)
+	}
+	return b
+}
+
+// DecodeFrame reads the messages of a frame that came from a node. Their byte slices alias
+// the frame.
+func DecodeFrame(from kv.NodeID, frame []byte) ([]Message, error) {
+	d := kv.NewDecoder(frame)
+	if v := d.Byte(); v != frameVersion {
+		return nil, fmt.Errorf("%w: version %d, this node speaks version %d", ErrFrame, v, frameVersion)
+	}
+	var out []Message
+	for len(d.Rest()) > 0 {
+		m := Message{FromNode: from, Kind: MessageKind(d.Byte())}
+		m.Partition = kv.PartitionID(uint32(d.Byte())<<24 | uint32(d.Byte())<<16 | uint32(d.Byte())<<8 | uint32(d.Byte()))
+		m.From = kv.ReplicaID(d.Uvarint())
+		m.To = kv.ReplicaID(d.Uvarint())
+		switch m.Kind {
+		case RaftMessage:
+			m.Raft = readRaft(&d)
+			if m.Raft != nil {
+				m.Raft.From, m.Raft.To = new(uint64(m.From)), new(uint64(m.To))
+			}
+		case Probe, Gone:
+		default:
+			return nil, fmt.Errorf("%w: message kind %d", ErrFrame, m.Kind)
+		}
+		if d.Err() != nil || m.Kind == RaftMessage && m.Raft == nil {
+			return nil, ErrFrame
+		}
+		out = append(out, m)
+	}
+	return out, nil
+}
+
+const (
+	raftHasReject  = 1 << 0
+	raftHasContext = 1 << 1
+	raftHasLogTerm = 1 << 2 // log term, index and commit; heartbeats without them are short
+	raftHasHint    = 1 << 3
+)
+
+// appendRaft encodes a library message compactly. Its replica ids are in the Message, and
+// the entries of a MsgApp follow its index, so neither is written again. Snapshots never
+// travel in frames.
+func appendRaft(b []byte, m *pb.Message) []byte {
+	var flags byte
+	if m.GetReject() {
+		flags |= raftHasReject
+	}
+	if len(m.GetContext()) > 0 {
+		flags |= raftHasContext
+	}
+	if m.GetLogTerm() != 0 || m.GetIndex() != 0 {
+		flags |= raftHasLogTerm
+	}
+	if m.GetRejectHint() != 0 {
+		flags |= raftHasHint
+	}
+	b = append(b, byte(m.GetType()), flags)
+	b = binary.AppendUvarint(b, m.GetTerm())
+	b = binary.AppendUvarint(b, m.GetCommit())
+	if flags&raftHasLogTerm != 0 {
+		b = binary.AppendUvarint(b, m.GetLogTerm())
+		b = binary.AppendUvarint(b, m.GetIndex())
+	}
+	if flags&raftHasHint != 0 {
+		b = binary.AppendUvarint(b, m.GetRejectHint())
+	}
+	if flags&raftHasContext != 0 {
+		b = kv.AppendBytes(b, m.GetContext())
+	}
+	if m.GetType() == pb.MsgApp {
+		b = binary.AppendUvarint(b, uint64(len(m.Entries)))
+		for _, e := range m.Entries {
+			b = append(b, byte(e.GetType()))
+			b = binary.AppendUvarint(b, e.GetTerm())
+			b = kv.AppendBytes(b, e.GetData())
+		}
+	}
+	return b
+}
+
+// readRaft is the inverse of appendRaft, without the replica ids. It returns nil for a type
+// that never travels between nodes.
+func readRaft(d *kv.Decoder) *pb.Message {
+	t := pb.MessageType(d.Byte())
+	if !travels(t) {
+		return nil
+	}
+	flags := d.Byte()
+	m := &pb.Message{Type: t.Enum(), Term: new(d.Uvarint()), Commit: new(d.Uvarint())}
+	if flags&raftHasReject != 0 {
+		m.Reject = new(true)
+	}
+	if flags&raftHasLogTerm != 0 {
+		m.LogTerm, m.Index = new(d.Uvarint()), new(d.Uvarint())
+	}
+	if flags&raftHasHint != 0 {
+		m.RejectHint = new(d.Uvarint())
+	}
+	if flags&raftHasContext != 0 {
+		m.Context = d.Bytes()
+	}
+	if t == pb.MsgApp {
+		n := d.Count()
+		if n > maxEntriesPerMessage {
+			return nil
+		}
+		index := m.GetIndex()
+		entries := make([]pb.Entry, n) // one allocation for all: they live and die together
+		m.Entries = make([]*pb.Entry, n)
+		for i := range n {
+			e := &entries[i]
+			e.Type = pb.EntryType(d.Byte()).Enum()
+			e.Term = new(d.Uvarint())
+			e.Index = new(index + uint64(i) + 1)
+			if data := d.Bytes(); len(data) > 0 {
+				e.Data = data
+			}
+			m.Entries[i] = e
+		}
+	}
+	return m
+}
+
+// travels lists the library's messages that go from node to node in frames. Everything
+// else is local, is forwarded by other means, or (MsgSnap) has a stream of its own.
+func travels(t pb.MessageType) bool {
+	switch t {
+	case pb.MsgApp, pb.MsgAppResp, pb.MsgVote, pb.MsgVoteResp, pb.MsgPreVote, pb.MsgPreVoteResp,
+		pb.MsgHeartbeat, pb.MsgHeartbeatResp, pb.MsgTimeoutNow:
+		return true
+	}
+	return false
+}
+
+// isLocal reports whether a replica id stands for one of the library's storage threads.
+func isLocal(id uint64) bool { return id == raft.LocalAppendThread || id == raft.LocalApplyThread }

@@ -1,0 +1,179 @@
+package replica
+
+import (
+	"encoding/binary"
+	"time"
+
+	"go.etcd.io/raft/v3"
+
+	"pxkv/node/kv"
+)
+
+// Linearizable reads without a lease take one ReadIndex round, shared by all reads that wait
+// in the group; the round also earns the lease that lets the next reads skip it.
+//
+// The lease is our own, not the library's: it is counted from before the round was sent, so
+// every voter of a majority has heard from this leader at or after that moment and helps no
+// other candidate for an election timeout from then on (see mayVote).
+
+// lease is the leader's right to read alone.
+type lease struct {
+	// gen changes whenever leases end; a round that began under another gen earns none.
+	gen uint64
+	// deadTerm is a term that gives no lease any more, because leadership was being handed over.
+	deadTerm uint64
+}
+
+// round is one ReadIndex request under way.
+type round struct {
+	ctx   [16]byte
+	began time.Duration
+	gen   uint64
+	term  uint64
+	ops   []ReadOp
+}
+
+// waitingRead knows its index and waits until it is applied.
+type waitingRead struct {
+	index uint64
+	ops   []ReadOp
+}
+
+type readQueue struct {
+	queue   []ReadOp
+	rounds  []round
+	waiting []waitingRead
+	count   int // reads in all three
+}
+
+func (q *readQueue) queued() bool { return len(q.queue) > 0 }
+
+func (h *Host) takeReads(reads []ReadOp) {
+	for _, op := range reads {
+		g := h.groups[op.Partition]
+		switch {
+		case g == nil:
+			h.replyRead(op, kv.Errorf(kv.NotLeader, "no replica of partition %s on this node", op.Partition))
+		case !g.leads():
+			h.replyRead(op, g.notLeader())
+		case g.reads.count >= maxWaitingReads:
+			h.replyRead(op, kv.Errorf(kv.Unavailable, "partition %s has %d reads waiting", g.p, g.reads.count))
+		default:
+			g.reads.queue = append(g.reads.queue, op)
+			g.reads.count++
+			h.markDirty(g)
+		}
+	}
+}
+
+func (h *Host) replyRead(op ReadOp, err *kv.Error) {
+	h.after = append(h.after, func() { op.Reply(err) })
+}
+
+// issueReads starts a round for the reads in the queue.
+func (g *group) issueReads() {
+	if len(g.reads.queue) > 0 && g.ready() && len(g.reads.rounds) < maxReadRounds {
+		g.startRound()
+	}
+}
+
+// startRound asks the library for a ReadIndex under a context that was never used before: an
+// answer to an older one must not count.
+func (g *group) startRound() {
+	r := round{began: g.h.now.Boot, gen: g.lease.gen, term: g.term, ops: g.reads.queue}
+	g.reads.queue = nil
+	g.h.readCtx++
+	binary.BigEndian.PutUint64(r.ctx[:], g.h.cfg.Incarnation)
+	binary.BigEndian.PutUint64(r.ctx[8:], g.h.readCtx)
+	g.reads.rounds = append(g.reads.rounds, r)
+	g.rn.ReadIndex(r.ctx[:])
+	g.h.stats.ReadRounds.Add(1)
+}
+
+// confirmed takes the library's word that a majority followed this leader after the round
+// began.
+func (g *group) confirmed(s raft.ReadState) {
+	for i := range g.reads.rounds {
+		r := &g.reads.rounds[i]
+		if string(r.ctx[:]) != string(s.RequestCtx) {
+			continue
+		}
+		done := g.reads.rounds[i]
+		g.reads.rounds = append(g.reads.rounds[:i:i], g.reads.rounds[i+1:]...)
+		if done.term == g.term && g.leads() {
+			g.extendLease(&done)
+		}
+		if len(done.ops) > 0 {
+			g.reads.waiting = append(g.reads.waiting, waitingRead{s.Index, done.ops})
+			g.reads.applied(g, g.applied.Index)
+		}
+		return
+	}
+}
+
+// extendLease publishes a lease at the end of the turn, after the turn's effects are
+// readable, unless it ended meanwhile.
+func (g *group) extendLease(r *round) {
+	if g.h.cfg.QuorumReads || g.lease.gen != r.gen || g.lease.deadTerm == g.term || !g.ready() {
+		return
+	}
+	until, gen := int64(r.began+g.h.cfg.leaseLength()), r.gen
+	g.h.after = append(g.h.after, func() {
+		if g.lease.gen == gen && until > g.handle.leaseUntil.Load() {
+			g.handle.leaseUntil.Store(until)
+		}
+	})
+}
+
+// endLease ends the lease at once, and that of every round under way.
+func (g *group) endLease() {
+	g.lease.gen++
+	g.handle.leaseUntil.Store(0)
+}
+
+// renewLease keeps the lease of a group that is being read. An idle group has none and pays
+// nothing for it: its next read takes one round.
+func (g *group) renewLease() {
+	if !g.ready() || g.lease.deadTerm == g.term || len(g.reads.rounds) >= maxReadRounds || g.h.cfg.QuorumReads {
+		return
+	}
+	left := time.Duration(g.handle.leaseUntil.Load()) - g.h.now.Boot
+	if left > g.h.cfg.leaseLength()*2/3 || !g.handle.used.Swap(false) {
+		return
+	}
+	g.startRound()
+	g.h.markDirty(g)
+}
+
+// applied releases the reads whose index is now in the state.
+func (q *readQueue) applied(g *group, index uint64) {
+	kept := q.waiting[:0]
+	for _, w := range q.waiting {
+		if w.index > index {
+			kept = append(kept, w)
+			continue
+		}
+		for _, op := range w.ops {
+			g.h.replyRead(op, nil)
+		}
+		q.count -= len(w.ops)
+	}
+	q.waiting = kept
+}
+
+// dropAll ends all reads: the library forgets its own part when leadership changes.
+func (q *readQueue) dropAll(g *group, err *kv.Error) {
+	drop := func(ops []ReadOp) {
+		for _, op := range ops {
+			g.h.replyRead(op, err)
+		}
+	}
+	drop(q.queue)
+	for _, r := range q.rounds {
+		drop(r.ops)
+	}
+	for _, w := range q.waiting {
+		drop(w.ops)
+	}
+	*q = readQueue{}
+}

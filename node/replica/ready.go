@@ -1,0 +1,199 @@
+package replica
+
+import (
+	"fmt"
+
+	"go.etcd.io/raft/v3"
+	pb "go.etcd.io/raft/v3/raftpb"
+
+	"pxkv/node/kv"
+	"pxkv/persist"
+)
+
+// drain proposes what came in this turn and works off the library's Ready. It reports
+// whether there is more than one turn should do.
+func (g *group) drain() bool {
+	g.propose()
+	g.issueReads()
+	for range readyRounds {
+		if g.h.err != nil || !g.rn.HasReady() {
+			return false
+		}
+		g.handleReady(g.rn.Ready())
+	}
+	return g.rn.HasReady()
+}
+
+func (g *group) handleReady(rd raft.Ready) {
+	term, lead, role := g.term, g.lead, g.role
+	if !raft.IsEmptyHardState(rd.HardState) {
+		term = rd.HardState.GetTerm()
+		g.commit = rd.HardState.GetCommit()
+	}
+	if rd.SoftState != nil {
+		lead, role = kv.ReplicaID(rd.SoftState.Lead), rd.SoftState.RaftState
+	}
+	g.setLeader(term, lead, role)
+	for _, s := range rd.ReadStates {
+		g.confirmed(s)
+	}
+	for _, m := range rd.Messages {
+		switch m.GetTo() {
+		case raft.LocalAppendThread:
+			g.append(m)
+		case raft.LocalApplyThread:
+			g.applyEntries(m)
+		default:
+			g.send(m)
+		}
+	}
+	if len(g.unplaced) > 0 {
+		g.h.fail(fmt.Errorf("partition %s: %d proposals were accepted but not appended", g.p, len(g.unplaced)))
+	}
+}
+
+// send lets a message leave that promises nothing about this node's disk.
+func (g *group) send(m *pb.Message) {
+	to := kv.ReplicaID(m.GetTo())
+	switch m.GetType() {
+	case pb.MsgSnap:
+		req := SnapshotRequest{Partition: g.p, From: g.id, To: to, ToNode: g.nodes[to], Term: m.GetTerm()}
+		if req.ToNode == 0 {
+			g.rn.ReportSnapshot(uint64(to), raft.SnapshotFailure)
+			return
+		}
+		g.h.snapshots = append(g.h.snapshots, req)
+		return
+	case pb.MsgTimeoutNow:
+		// The receiver may be elected at once and by votes that skip every lease check. From
+		// here on this term gives no lease again, not even when the hand-over seems to fail:
+		// the message, or a copy of it, may arrive late.
+		if !planted.leaseOverTransfer {
+			g.endLease()
+			g.lease.deadTerm = g.term
+		}
+	}
+	if travels(m.GetType()) {
+		g.h.frames.add(g.nodes[to], &Message{Kind: RaftMessage, Partition: g.p, From: g.id, To: to, Raft: m})
+	}
+}
+
+// append puts entries, hard state and snapshot into the open job, and with them the
+// promises that may leave once it is on disk.
+func (g *group) append(m *pb.Message) {
+	j := g.h.job()
+	hard := g.hard
+	if m.Term != nil {
+		hard = &pb.HardState{Term: m.Term, Vote: m.Vote, Commit: m.Commit}
+	}
+	if m.Snapshot != nil {
+		if g.staged == nil || g.staged.Applied().Index != m.GetSnapshot().GetMetadata().GetIndex() {
+			g.h.fail(fmt.Errorf("partition %s: the library accepted a snapshot that was not staged", g.p))
+			return
+		}
+		hard.Commit = new(max(hard.GetCommit(), g.staged.Applied().Index))
+		j.batch.Install(g.store, g.staged, hard)
+		g.staged, g.staging = nil, g.staged
+		j.installed = append(j.installed, g)
+	} else if hard.GetTerm() != g.hard.GetTerm() || hard.GetVote() != g.hard.GetVote() || len(m.Entries) > 0 && !planted.commitNotKept {
+		// The commit index alone is not worth a write, for it is found again from the applied
+		// index. But it goes with every append: the library counts votes by the applied
+		// configuration, and whoever acknowledges the end of a joint configuration must remember
+		// after a crash that its beginning was committed. Else it could elect itself by the
+		// configuration from before, which no longer counts anywhere.
+		j.batch.SetHardState(g.store, hard)
+	}
+	g.hard = hard
+	if len(m.Entries) > 0 {
+		j.batch.Append(g.store, m.Entries)
+		g.place(m.Entries)
+		g.h.stats.Appended.Add(int64(len(m.Entries)))
+	}
+	to := j
+	if planted.ackBeforeFsync {
+		to = &Job{frames: g.h.frames}
+	}
+	for _, r := range m.Responses {
+		if r.GetTo() == uint64(g.id) {
+			j.self = append(j.self, selfResponse{g, r})
+			continue
+		}
+		id := kv.ReplicaID(r.GetTo())
+		to.frames.add(g.nodes[id], &Message{Kind: RaftMessage, Partition: g.p, From: g.id, To: id, Raft: r})
+	}
+	if planted.ackBeforeFsync {
+		g.h.frames = to.frames
+	}
+}
+
+// place tells the proposals of this Ready at which index they landed: a leader appends
+// nothing but its own proposals, in order, so they are the entries of its term with data.
+func (g *group) place(entries []*pb.Entry) {
+	for _, e := range entries {
+		if len(g.unplaced) == 0 {
+			return
+		}
+		if e.GetTerm() == g.term && e.GetType() == pb.EntryNormal && len(e.GetData()) > 0 {
+			f := g.unplaced[0]
+			f.index, f.term = e.GetIndex(), e.GetTerm()
+			g.flights = append(g.flights, f)
+			g.unplaced = g.unplaced[1:]
+		}
+	}
+}
+
+// applyEntries executes committed entries into the turn's apply batch.
+func (g *group) applyEntries(m *pb.Message) {
+	h := g.h
+	if h.apply == nil {
+		h.apply = h.cfg.DB.NewApply()
+	}
+	ap := g.applied
+	for _, e := range m.Entries {
+		if planted.confTwice && e.GetIndex() == ap.Index && e.GetType() == pb.EntryConfChangeV2 {
+			ap.Index--
+		}
+		if e.GetIndex() != ap.Index+1 {
+			h.fail(fmt.Errorf("partition %s: entry %d follows applied index %d", g.p, e.GetIndex(), ap.Index))
+			return
+		}
+		ap.Index, ap.Term = e.GetIndex(), e.GetTerm()
+		replies, err := g.applyEntry(&ap, e)
+		if err != nil {
+			h.fail(fmt.Errorf("partition %s, index %d: %w", g.p, e.GetIndex(), err))
+			return
+		}
+		g.applied = ap
+		g.remember(ap)
+		g.resolve(e, replies)
+	}
+	h.apply.SetApplied(g.store, ap)
+	g.touched = true
+	h.stats.Applied.Add(int64(len(m.Entries)))
+	for _, r := range m.Responses {
+		_ = g.rn.Step(r)
+	}
+	g.reads.applied(g, ap.Index)
+	if g.reads.queued() {
+		h.markDirty(g)
+	}
+}
+
+func (g *group) applyEntry(ap *persist.Applied, e *pb.Entry) ([]Reply, error) {
+	switch {
+	case e.GetType() == pb.EntryConfChangeV2:
+		return nil, g.applyConf(ap, e)
+	case e.GetType() != pb.EntryNormal:
+		return nil, fmt.Errorf("%w: entry type %v", ErrPayload, e.GetType())
+	case len(e.GetData()) == 0:
+		return nil, nil // a new leader's first entry
+	}
+	payload, err := DecodePayload(e.GetData())
+	if err != nil {
+		return nil, err
+	}
+	if at := g.hashes[payload.CheckIndex%hashHistory]; payload.CheckIndex != 0 && at.index == payload.CheckIndex && at.hash != payload.CheckHash {
+		return nil, fmt.Errorf("this replica differs from its leader at index %d (hash %016x here, %016x there): stop it, and start it again with an empty data directory once the other replicas are well", at.index, at.hash, payload.CheckHash)
+	}
+	return g.machine.Apply(g.h.apply, g.p, ap, &payload)
+}

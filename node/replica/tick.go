@@ -1,0 +1,159 @@
+package replica
+
+import (
+	"pxkv/node/kv"
+)
+
+const (
+	probeTicks    = ElectionTicks // between two probes of a replica that may be obsolete
+	truncateTicks = 5             // between two looks at a group's log size
+)
+
+// tick lets time pass for every group, once. A tick that follows its predecessor too closely
+// is dropped: after a stall a ticker delivers one at once and the next on schedule, and an
+// election must not come earlier than leases assume.
+func (h *Host) tick() {
+	if h.now.Boot-h.lastTick < h.cfg.Tick*9/10 {
+		return
+	}
+	h.lastTick = h.now.Boot
+	h.ticks++
+	// The list changes while it is walked when a replica is deleted.
+	for _, g := range append([]*group(nil), h.ordered...) {
+		g.rn.Tick()
+		h.markDirty(g)
+		g.renewLease()
+		if (g.conf.pending || g.conf.moving) && h.ticks-g.conf.since > confPatience {
+			g.conf = confState{}
+		}
+		if (h.ticks+uint64(g.p))%truncateTicks == 0 {
+			g.truncate()
+		}
+		if (h.ticks+uint64(g.p))%probeTicks == 0 {
+			g.probe()
+		}
+	}
+	if h.draining {
+		h.handOver()
+	}
+	if h.cfg.OnTick != nil {
+		h.cfg.OnTick(h)
+	}
+	h.stats.measure(h)
+}
+
+// Ticks returns how many ticks have passed.
+func (h *Host) Ticks() uint64 { return h.ticks }
+
+// Now returns the time of the turn that is under way.
+func (h *Host) Now() Now { return h.now }
+
+// truncate cuts the log when it has grown too large, never above what is applied. While a
+// follower that is alive still needs entries they are kept, up to four times the limit: after
+// that it gets a snapshot.
+func (g *group) truncate() {
+	size, limit := g.store.LogBytes(), g.h.cfg.LogBytes
+	if size <= limit {
+		return
+	}
+	first, _ := g.store.FirstIndex()
+	last, _ := g.store.LastIndex()
+	applied := g.applied.Index
+	if applied <= first {
+		return
+	}
+	// Keep about a quarter of the limit for followers that are only a little behind.
+	keep := uint64(limit/4) * (last - first + 1) / uint64(size)
+	to := applied - min(keep, applied-first)
+	if g.leads() && size < 4*limit {
+		progress, _ := g.h.Progress(g.p)
+		for id, pr := range progress {
+			if id != g.id && pr.Active {
+				to = min(to, pr.Match)
+			}
+		}
+	}
+	if to <= first {
+		return
+	}
+	if err := g.h.job().batch.Truncate(g.store, to); err != nil {
+		g.h.fail(err)
+	}
+}
+
+// probe asks whether this replica is still wanted, when the placement does not name it.
+func (g *group) probe() {
+	if g.leads() || g.h.cfg.Policy.Assigned(g.p, g.id) {
+		return
+	}
+	asked := map[kv.NodeID]bool{g.h.cfg.Node: true, 0: true}
+	m := &Message{Kind: Probe, Partition: g.p, From: g.id}
+	for _, r := range g.replicas {
+		if !asked[r.Node] {
+			asked[r.Node] = true
+			g.h.frames.add(r.Node, m)
+		}
+	}
+	for _, n := range g.h.cfg.Policy.Nodes(g.p) {
+		if !asked[n] {
+			asked[n] = true
+			g.h.frames.add(n, m)
+		}
+	}
+}
+
+// answerProbe tells a replica that it is out of the configuration. Only a leader that a
+// majority has just confirmed knows that: an older configuration may have forgotten, or not
+// yet met, the asker.
+func (g *group) answerProbe(m Message) {
+	out := func() bool { return g.ready() && !InConf(g.applied.Conf, m.From) && m.From != g.id }
+	if !out() {
+		return
+	}
+	g.h.takeReads([]ReadOp{{Partition: g.p, Reply: func(err *kv.Error) {
+		if err == nil && out() {
+			g.h.frames.add(m.FromNode, &Message{Kind: Gone, Partition: g.p, From: g.id, To: m.From})
+		}
+	}}})
+}
+
+// heardGone deletes a replica that neither its group nor the placement knows any more.
+func (g *group) heardGone() {
+	if !g.h.cfg.Policy.Assigned(g.p, g.id) {
+		g.h.destroy(g)
+	}
+}
+
+// Drain hands every leadership of this node over, and every one that it gains meanwhile.
+func (h *Host) Drain() { h.draining = true }
+
+// Leading counts the groups that this node leads and that have another voter to lead them.
+func (h *Host) Leading() int {
+	n := 0
+	for _, g := range h.ordered {
+		if g.leads() && len(g.applied.Conf.GetVoters()) > 1 {
+			n++
+		}
+	}
+	return n
+}
+
+// handOver asks the best follower of each led group to take over.
+func (h *Host) handOver() {
+	for _, g := range h.ordered {
+		if !g.leads() || g.conf.moving {
+			continue
+		}
+		progress, _ := h.Progress(g.p)
+		var best kv.ReplicaID
+		for _, id := range g.applied.Conf.GetVoters() {
+			pr := progress[kv.ReplicaID(id)]
+			if kv.ReplicaID(id) != g.id && pr.Active && !pr.Snapshot && (best == 0 || pr.Match > progress[best].Match) {
+				best = kv.ReplicaID(id)
+			}
+		}
+		if best != 0 {
+			_ = h.Transfer(g.p, best)
+		}
+	}
+}

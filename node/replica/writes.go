@@ -1,0 +1,118 @@
+package replica
+
+import (
+	"encoding/binary"
+
+	pb "go.etcd.io/raft/v3/raftpb"
+
+	"pxkv/node/kv"
+)
+
+// flight is a proposal on its way through the log: the commands that one entry holds. The
+// entry's index and term identify it for ever.
+type flight struct {
+	index, term uint64
+	ops         []Op
+}
+
+func (f *flight) fail(h *Host, err *kv.Error) {
+	for _, op := range f.ops {
+		h.reply(op, Reply{Err: err})
+	}
+}
+
+// reply hands an answer out at the end of the turn, when what it tells of can be read.
+func (h *Host) reply(op Op, r Reply) {
+	h.after = append(h.after, func() { op.Reply(r) })
+}
+
+// Propose takes a write from within a turn, for OnTick and orders.
+func (h *Host) Propose(op Op) { h.takeOps([]Op{op}) }
+
+func (h *Host) takeOps(ops []Op) {
+	for _, op := range ops {
+		g := h.groups[op.Partition]
+		switch {
+		case g == nil:
+			h.reply(op, Reply{Err: kv.Errorf(kv.NotLeader, "no replica of partition %s on this node", op.Partition)})
+		case !g.leads():
+			h.reply(op, Reply{Err: g.notLeader()})
+		default:
+			g.ops = append(g.ops, op)
+			h.markDirty(g)
+		}
+	}
+}
+
+// propose makes as few entries as possible of the turn's commands: one, unless they are
+// larger than an entry should be.
+func (g *group) propose() {
+	ops := g.ops
+	g.ops = nil
+	for len(ops) > 0 {
+		n, size := 1, opSize(&ops[0])
+		for n < len(ops) && ops[0].Raw == nil && ops[n].Raw == nil && size+opSize(&ops[n]) <= maxEntryBytes {
+			size += opSize(&ops[n])
+			n++
+		}
+		batch := ops[:n:n]
+		ops = ops[n:]
+		if !g.leads() {
+			(&flight{ops: batch}).fail(g.h, g.notLeader())
+			continue
+		}
+		if err := g.rn.Propose(g.encode(batch, size)); err != nil {
+			// Dropped by the library: too much is uncommitted, or leadership is being handed over.
+			(&flight{ops: batch}).fail(g.h, kv.Errorf(kv.Unavailable, "partition %s takes no writes right now: %v", g.p, err))
+			continue
+		}
+		g.unplaced = append(g.unplaced, flight{ops: batch})
+		g.h.stats.Proposed.Add(1)
+		g.h.stats.Commands.Add(int64(n))
+	}
+}
+
+func opSize(op *Op) int {
+	if op.Raw != nil {
+		return len(op.Raw)
+	}
+	return op.Command.EncodedSize()
+}
+
+func (g *group) encode(ops []Op, size int) []byte {
+	ap := g.applied
+	p := Payload{TimeMS: g.h.now.WallMS}
+	if at := g.hashes[ap.Index%hashHistory]; at.index == ap.Index {
+		p.CheckIndex, p.CheckHash = at.index, at.hash
+	}
+	b := make([]byte, 0, size+64)
+	if ops[0].Raw != nil {
+		return append(p.header(b, payloadRaw), ops[0].Raw...)
+	}
+	b = p.header(b, payloadCommands)
+	b = binary.AppendUvarint(b, uint64(len(ops)))
+	for i := range ops {
+		b = ops[i].Command.AppendTo(b)
+	}
+	return b
+}
+
+// resolve answers the proposal that waited at an applied index: with its results when the
+// entry is the one that was proposed; otherwise another leader's entry took the place, and
+// the proposal certainly never happens.
+func (g *group) resolve(e *pb.Entry, replies []Reply) {
+	if len(g.flights) == 0 || g.flights[0].index > e.GetIndex() {
+		return
+	}
+	f := g.flights[0]
+	g.flights = g.flights[1:]
+	if f.index != e.GetIndex() || f.term != e.GetTerm() || len(replies) != len(f.ops) {
+		f.fail(g.h, kv.Errorf(kv.Unavailable, "partition %s changed its leader before the write was replicated", g.p))
+		return
+	}
+	for i, op := range f.ops {
+		r := replies[i]
+		r.Result.Receipt = kv.Receipt{Partition: g.p, Index: e.GetIndex()}
+		g.h.reply(op, r)
+	}
+}

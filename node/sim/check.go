@@ -1,0 +1,237 @@
+package sim
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+
+	"pxkv/node/kv"
+)
+
+// checker holds what must be true in every run.
+type checker struct {
+	w       *World
+	hashes  map[place]uint64       // running hash of effects after each applied index
+	leaders map[place]kv.ReplicaID // by term
+	acks    map[kv.PartitionID]uint64
+	terms   map[replicaKey]uint64 // promised by what left the node
+	history []*operation
+	values  uint64
+	closing bool
+}
+
+type place struct {
+	p kv.PartitionID
+	n uint64 // index or term
+}
+
+type replicaKey struct {
+	p  kv.PartitionID
+	id kv.ReplicaID
+}
+
+func (c *checker) init(w *World) {
+	*c = checker{w: w, hashes: map[place]uint64{}, leaders: map[place]kv.ReplicaID{}, acks: map[kv.PartitionID]uint64{}, terms: map[replicaKey]uint64{}}
+}
+
+// turn checks a node after its turn.
+func (c *checker) turn(n *node) {
+	for _, p := range n.host.Partitions() {
+		s := n.host.Inspect(p)
+		if s.Applied.Index > 0 {
+			at := place{p, s.Applied.Index}
+			if h, ok := c.hashes[at]; !ok {
+				c.hashes[at] = s.Applied.Hash
+			} else if h != s.Applied.Hash {
+				c.w.fail("%s: partition %v: state at index %d differs from another replica's", n.name, p, at.n)
+			}
+		}
+		if s.Leads {
+			at := place{p, s.Term}
+			if id, ok := c.leaders[at]; !ok {
+				c.leaders[at] = s.ID
+			} else if id != s.ID {
+				c.w.fail("%s: partition %v: replicas %d and %d both lead in term %d", n.name, p, id, s.ID, at.n)
+			}
+		}
+		c.leases(p)
+	}
+}
+
+// started checks that a restarted node remembers what it promised.
+func (c *checker) started(n *node) {
+	for _, p := range n.host.Partitions() {
+		s := n.host.Inspect(p)
+		if t := c.terms[replicaKey{p, s.ID}]; s.Term < t {
+			c.w.fail("%s: partition %v: replica %d restarted in term %d and had promised term %d", n.name, p, s.ID, s.Term, t)
+		}
+	}
+}
+
+// promised notes the terms that are on disk when promises leave a node.
+func (c *checker) promised(n *node) {
+	for _, p := range n.host.Partitions() {
+		s := n.host.Inspect(p)
+		k := replicaKey{p, s.ID}
+		c.terms[k] = max(c.terms[k], s.DurableTerm)
+	}
+}
+
+// acked notes an acknowledged write and checks the leases against it at once.
+func (c *checker) acked(p kv.PartitionID, index uint64) {
+	c.acks[p] = max(c.acks[p], index)
+	c.leases(p)
+}
+
+// leases checks that at most one replica may read alone, and that it has applied every
+// acknowledged write.
+func (c *checker) leases(p kv.PartitionID) {
+	var holder *node
+	for _, n := range c.w.nodes {
+		if !n.up || n.host == nil {
+			continue
+		}
+		h := n.host.Handle(p)
+		if h == nil || h.LeaseUntil() <= n.boot() {
+			continue
+		}
+		if holder != nil {
+			c.w.fail("partition %v: %s and %s both have a lease", p, holder.name, n.name)
+		}
+		holder = n
+		if h.Applied() < c.acks[p] {
+			c.w.fail("partition %v: %s has a lease and has applied %d, but %d is acknowledged", p, n.name, h.Applied(), c.acks[p])
+		}
+	}
+}
+
+// settled says what is still to be done after the faults, "" when nothing is.
+func (c *checker) settled() string {
+	w := c.w
+	for _, n := range w.nodes {
+		if !n.up || !n.joined || n.machine.State() == nil {
+			return n.name + " has not joined"
+		}
+		s := n.machine.State()
+		if len(s.Members) != len(w.nodes) || s.PlacementOutdated() || s.Epoch != w.nodes[0].machine.State().Epoch {
+			return fmt.Sprintf("%s has epoch %d, %d members, outdated %v", n.name, s.Epoch, len(s.Members), s.PlacementOutdated())
+		}
+	}
+	s := w.nodes[0].machine.State()
+	voters, learners := s.MetaReplicas()
+	if what := c.groupSettled(kv.Meta, voters, learners); what != "" {
+		return what
+	}
+	for p, row := range s.Placement {
+		if what := c.groupSettled(kv.PartitionID(p), row, nil); what != "" {
+			return what
+		}
+	}
+	return ""
+}
+
+func (c *checker) groupSettled(p kv.PartitionID, voters, learners []kv.Replica) string {
+	var leader *node
+	for _, n := range c.w.nodes {
+		v, here := n.host.View(p)
+		wanted := slices.ContainsFunc(slices.Concat(voters, learners), func(r kv.Replica) bool { return r.Node == n.id })
+		if here != wanted {
+			return fmt.Sprintf("partition %v: %s has a replica: %v, wanted: %v", p, n.name, here, wanted)
+		}
+		if here && v.Leads {
+			leader = n
+		}
+	}
+	if leader == nil {
+		return fmt.Sprintf("partition %v has no leader", p)
+	}
+	conf := leader.host.Inspect(p).Applied.Conf
+	if len(conf.GetVotersOutgoing()) > 0 || len(conf.GetVoters()) != len(voters) || len(conf.GetLearners()) != len(learners) {
+		return fmt.Sprintf("partition %v: configuration %v, wanted %v and learners %v", p, conf, voters, learners)
+	}
+	if leader.id != voters[0].Node {
+		return fmt.Sprintf("partition %v: led by %s, preferred is node %v", p, leader.name, voters[0].Node)
+	}
+	index := leader.host.Inspect(p).Applied.Index
+	for _, n := range c.w.nodes {
+		if h := n.host.Handle(p); h != nil && h.Applied() < index {
+			return fmt.Sprintf("partition %v: %s has applied %d of %d", p, n.name, h.Applied(), index)
+		}
+	}
+	return ""
+}
+
+// linearizable asks porcupine for an order of each key's operations.
+func (c *checker) linearizable() {
+	var ops []porcupine.Operation
+	for _, op := range c.history {
+		if op.out.unknown && op.kind == opGet {
+			continue
+		}
+		ops = append(ops, porcupine.Operation{Input: *op, Output: op.out, Call: op.call, Return: op.ret})
+	}
+	switch porcupine.CheckOperationsTimeout(register, ops, 20*time.Second) {
+	case porcupine.Illegal:
+		c.w.fail("the history is not linearizable: %s", c.culprit(ops))
+	case porcupine.Unknown:
+		c.w.fail("porcupine found no answer in time for %d operations", len(ops))
+	}
+}
+
+// culprit names the keys whose operations have no order.
+func (c *checker) culprit(ops []porcupine.Operation) string {
+	out := ""
+	for _, part := range register.Partition(ops) {
+		if porcupine.CheckOperationsTimeout(register, part, 20*time.Second) == porcupine.Ok {
+			continue
+		}
+		for _, op := range part {
+			in := op.Input.(operation)
+			out += fmt.Sprintf("\n  %v-%v %s kind %d value %d expect %d: %+v", time.Duration(op.Call), time.Duration(op.Return), in.key, in.kind, in.value, in.expect.value, in.out)
+		}
+	}
+	return out
+}
+
+// register is one key: the unique value it holds, 0 when absent. A version belongs to one
+// value, so a condition on it is one on the value.
+var register = porcupine.Model{
+	Partition: func(history []porcupine.Operation) [][]porcupine.Operation {
+		byKey := map[string][]porcupine.Operation{}
+		var keys []string
+		for _, op := range history {
+			k := op.Input.(operation).key
+			if byKey[k] == nil {
+				keys = append(keys, k)
+			}
+			byKey[k] = append(byKey[k], op)
+		}
+		slices.Sort(keys)
+		out := make([][]porcupine.Operation, len(keys))
+		for i, k := range keys {
+			out[i] = byKey[k]
+		}
+		return out
+	},
+	Init: func() any { return uint64(0) },
+	Step: func(state, input, out any) (bool, any) {
+		v, in, o := state.(uint64), input.(operation), out.(output)
+		next, can := in.value, true // what it would leave behind, and whether it would change anything
+		switch in.kind {
+		case opGet:
+			return o.value == v, v
+		case opCreate:
+			can = v == 0
+		case opCas:
+			can = v == in.expect.value
+		case opDelete:
+			next, can = 0, v != 0
+		}
+		if !can {
+			next = v
+		}
+		return o.unknown || o.applied == can, next
+	},
+}

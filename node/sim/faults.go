@@ -1,0 +1,111 @@
+package sim
+
+import (
+	"time"
+
+	"pxkv/node/kv"
+	"pxkv/node/replica"
+)
+
+// strike draws this moment's faults and comes back for the next.
+func (w *World) strike() {
+	const step = 20 * time.Millisecond
+	if w.healed {
+		return
+	}
+	w.after(step, w.strike)
+	happens := func(rate float64) bool { return w.chance(rate * step.Seconds()) }
+	pick := func() *node { return w.nodes[w.rng.IntN(len(w.nodes))] }
+	if happens(w.o.CrashRate) {
+		n := pick()
+		if n.up {
+			n.crash()
+			n.restart(w.between(10*time.Millisecond, []time.Duration{50 * time.Millisecond, 3 * time.Second}[w.rng.IntN(2)]))
+		}
+	}
+	if happens(w.o.CutRate) {
+		w.cutSome()
+	}
+	if happens(w.o.PauseRate) {
+		w.stats.Pauses++
+		n := pick()
+		n.paused = max(n.paused, w.now+w.between(10*time.Millisecond, 2*time.Second))
+	}
+	if happens(w.o.TransferRate) {
+		w.transferSome()
+	}
+}
+
+// cutSome cuts one node off, or one link, in both directions or in one.
+func (w *World) cutSome() {
+	w.stats.Cuts++
+	d := w.between(20*time.Millisecond, 3*time.Second)
+	a := w.nodes[w.rng.IntN(len(w.nodes))]
+	whole, oneWay := w.chance(0.5), w.chance(0.3)
+	other := w.nodes[w.rng.IntN(len(w.nodes))]
+	for _, b := range w.nodes {
+		if b == a || !whole && b != other {
+			continue
+		}
+		w.net.cut(a.id, b.id, d)
+		if !oneWay {
+			w.net.cut(b.id, a.id, d)
+		}
+	}
+}
+
+// transferSome asks some leader to hand over to some voter, and sometimes cuts it off right
+// then: the moment at which two nodes may believe that they lead.
+func (w *World) transferSome() {
+	n := w.nodes[w.rng.IntN(len(w.nodes))]
+	if !n.up || n.paused > w.now {
+		return
+	}
+	ps := n.host.Partitions()
+	if len(ps) == 0 {
+		return
+	}
+	p := ps[w.rng.IntN(len(ps))]
+	v, _ := n.host.View(p)
+	if !v.Leads || len(v.Conf.GetVoters()) < 2 {
+		return
+	}
+	to := kv.ReplicaID(v.Conf.GetVoters()[w.rng.IntN(len(v.Conf.GetVoters()))])
+	w.stats.Transfers++
+	n.in.Orders = append(n.in.Orders, func(h *replica.Host) { _ = h.Transfer(p, to) })
+	n.schedule()
+	if w.chance(0.5) {
+		// MsgTimeoutNow is on its way when the link breaks.
+		d := w.between(300*time.Millisecond, 2*time.Second)
+		n.do(w.between(200*time.Microsecond, 3*time.Millisecond), func() {
+			for _, b := range w.nodes {
+				if b != n {
+					w.net.cut(n.id, b.id, d)
+					w.net.cut(b.id, n.id, d)
+				}
+			}
+		})
+	}
+}
+
+// powerLoss crashes all nodes at one moment.
+func (w *World) powerLoss() {
+	for _, n := range w.nodes {
+		if n.up {
+			n.crash()
+			n.restart(w.between(0, 500*time.Millisecond))
+		}
+	}
+}
+
+// heal ends all faults and lets every node run.
+func (w *World) heal() {
+	w.healed = true
+	clear(w.net.cuts)
+	for _, n := range w.nodes {
+		n.paused = 0
+		if !n.up {
+			n.restart(0)
+		}
+	}
+}

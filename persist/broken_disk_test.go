@@ -1,0 +1,226 @@
+package persist
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"path"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"pxkv/node/kv"
+)
+
+func readFile(t testing.TB, fs vfs.FS, name string) []byte {
+	t.Helper()
+	f, err := fs.Open(name)
+	must(t, err)
+	defer f.Close()
+	b, err := io.ReadAll(f)
+	must(t, err)
+	return b
+}
+
+// lastWords runs f and returns what Fatal was called with, "" if it was not.
+func lastWords(f func()) (text string) {
+	defer func() {
+		if p := recover(); p != nil {
+			text = p.(lastWord).text
+		}
+	}()
+	f()
+	return ""
+}
+
+// lastWord is the panic of Fatal in these tests.
+type lastWord struct{ text string }
+
+var errDisk = errors.New("input/output error")
+
+// failingDisk fails the chosen operations from the moment that it is armed.
+func failingDisk(fails func(errorfs.Op) bool) (vfs.FS, *atomic.Bool) {
+	armed := new(atomic.Bool)
+	return errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if armed.Load() && fails(op) {
+			return errDisk
+		}
+		return nil
+	})), armed
+}
+
+func isSync(op errorfs.Op) bool {
+	return op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData || op.Kind == errorfs.OpFileSyncTo
+}
+
+// The stores of this test are left as they are: a node with a broken disk ends.
+func TestFailedFsyncIsTheEnd(t *testing.T) {
+	t.Parallel()
+	var snapshot []byte
+	{
+		db := openTest(t, vfs.NewMem())
+		filled(t, db, 1)
+		snapshot = streamOf(t, db, 1)
+		must(t, db.Close())
+	}
+	for _, tc := range []struct {
+		what string
+		do   func(*DB, *Replica, *Staged)
+	}{
+		{"log batch", func(db *DB, r *Replica, _ *Staged) {
+			b := db.NewBatch()
+			b.Append(r, entries(61, 61, 3))
+			_ = b.Commit()
+		}},
+		{"install", func(db *DB, r *Replica, s *Staged) {
+			b := db.NewBatch()
+			b.Install(r, s, raftHardState(r.hard))
+			_ = b.Commit()
+		}},
+	} {
+		fs, armed := failingDisk(isSync)
+		db, err := Open(Options{Dir: "node", FS: fs, Light: true, Fatal: func(text string) { panic(lastWord{text}) }})
+		must(t, err)
+		r := filled(t, db, 1)
+		staged, err := db.StageSnapshot(1, bytes.NewReader(snapshot))
+		must(t, err)
+		armed.Store(true)
+		text := lastWords(func() { tc.do(db, r, staged) })
+		if !strings.Contains(text, errDisk.Error()) || !strings.Contains(text, "node") {
+			t.Errorf("%s: last words are %q", tc.what, text)
+		}
+	}
+}
+
+func TestFailedFsyncElsewhereIsAnError(t *testing.T) {
+	t.Parallel()
+	fs, armed := failingDisk(func(op errorfs.Op) bool {
+		return isSync(op) && (strings.Contains(op.Path, "identity") || strings.Contains(op.Path, "staging"))
+	})
+	db := openTest(t, fs)
+	filled(t, db, 1)
+	stream := streamOf(t, db, 1)
+	must(t, db.SaveIdentity(Identity{Starts: 1}))
+	armed.Store(true)
+	if err := db.SaveIdentity(Identity{Starts: 2}); !errors.Is(err, errDisk) {
+		t.Errorf("saving the identity: %v", err)
+	}
+	if id, _, err := db.Identity(); err != nil || id.Starts != 1 {
+		t.Errorf("identity is %v, %v", id, err)
+	}
+	if _, err := db.StageSnapshot(1, bytes.NewReader(stream)); !errors.Is(err, errDisk) {
+		t.Errorf("staging: %v", err)
+	}
+	if names, err := fs.List("node/staging"); err != nil || len(names) != 0 {
+		t.Errorf("staging has %v, %v", names, err)
+	}
+	must(t, db.Close())
+}
+
+func TestStalledDiskIsTheEnd(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	var stall atomic.Bool
+	fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if stall.Load() && isSync(op) {
+			<-release
+		}
+		return nil
+	}))
+	words := make(chan string, 1)
+	db, err := Open(Options{Dir: "node", FS: fs, StallAfter: 50 * time.Millisecond, Fatal: func(text string) {
+		words <- text
+		runtime.Goexit()
+	}})
+	must(t, err)
+	r := filled(t, db, 1)
+	stall.Store(true)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		b := db.NewBatch()
+		b.Append(r, entries(61, 61, 3))
+		_ = b.Commit()
+	}()
+	select {
+	case text := <-words:
+		if !strings.Contains(text, "stalled") || !strings.Contains(text, "node") {
+			t.Errorf("last words are %q", text)
+		}
+	case <-time.After(30 * time.Second):
+		t.Error("nobody noticed")
+	}
+	stall.Store(false)
+	close(release)
+	<-done
+}
+
+// TestFlippedBits flips a bit at many places of each file of a closed store. It must be
+// noticed, at the opening or by a read, or make no difference.
+func TestFlippedBits(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		what  string
+		flush bool
+	}{{"in the tree", true}, {"in the WAL", false}} {
+		t.Run(tc.what, func(t *testing.T) {
+			t.Parallel()
+			fs := vfs.NewCrashableMem()
+			db := openTest(t, fs)
+			for p := range kv.PartitionID(3) {
+				filled(t, db, p)
+			}
+			want, err := storeText(db)
+			must(t, err)
+			if tc.flush {
+				must(t, db.pebble.Flush())
+			}
+			must(t, db.Close())
+			names, err := fs.List("node/db")
+			must(t, err)
+			noticed := map[string]int{}
+			for _, name := range names {
+				size := len(readFile(t, fs, path.Join("node/db", name)))
+				for at := 0; at < size; at += 1 + size/150 {
+					if flip(t, fs, path.Join("node/db", name), at, want) {
+						noticed[path.Ext(name)]++
+					}
+				}
+			}
+			if tc.flush && noticed[".sst"] < 50 || !tc.flush && noticed[".log"] < 50 {
+				t.Errorf("noticed only %v", noticed)
+			}
+		})
+	}
+}
+
+// flip opens a copy of the store with one bit flipped, reads all of it, and reports whether
+// that was noticed.
+func flip(t *testing.T, disk *vfs.MemFS, name string, at int, want string) (noticed bool) {
+	t.Helper()
+	fs := disk.CrashClone(vfs.CrashCloneCfg{})
+	content := readFile(t, fs, name)
+	content[at] ^= 0x10
+	must(t, writeFile(fs, path.Dir(name), path.Base(name), content))
+	var got string
+	var err error
+	words := lastWords(func() {
+		var db *DB
+		db, err = Open(Options{Dir: "node", FS: fs, Light: true, Fatal: func(text string) { panic(lastWord{text}) }})
+		if err != nil {
+			return
+		}
+		if got, err = storeText(db); err == nil {
+			err = db.Close()
+		}
+	})
+	if err == nil && words == "" && got != want {
+		t.Errorf("bit flipped at %d of %s: the store opens and has something else:\n%s", at, name, brief(got))
+	}
+	return err != nil || words != ""
+}

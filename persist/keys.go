@@ -1,0 +1,105 @@
+package persist
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"pxkv/node/kv"
+)
+
+// First bytes of all keys. FORMAT.md draws the whole keyspace.
+const (
+	spaceLocal   = 0x01 // records about this node
+	spaceReplica = 0x10 // followed by the partition: all that a replica owns is one range
+	spaceEnd     = 0x11
+)
+
+// Second bytes of node-local keys.
+const (
+	localFormat    = 0x01 // version of this keyspace
+	localTombstone = 0x02 // + partition: highest destroyed replica id
+)
+
+// The byte after the partition. Bookkeeping sorts before log and data, so that it can be
+// written as a table of its own when a snapshot is installed.
+const (
+	kindReplica   = 0x01
+	kindHardState = 0x02
+	kindTruncated = 0x03
+	kindApplied   = 0x04
+	kindLog       = 0x05 // + index
+	kindData      = 0x06 // + the user's key
+)
+
+const (
+	partitionPrefixLen = 1 + 4                  // space, partition
+	kindPrefixLen      = partitionPrefixLen + 1 // and kind
+	logKeyLen          = kindPrefixLen + 8      // and index
+)
+
+var (
+	formatKey      = []byte{spaceLocal, localFormat}
+	tombstoneStart = []byte{spaceLocal, localTombstone}
+	tombstoneEnd   = []byte{spaceLocal, localTombstone + 1}
+)
+
+func appendPartition(b []byte, space byte, p kv.PartitionID) []byte {
+	return binary.BigEndian.AppendUint32(append(b, space), uint32(p))
+}
+
+// kindKey is the key of a replica's only record of that kind, or the prefix of its many.
+func kindKey(p kv.PartitionID, kind byte) []byte {
+	return appendKindKey(make([]byte, 0, kindPrefixLen), p, kind)
+}
+
+func appendKindKey(b []byte, p kv.PartitionID, kind byte) []byte {
+	return append(appendPartition(b, spaceReplica, p), kind)
+}
+
+func logKey(p kv.PartitionID, index uint64) []byte {
+	return appendLogKey(make([]byte, 0, logKeyLen), p, index)
+}
+
+func appendLogKey(b []byte, p kv.PartitionID, index uint64) []byte {
+	return binary.BigEndian.AppendUint64(appendKindKey(b, p, kindLog), index)
+}
+
+func appendDataKey(b []byte, p kv.PartitionID, key []byte) []byte {
+	return append(appendKindKey(b, p, kindData), key...)
+}
+
+func tombstoneKey(p kv.PartitionID) []byte {
+	return binary.BigEndian.AppendUint32(append([]byte(nil), tombstoneStart...), uint32(p))
+}
+
+// partitionRange is [start, end) of all that a replica of p owns.
+func partitionRange(p kv.PartitionID) (start, end []byte) {
+	start = appendPartition(nil, spaceReplica, p)
+	return start, prefixEnd(start)
+}
+
+// dataRange is [start, end) of the data of p whose keys begin with prefix.
+func dataRange(p kv.PartitionID, prefix []byte) (start, end []byte) {
+	start = appendDataKey(nil, p, prefix)
+	return start, prefixEnd(start)
+}
+
+// prefixEnd is the smallest key above all keys that begin with prefix. Every prefix here
+// begins with a space byte below 0xff, so there always is one.
+func prefixEnd(prefix []byte) []byte {
+	end := append([]byte(nil), prefix...)
+	for i := len(end) - 1; ; i-- {
+		if end[i]++; end[i] != 0 {
+			return end[:i+1]
+		}
+	}
+}
+
+// splitReplicaKey takes a key of the replica space apart.
+func splitReplicaKey(key []byte) (p kv.PartitionID, kind byte, rest []byte, err error) {
+	if len(key) < kindPrefixLen || key[0] != spaceReplica {
+		return 0, 0, nil, fmt.Errorf("%w: key %x is no key of a replica", ErrCorrupt, key)
+	}
+	p = kv.PartitionID(binary.BigEndian.Uint32(key[1:]))
+	return p, key[partitionPrefixLen], key[kindPrefixLen:], nil
+}

@@ -1,0 +1,75 @@
+package persist
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics of one DB. A nil one keeps none.
+type metrics struct {
+	registry   prometheus.Registerer
+	registered []prometheus.Collector
+	syncs      prometheus.Histogram
+	batches    *prometheus.HistogramVec
+	snapshots  *prometheus.CounterVec
+	pebble     *pebbleCollector
+}
+
+func registerMetrics(db *DB) (*metrics, error) {
+	m := &metrics{
+		registry: db.opts.Metrics,
+		syncs: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "pxkv_disk_sync_seconds",
+			Help:    "How long a log batch took to be on disk, its fsync included.",
+			Buckets: prometheus.ExponentialBuckets(50e-6, 2, 18),
+		}),
+		batches: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "pxkv_disk_batch_bytes",
+			Help:    "Size of the batches written: log (entries, hard states) and effects (applied data).",
+			Buckets: prometheus.ExponentialBuckets(64, 4, 10),
+		}, []string{"batch"}),
+		snapshots: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "pxkv_disk_snapshot_bytes_total",
+			Help: "Bytes of snapshot streams read from this disk (out) and written to it (in).",
+		}, []string{"direction"}),
+		pebble: newPebbleCollector(db),
+	}
+	for _, c := range []prometheus.Collector{m.syncs, m.batches, m.snapshots, m.pebble} {
+		if err := m.registry.Register(c); err != nil {
+			m.unregister()
+			return nil, fmt.Errorf("register metrics: %w", err)
+		}
+		m.registered = append(m.registered, c)
+	}
+	return m, nil
+}
+
+func (m *metrics) unregister() {
+	if m == nil {
+		return
+	}
+	for _, c := range m.registered {
+		m.registry.Unregister(c)
+	}
+	m.registered = nil
+	m.pebble.close()
+}
+
+// committed counts a batch; began is zero when it was not synced.
+func (m *metrics) committed(batch string, bytes int, began time.Time) {
+	if m == nil {
+		return
+	}
+	m.batches.WithLabelValues(batch).Observe(float64(bytes))
+	if !began.IsZero() {
+		m.syncs.Observe(time.Since(began).Seconds())
+	}
+}
+
+func (m *metrics) snapshotBytes(direction string, n int64) {
+	if m != nil {
+		m.snapshots.WithLabelValues(direction).Add(float64(n))
+	}
+}

@@ -1,0 +1,185 @@
+package persist
+
+import (
+	"fmt"
+	"hash/crc32"
+	"maps"
+	"slices"
+	"strings"
+
+	"go.etcd.io/raft/v3/raftpb"
+
+	"pxkv/node/kv"
+)
+
+// model is what a store should hold, in the plainest form.
+type model struct {
+	replicas   map[kv.PartitionID]*modelReplica
+	tombstones map[kv.PartitionID]kv.ReplicaID
+}
+
+type modelReplica struct {
+	id      kv.ReplicaID
+	hard    hardState
+	base    entryID
+	entries []modelEntry // those after base
+	applied Applied
+	data    map[string]Record
+}
+
+type modelEntry struct {
+	term uint64
+	data string
+}
+
+func newModel() *model {
+	return &model{map[kv.PartitionID]*modelReplica{}, map[kv.PartitionID]kv.ReplicaID{}}
+}
+
+func (m *model) clone() *model {
+	c := &model{map[kv.PartitionID]*modelReplica{}, maps.Clone(m.tombstones)}
+	for p, r := range m.replicas {
+		own := *r
+		own.entries, own.data = slices.Clone(r.entries), maps.Clone(r.data)
+		c.replicas[p] = &own
+	}
+	return c
+}
+
+func (r *modelReplica) last() uint64 { return r.base.index + uint64(len(r.entries)) }
+
+func (r *modelReplica) term(index uint64) uint64 {
+	if index == r.base.index {
+		return r.base.term
+	}
+	return r.entries[index-r.base.index-1].term
+}
+
+func (r *modelReplica) append(es []*raftpb.Entry) {
+	r.entries = r.entries[:es[0].GetIndex()-r.base.index-1]
+	for _, e := range es {
+		r.entries = append(r.entries, modelEntry{e.GetTerm(), string(e.GetData())})
+	}
+}
+
+func (r *modelReplica) truncate(index uint64) {
+	if index > r.base.index {
+		term := r.term(index)
+		r.entries = r.entries[index-r.base.index:]
+		r.base = entryID{index, term}
+	}
+}
+
+// logText tells a replica's log and bookkeeping; the commit index as a restart would raise it.
+func (r *modelReplica) logText() string {
+	var s strings.Builder
+	fmt.Fprintf(&s, "id %d term %d vote %d commit %d base %v applied %s log", r.id, r.hard.term, r.hard.vote, max(r.hard.commit, r.applied.Index), r.base, appliedText(r.applied))
+	for _, e := range r.entries {
+		fmt.Fprintf(&s, " %s", entryText(e.term, e.data))
+	}
+	return s.String()
+}
+
+func (r *modelReplica) dataText() string {
+	var s strings.Builder
+	for _, key := range slices.Sorted(maps.Keys(r.data)) {
+		fmt.Fprintf(&s, " %s", recordText(key, r.data[key]))
+	}
+	return s.String()
+}
+
+func (m *model) text() string {
+	var s strings.Builder
+	for _, p := range slices.Sorted(maps.Keys(m.replicas)) {
+		fmt.Fprintf(&s, "partition %s: %s data%s\n", p, m.replicas[p].logText(), m.replicas[p].dataText())
+	}
+	return s.String() + tombstonesText(m.tombstones)
+}
+
+func appliedText(ap Applied) string {
+	return fmt.Sprintf("%d/%d rev %d time %d hash %d voters %v replicas %v", ap.Index, ap.Term, ap.Revision, ap.TimeMS, ap.Hash, ap.Conf.GetVoters(), ap.Replicas)
+}
+
+func entryText(term uint64, data string) string {
+	return fmt.Sprintf("%d:%d:%08x", term, len(data), crc32.ChecksumIEEE([]byte(data)))
+}
+
+func recordText(key string, rec Record) string {
+	return fmt.Sprintf("%q=%d:%08x:%s@%d/%d/%d", key, len(rec.Value.Data), crc32.ChecksumIEEE(rec.Value.Data), rec.Value.ContentType, rec.Version, rec.ModifiedMS, rec.DeadlineMS)
+}
+
+func tombstonesText(tombstones map[kv.PartitionID]kv.ReplicaID) string {
+	var s strings.Builder
+	for _, p := range slices.Sorted(maps.Keys(tombstones)) {
+		fmt.Fprintf(&s, "tombstone of %s: %d\n", p, tombstones[p])
+	}
+	return s.String()
+}
+
+// replicaLogText tells what a Replica says about itself, in the words of modelReplica.
+func replicaLogText(r *Replica) (string, error) {
+	hs, _, err := r.InitialState()
+	if err != nil {
+		return "", err
+	}
+	m := modelReplica{id: r.ID(), hard: hardState{hs.GetTerm(), hs.GetVote(), hs.GetCommit()}, applied: r.Applied()}
+	first, _ := r.FirstIndex()
+	last, _ := r.LastIndex()
+	term, err := r.Term(first - 1)
+	if err != nil {
+		return "", err
+	}
+	m.base = entryID{first - 1, term}
+	for next := first; next <= last; {
+		es, err := r.Entries(next, last+1, 64<<10)
+		if err != nil {
+			return "", err
+		}
+		for _, e := range es {
+			if e.GetIndex() != next {
+				return "", fmt.Errorf("entry %d where %d should be", e.GetIndex(), next)
+			}
+			if term, err := r.Term(next); err != nil || term != e.GetTerm() {
+				return "", fmt.Errorf("term of %d is %d (%v), in the entry %d", next, term, err, e.GetTerm())
+			}
+			m.entries = append(m.entries, modelEntry{e.GetTerm(), string(e.GetData())})
+			next++
+		}
+	}
+	return m.logText(), nil
+}
+
+func partitionDataText(db *DB, p kv.PartitionID) (string, error) {
+	items, more, err := db.Scan(p, nil, nil, false, 0, 0)
+	if err != nil || more {
+		return "", fmt.Errorf("scan: more %v: %w", more, err)
+	}
+	var s strings.Builder
+	for _, it := range items {
+		fmt.Fprintf(&s, " %s", recordText(string(it.Key), Record{it.Value, it.Version, it.Modified, it.Deadline}))
+	}
+	return s.String(), nil
+}
+
+// storeText tells a store in the words of model.text.
+func storeText(db *DB) (string, error) {
+	replicas, err := db.Replicas()
+	if err != nil {
+		return "", err
+	}
+	var s strings.Builder
+	for _, r := range replicas {
+		log, err := replicaLogText(r)
+		if err != nil {
+			return "", fmt.Errorf("partition %s: %w", r.Partition(), err)
+		}
+		data, err := partitionDataText(db, r.Partition())
+		if err != nil {
+			return "", fmt.Errorf("partition %s: %w", r.Partition(), err)
+		}
+		fmt.Fprintf(&s, "partition %s: %s data%s\n", r.Partition(), log, data)
+	}
+	db.mu.RLock()
+	defer db.mu.RUnlock()
+	return s.String() + tombstonesText(db.tombstones), nil
+}

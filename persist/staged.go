@@ -1,0 +1,144 @@
+package persist
+
+import (
+	"fmt"
+	"strconv"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2/objstorage/objstorageprovider"
+	"github.com/cockroachdb/pebble/v2/sstable"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"pxkv/node/kv"
+)
+
+// tableBytes is about how large one staged table gets, before compression.
+const tableBytes = 32 << 20
+
+// Staged is a snapshot that arrived whole: table files beside Pebble, synced, which wait for
+// Batch.Install or Discard. A restart removes it.
+type Staged struct {
+	db        *DB
+	partition kv.PartitionID
+	applied   Applied
+	dir       string
+	tables    []string    // paths, with ascending keys
+	taken     atomic.Bool // by an install or by Discard
+}
+
+// Partition of which it is a snapshot.
+func (s *Staged) Partition() kv.PartitionID { return s.partition }
+
+// Applied says which state it has.
+func (s *Staged) Applied() Applied { return s.applied }
+
+// Discard removes it, unless a batch has taken it over.
+func (s *Staged) Discard() {
+	if s.take() {
+		s.removeFiles()
+	}
+}
+
+func (s *Staged) take() bool { return s.taken.CompareAndSwap(false, true) }
+
+func (s *Staged) removeFiles() {
+	if err := s.db.fs.RemoveAll(s.dir); err != nil {
+		// The next start removes it.
+		s.db.opts.Logger.Warn("staged snapshot not removed", "dir", s.dir, "err", err)
+	}
+}
+
+func (db *DB) newStaged(p kv.PartitionID) (*Staged, error) {
+	dir := db.path(stagingDir, strconv.FormatUint(db.staged.Add(1), 10))
+	if err := db.fs.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	return &Staged{db: db, partition: p, dir: dir}, nil
+}
+
+// newTable begins a table file, which is synced when it is closed.
+func (s *Staged) newTable(name string) (string, *sstable.Writer, error) {
+	path := s.db.fs.PathJoin(s.dir, name+".sst")
+	file, err := s.db.fs.Create(path, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return "", nil, err
+	}
+	file = vfs.NewSyncingFile(file, vfs.SyncingFileOptions{BytesPerSync: 512 << 10})
+	return path, sstable.NewWriter(objstorageprovider.NewFileWritable(file), s.db.tableOptions()), nil
+}
+
+// tableOptions are those of the tables that Pebble writes at the bottom of its tree.
+func (db *DB) tableOptions() sstable.WriterOptions {
+	po := db.pebbleOptions(nil)
+	po.EnsureDefaults()
+	return po.MakeWriterOptions(len(po.Levels)-1, pebbleFormat.MaxTableFormat())
+}
+
+// writeTable writes the bookkeeping that belongs to the snapshot once it is installed.
+func (s *Staged) writeTable(records []keyValue) (path string, err error) {
+	path, w, err := s.newTable("meta")
+	if err != nil {
+		return "", err
+	}
+	for _, rec := range records {
+		if err := w.Set(rec.key, rec.value); err != nil {
+			_ = w.Close() // the first error tells more
+			return "", err
+		}
+	}
+	return path, w.Close()
+}
+
+// tableWriter spreads a snapshot's items over table files.
+type tableWriter struct {
+	staged *Staged
+	table  *sstable.Writer
+	bytes  int    // in the current table
+	key    []byte // the last item's, as stored
+}
+
+// add writes the next item. What no pxkv would store is refused, so that it is found here
+// and not by a read.
+func (t *tableWriter) add(key, value []byte) error {
+	next := appendDataKey(make([]byte, 0, kindPrefixLen+len(key)), t.staged.partition, key)
+	if len(key) == 0 || string(next) <= string(t.key) {
+		return fmt.Errorf("%w: key %q is out of order", ErrSnapshotStream, key)
+	}
+	if _, err := DecodeRecord(value); err != nil {
+		return fmt.Errorf("%w: key %q: %w", ErrSnapshotStream, key, err)
+	}
+	if t.bytes >= tableBytes {
+		if err := t.finish(); err != nil {
+			return err
+		}
+	}
+	if t.table == nil {
+		path, w, err := t.staged.newTable(strconv.Itoa(len(t.staged.tables)))
+		if err != nil {
+			return err
+		}
+		t.staged.tables = append(t.staged.tables, path)
+		t.table, t.bytes = w, 0
+	}
+	t.key = next
+	t.bytes += len(next) + len(value)
+	return t.table.Set(next, value)
+}
+
+// finish closes and syncs the current table.
+func (t *tableWriter) finish() error {
+	if t.table == nil {
+		return nil
+	}
+	w := t.table
+	t.table, t.bytes = nil, 0
+	return w.Close()
+}
+
+// abort closes the current table, whose file is about to be removed.
+func (t *tableWriter) abort() {
+	if t.table != nil {
+		_ = t.table.Close() // what it says no longer matters
+		t.table = nil
+	}
+}

@@ -1,0 +1,20 @@
+// Package ring answers one question: where does a key live? It is pure arithmetic: no
+// input or output, no clock, no randomness, no state between calls.
+//
+// Nouns, from key to node:
+//
+//	key -> Slot       CRC16 of the key or of its {hash tag}, modulo 16,384 (SlotOf)
+//	Slot -> Partition a fixed range of slots (PartitionOf, SlotRange)
+//	Partition -> nodes in ring order, the first is the preferred leader (Place)
+//
+// A Placement maps every partition to its nodes; Moves and LeaderMoves say what has to
+// happen to get from one placement to another.
+//
+// Callers: node (routing), node/meta and node/rebalance (placements), the client library
+// and the Redis door (slots). Every caller with the same arguments gets the same answer, on
+// every machine.
+//
+// Must not: import anything of this module but node/kv, or decide when data moves. A
+// placement that was computed is only a wish; the one that counts is written down by the
+// meta group, so that another version of this package never moves data by itself.
+package ring

@@ -1,0 +1,60 @@
+package httpapi
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+
+	"pxkv/node/kv"
+)
+
+func (x *exchange) getHealth() { x.sendJSON(http.StatusOK, []byte(`{"status":"ok"}`)) }
+
+func (x *exchange) getReady() {
+	if err := x.server.service.Ready(); err != nil {
+		x.refuse(&refusal{status: http.StatusServiceUnavailable, text: err.Error(), code: "not_ready"})
+		return
+	}
+	x.sendJSON(http.StatusOK, []byte(`{"status":"ready"}`))
+}
+
+func (x *exchange) getCluster() { x.sendView(x.server.service.Cluster()) }
+
+func (x *exchange) getPartitions() { x.sendView(x.server.service.Partitions()) }
+
+func (x *exchange) getOwner() {
+	q, err := parseQuery(x.r.URL.RawQuery, paramKey)
+	if err == nil && len(q.key) == 0 {
+		err = errMissingKey
+	}
+	if err == nil && len(q.key) > kv.MaxKeyBytes {
+		err = kv.ValidateKey(q.key)
+	}
+	if err != nil {
+		x.fail(err)
+		return
+	}
+	// The outer Key hides the view's: encoding/json would make one replacement character of
+	// every byte that is not UTF-8.
+	x.sendView(struct {
+		Key json.RawMessage `json:"key"`
+		kv.OwnerView
+	}{appendString(nil, q.key), x.server.service.Owner(q.key)})
+}
+
+// sendView answers one of the views of the cluster, which are small and rarely asked for.
+func (x *exchange) sendView(view any) {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(view); err != nil {
+		x.fail(err)
+		return
+	}
+	x.sendJSON(http.StatusOK, bytes.TrimSuffix(buf.Bytes(), []byte("\n")))
+}
+
+func (x *exchange) getMetrics() {
+	x.sent()
+	x.server.gather.ServeHTTP(x.w, x.r)
+}

@@ -1,0 +1,24 @@
+// Package httpapi is the HTTP front door for clients: it turns requests into kv commands
+// and reads, and answers into HTTP. docs/api.md is its contract in words, openapi.json the
+// same for machines.
+//
+// Nouns: Server (the listener and its life), Service (the few methods of a node that it
+// calls), exchange (one request and its answer), refusal (an error that this package
+// decided), query (parsed parameters), pairWriter (JSON answers, piece by piece).
+//
+// Callers: only cmd/pxkv, which gives a Service, calls Listen and then Run, and ends Run's
+// context to stop. Tests use Handler.
+//
+// It must not import the node, decide where a key lives, or retry a write. It holds no
+// data: what a client can make it keep in memory is bounded by Options.MaxConns,
+// Options.MaxValueBytes and Options.MaxBufferedBytes.
+//
+// Three rules run through the package:
+//
+//   - A request is either understood completely or refused by name. No parameter, header
+//     or body member that would change the meaning of a write is ignored.
+//   - A write ends as done, certainly not done, or unknown. Any failure after the Service
+//     took a write, of whatever cause, is answered as unknown.
+//   - A list that breaks after its first byte left ends in a broken connection, never in
+//     a short but well-formed object.
+package httpapi

@@ -1,0 +1,180 @@
+package httpapi
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+	"sync"
+
+	"pxkv/node/kv"
+)
+
+// fakeService is a linearizable map with versions: what a whole cluster looks like from
+// its front door.
+type fakeService struct {
+	mu      sync.Mutex
+	items   map[string]kv.Item
+	version uint64
+	index   map[kv.PartitionID]uint64
+	writes  int
+
+	// Set before use, to make the next calls end otherwise.
+	failWrite, failRead, failList, notReady error
+	failAfter                               int // items before failList
+	onWrite                                 func(ctx context.Context, cmd *kv.Command)
+	onRead                                  func(ctx context.Context, opt kv.ReadOptions)
+	list                                    func(ctx context.Context, q kv.ListQuery) iter.Seq2[kv.Item, error]
+}
+
+const fakeModified = 1_767_225_600_000 // 2026-01-01 00:00:00 UTC
+
+func newFake() *fakeService {
+	return &fakeService{items: map[string]kv.Item{}, index: map[kv.PartitionID]uint64{}}
+}
+
+func (f *fakeService) receipt(key []byte) kv.Receipt {
+	p := kv.PartitionID(len(key) % 4)
+	return kv.Receipt{Partition: p, Index: 100 + f.index[p], Node: "n1"}
+}
+
+func (f *fakeService) Write(ctx context.Context, cmd *kv.Command) (kv.Result, error) {
+	if f.onWrite != nil {
+		f.onWrite(ctx, cmd)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.failWrite != nil {
+		return kv.Result{}, f.failWrite
+	}
+	f.writes++
+	f.index[kv.PartitionID(len(cmd.Key)%4)]++
+	old, exists := f.items[string(cmd.Key)]
+	res := kv.Result{Outcome: kv.Done, Version: old.Version, Receipt: f.receipt(cmd.Key)}
+	met := map[kv.CondKind]bool{
+		kv.CondNone: true, kv.CondAbsent: !exists, kv.CondPresent: exists,
+		kv.CondVersion: exists && old.Version == cmd.Cond.Version,
+	}[cmd.Cond.Kind]
+	switch {
+	case !met:
+		res.Outcome = kv.ConditionFailed
+	case cmd.Op == kv.OpDelete && !exists:
+		res.Outcome = kv.NotFound
+	case cmd.Op == kv.OpDelete:
+		delete(f.items, string(cmd.Key))
+		res.Version = 0
+	default:
+		f.version++
+		v := cmd.Value
+		v.Data = bytes.Clone(v.Data)
+		f.items[string(cmd.Key)] = kv.Item{Key: bytes.Clone(cmd.Key), Value: v, Version: f.version, Modified: fakeModified}
+		res.Version, res.Created = f.version, !exists && !cmd.Blind
+	}
+	return res, nil
+}
+
+func (f *fakeService) Read(ctx context.Context, key []byte, opt kv.ReadOptions) (kv.ReadResult, error) {
+	if f.onRead != nil {
+		f.onRead(ctx, opt)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.failRead != nil {
+		return kv.ReadResult{}, f.failRead
+	}
+	item, found := f.items[string(key)]
+	res := kv.ReadResult{Found: found, Item: item, Receipt: f.receipt(key)}
+	if opt.Consistency == kv.Stale {
+		res.StalenessMS = 42
+	}
+	return res, nil
+}
+
+func (f *fakeService) List(ctx context.Context, q kv.ListQuery) iter.Seq2[kv.Item, error] {
+	if f.list != nil {
+		return f.list(ctx, q)
+	}
+	return func(yield func(kv.Item, error) bool) {
+		f.mu.Lock()
+		items := make([]kv.Item, 0, len(f.items))
+		for _, it := range f.items {
+			if bytes.HasPrefix(it.Key, q.Prefix) && bytes.Compare(it.Key, q.From) >= 0 {
+				items = append(items, it)
+			}
+		}
+		f.mu.Unlock()
+		slices.SortFunc(items, func(a, b kv.Item) int { return bytes.Compare(a.Key, b.Key) })
+		for i, it := range items {
+			if q.Limit > 0 && i == q.Limit {
+				return
+			}
+			if f.failList != nil && i == f.failAfter {
+				break
+			}
+			if q.KeysOnly {
+				it.Value.Data = nil
+			}
+			if !yield(it, nil) {
+				return
+			}
+		}
+		if f.failList != nil {
+			yield(kv.Item{}, f.failList)
+		}
+	}
+}
+
+func (f *fakeService) Cluster() kv.ClusterView {
+	return kv.ClusterView{
+		ID: 0x5eed, Name: "pxkv", Node: "n1", Epoch: 7, Version: 1, Partitions: 4, Replicas: 3,
+		Members: []kv.MemberView{{
+			ID: 0xa1, Name: "n1", State: kv.Active, Reachable: true, Replicas: 4, Leaders: 4,
+			Addresses: kv.Addresses{HTTP: "10.0.0.1:8080", RESP: "10.0.0.1:6379", Peer: "10.0.0.1:7947", Gossip: "10.0.0.1:7946"},
+		}},
+	}
+}
+
+func (f *fakeService) Partitions() []kv.PartitionView {
+	var out []kv.PartitionView
+	for p := range 4 {
+		out = append(out, kv.PartitionView{
+			Partition: kv.PartitionID(p), Slots: [2]int{p * 4096, p*4096 + 4095}, Leader: "n1",
+			Replicas: []kv.ReplicaView{{Node: "n1", ID: kv.ReplicaID(p + 1)}},
+		})
+	}
+	return out
+}
+
+func (f *fakeService) Owner(key []byte) kv.OwnerView {
+	p := len(key) % 4
+	return kv.OwnerView{
+		Key: string(key), Slot: p * 4096, Partition: kv.PartitionID(p), Leader: "n1",
+		Replicas: []kv.ReplicaView{{Node: "n1", ID: kv.ReplicaID(p + 1)}},
+	}
+}
+
+func (f *fakeService) Ready() error { return f.notReady }
+
+// manyItems lists n items of a few bytes without holding them.
+func manyItems(n int, fail error) func(context.Context, kv.ListQuery) iter.Seq2[kv.Item, error] {
+	return func(ctx context.Context, q kv.ListQuery) iter.Seq2[kv.Item, error] {
+		return func(yield func(kv.Item, error) bool) {
+			key := make([]byte, 0, 16)
+			value := []byte("a value of thirty-two bytes ....")
+			for i := range n {
+				if ctx.Err() != nil {
+					yield(kv.Item{}, ctx.Err())
+					return
+				}
+				key = fmt.Appendf(key[:0], "key%09d", i)
+				if !yield(kv.Item{Key: key, Value: kv.Value{Kind: kv.String, Data: value}, Version: 1}, nil) {
+					return
+				}
+			}
+			if fail != nil {
+				yield(kv.Item{}, fail)
+			}
+		}
+	}
+}

@@ -1,0 +1,191 @@
+package httpapi
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"pxkv/node/kv"
+)
+
+const (
+	// pageBytes is the size at which a page of a limited list ends early, so that it can be
+	// kept until its cursor is known.
+	pageBytes = 4 << 20
+	// pageStep is how much of the buffer budget a growing page takes at a time.
+	pageStep = 64 << 10
+)
+
+// list answers GET /kv without a key: an object of pairs, or with keys_only an array of
+// keys. With limit it is a page, whose header says where the next begins; without, it is
+// streamed and only a piece of it is ever held.
+func (x *exchange) list(q *query) error {
+	if q.has(paramCursor) && !bytes.HasPrefix(q.from, q.prefix) {
+		return invalid("Parameter cursor does not belong to this prefix")
+	}
+	if x.r.Method == http.MethodHead && q.limit == 0 {
+		x.w.Header()["Content-Type"] = typeJSON
+		x.sendHeader(http.StatusOK) // no need to walk over the cluster for nobody
+		return nil
+	}
+	ctx, cancel := context.WithCancelCause(x.r.Context())
+	defer cancel(nil)
+	out := &listWriter{x: x, keysOnly: q.keys, limit: q.limit, patience: x.timeout(q.timeout)}
+	out.timer = time.AfterFunc(out.patience, func() { cancel(context.DeadlineExceeded) })
+	defer out.timer.Stop()
+
+	buf := borrow()
+	out.pairs.buf = *buf
+	if q.limit == 0 {
+		out.pairs.w = out
+	}
+	err := out.run(ctx, kv.ListQuery{
+		Prefix: q.prefix, From: q.from, KeysOnly: q.keys, Consistency: q.read.Consistency, Limit: listLimit(q.limit),
+	})
+	*buf = out.pairs.buf
+	giveBack(buf)
+	return err
+}
+
+// listLimit asks for one item more than a page has: its key is the cursor.
+func listLimit(limit int) int {
+	if limit == 0 {
+		return 0
+	}
+	return limit + 1
+}
+
+// listWriter writes the items of one list.
+type listWriter struct {
+	x        *exchange
+	pairs    pairWriter
+	keysOnly bool
+	limit    int // 0 streams
+	count    int // items written
+	held     int // bytes of the buffer budget taken for a page
+
+	// A list has no time limit as a whole. The timer ends it when the service needs longer
+	// than patience for the next piece; it stands still while the client takes one.
+	timer    *time.Timer
+	patience time.Duration
+}
+
+// run writes the whole list. It returns errors from before the answer began; later ones
+// break the connection.
+func (l *listWriter) run(ctx context.Context, query kv.ListQuery) error {
+	next, err := l.items(ctx, query)
+	if err == nil && ctx.Err() != nil {
+		err = ctx.Err() // a service that just stops when cancelled has not listed all
+	}
+	if err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause
+		}
+		if l.x.status == 0 {
+			return err
+		}
+		level := slog.LevelWarn
+		if l.pairs.err != nil || l.x.r.Context().Err() != nil {
+			level = slog.LevelDebug // the client went away, or stopped reading
+		}
+		l.x.server.log.Log(context.WithoutCancel(ctx), level, "a list broke off", "after_items", l.count, "error", err)
+		panic(http.ErrAbortHandler)
+	}
+	l.close()
+	if l.x.status != 0 {
+		l.pairs.flush()
+		return nil
+	}
+	if next != nil {
+		l.x.w.Header()["X-Pxkv-Cursor"] = []string{cursorText(next)}
+	}
+	l.x.sendJSON(http.StatusOK, l.pairs.buf)
+	return nil
+}
+
+// items writes the items and returns the key of the first that is not on this page, if any.
+func (l *listWriter) items(ctx context.Context, query kv.ListQuery) (next []byte, err error) {
+	for item, err := range l.x.server.service.List(ctx, query) {
+		if err != nil {
+			return nil, err
+		}
+		full, err := l.pageFull()
+		if err != nil {
+			return nil, err
+		}
+		if full {
+			return bytes.Clone(item.Key), nil
+		}
+		l.add(&item)
+		if l.pairs.spill(); l.pairs.err != nil {
+			return nil, l.pairs.err
+		}
+	}
+	return nil, nil
+}
+
+// pageFull reports whether the next item belongs to the next page: by count, by size, or
+// because the node holds too much for other requests. A page has at least one item.
+func (l *listWriter) pageFull() (bool, error) {
+	if l.limit == 0 {
+		return false, nil
+	}
+	size := len(l.pairs.buf)
+	for l.held <= size {
+		if !l.x.hold(pageStep) {
+			if l.count == 0 {
+				return false, errOverloaded
+			}
+			return true, nil
+		}
+		l.held += pageStep
+	}
+	return l.count == l.limit || l.count > 0 && size >= pageBytes, nil
+}
+
+func (l *listWriter) add(item *kv.Item) {
+	p := &l.pairs
+	switch {
+	case l.count > 0:
+		p.buf = append(p.buf, ',')
+	case l.keysOnly:
+		p.buf = append(p.buf, '[')
+	default:
+		p.buf = append(p.buf, '{')
+	}
+	l.count++
+	p.key(item.Key)
+	if l.keysOnly {
+		return
+	}
+	p.buf = append(p.buf, ':')
+	p.value(&item.Value)
+}
+
+// close ends the object or array.
+func (l *listWriter) close() {
+	switch {
+	case l.count == 0 && l.keysOnly:
+		l.pairs.buf = append(l.pairs.buf, "[]"...)
+	case l.count == 0:
+		l.pairs.buf = append(l.pairs.buf, "{}"...)
+	case l.keysOnly:
+		l.pairs.buf = append(l.pairs.buf, ']')
+	default:
+		l.pairs.buf = append(l.pairs.buf, '}')
+	}
+}
+
+// Write implements io.Writer for pairs: it sends one piece. Before the first an error
+// still has a status.
+func (l *listWriter) Write(piece []byte) (int, error) {
+	if l.x.status == 0 {
+		l.x.w.Header()["Content-Type"] = typeJSON
+		l.x.sendHeader(http.StatusOK)
+	}
+	l.timer.Stop()
+	defer l.timer.Reset(l.patience)
+	return l.x.w.Write(piece)
+}

@@ -1,0 +1,289 @@
+package httpapi
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"net/http"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"pxkv/node/kv"
+)
+
+func TestListPages(t *testing.T) {
+	t.Parallel()
+	h := handler(t)
+	for i := range 25 {
+		do(t, h, "PUT /kv", fmt.Sprintf(`{"key":"k%02d","value":%d}`, i, i))
+	}
+	do(t, h, "PUT /kv", `{"key":"other","value":"x"}`)
+	for _, c := range []struct {
+		query string
+		sizes []int
+	}{
+		{"limit=10", []int{10, 10, 6}}, {"limit=13", []int{13, 13}}, {"limit=26", []int{26}}, {"limit=1000", []int{26}},
+		{"limit=10&prefix=k", []int{10, 10, 5}}, {"limit=25&prefix=k", []int{25}}, {"limit=10&prefix=none", []int{0}}, {"limit=10&prefix=k1", []int{10}},
+	} {
+		cursor := ""
+		seen := map[string]any{}
+		for page, size := range c.sizes {
+			w := do(t, h, "GET /kv?"+c.query+cursor, "")
+			var got map[string]any
+			if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || len(got) != size {
+				t.Fatalf("%s, page %d: %d pairs, want %d (%v)", c.query, page, len(got), size, err)
+			}
+			for k, v := range got {
+				if seen[k] != nil {
+					t.Errorf("%s: %s is on two pages", c.query, k)
+				}
+				seen[k] = v
+			}
+			next := w.Header().Get("X-Pxkv-Cursor")
+			if last := page == len(c.sizes)-1; (next == "") != last {
+				t.Errorf("%s, page %d: cursor %q", c.query, page, next)
+			}
+			cursor = "&cursor=" + next
+		}
+	}
+	run(t, h, []step{
+		{request: "GET /kv?limit=2&prefix=k", status: 200, want: `{"k00":0,"k01":1}`, has: "X-Pxkv-Cursor: AWswMg|Content-Length:"},
+		{request: "GET /kv?limit=2&prefix=k&keys_only=true&cursor=AWswMg", status: 200, want: `["k02","k03"]`},
+		{request: "GET /kv?prefix=k2&cursor=AWsyMw", status: 200, want: `{"k23":23,"k24":24}`, has: "X-Pxkv-Cursor:"},
+		{request: "GET /kv?prefix=nope", status: 200, want: `{}`},
+		{request: "GET /kv?prefix=nope&keys_only", status: 200, want: `[]`},
+		{request: "GET /kv?prefix=other&keys_only=0", status: 200, want: `{"other":"x"}`},
+		{request: "GET /kv?prefix=%", status: 400, want: "~prefix"},
+	})
+}
+
+// TestPageEndsBySize: a page is kept until its cursor is known, so a limit of many large
+// values must not keep them all.
+func TestPageEndsBySize(t *testing.T) {
+	t.Parallel()
+	f := newFake()
+	for i := range 10 {
+		key := fmt.Sprintf("k%d", i)
+		f.items[key] = kv.Item{Key: []byte(key), Value: kv.Value{Kind: kv.String, Data: bytes.Repeat([]byte("v"), 1<<20)}, Version: 1}
+	}
+	s := newTestServer(t, f, nil)
+	w := do(t, s.Handler(), "GET /kv?limit=10", "")
+	var got map[string]string
+	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || len(got) != 4 || w.Header().Get("X-Pxkv-Cursor") != cursorText([]byte("k4")) {
+		t.Errorf("%d pairs, cursor %q, %v", len(got), w.Header().Get("X-Pxkv-Cursor"), err)
+	}
+	s.buffers.used.Store(s.buffers.limit - 2*pageStep)
+	w = do(t, s.Handler(), "GET /kv?limit=10", "")
+	if w.Code != 200 || w.Header().Get("X-Pxkv-Cursor") != cursorText([]byte("k1")) {
+		t.Errorf("with little budget: %d, cursor %q", w.Code, w.Header().Get("X-Pxkv-Cursor"))
+	}
+	s.buffers.used.Store(s.buffers.limit)
+	if w = do(t, s.Handler(), "GET /kv?limit=10", ""); w.Code != 503 {
+		t.Errorf("without budget: %d", w.Code)
+	}
+}
+
+func TestLongListTakesConstantMemory(t *testing.T) {
+	f := newFake()
+	const n = 1_000_000
+	f.list = manyItems(n, nil)
+	addr, _ := start(t, f, nil)
+	c := dial(t, addr)
+	io.WriteString(c, "GET /kv HTTP/1.1\r\nHost: x\r\n\r\n")
+	res, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.ContentLength != -1 {
+		t.Errorf("Content-Length %d", res.ContentLength)
+	}
+	var before, now runtime.MemStats
+	runtime.ReadMemStats(&before)
+	var peak uint64
+	commas, total := 1, 0
+	buf := make([]byte, 256<<10)
+	for i := 0; ; i++ {
+		m, err := res.Body.Read(buf)
+		commas += bytes.Count(buf[:m], []byte(`,"key`))
+		total += m
+		if i%500 == 0 {
+			runtime.GC()
+			runtime.ReadMemStats(&now)
+			peak = max(peak, now.HeapAlloc)
+		}
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if commas != n {
+		t.Errorf("%d pairs, want %d", commas, n)
+	}
+	t.Logf("%d bytes in %d pairs; heap before %d KiB, largest %d KiB", total, commas, before.HeapAlloc>>10, peak>>10)
+	if peak > before.HeapAlloc+4<<20 {
+		t.Errorf("the heap grew from %d to %d bytes", before.HeapAlloc, peak)
+	}
+}
+
+// TestBrokenListIsNeverWellFormed: before the first byte an error has a status, after it
+// the connection breaks.
+func TestBrokenListIsNeverWellFormed(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{0, 1, 100, 10_000} {
+		f := newFake()
+		f.list = manyItems(n, kv.Errorf(kv.Unavailable, "partition 3 has no leader"))
+		addr, _ := start(t, f, nil)
+		c := dial(t, addr)
+		io.WriteString(c, "GET /kv HTTP/1.1\r\nHost: x\r\n\r\n")
+		res, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(res.Body)
+		switch {
+		case n <= 100 && (res.StatusCode != 503 || err != nil):
+			t.Errorf("%d items: %d %v %s", n, res.StatusCode, err, body)
+		case n > 100 && (res.StatusCode != 200 || !errors.Is(err, io.ErrUnexpectedEOF) || json.Valid(body)):
+			t.Errorf("%d items: %d, %v, %d bytes", n, res.StatusCode, err, len(body))
+		}
+		if n > 100 {
+			eventually(t, "the abort is counted", func() bool {
+				_, metrics := ask(t, dial(t, addr), "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+				return strings.Contains(metrics, `pxkv_http_requests_total{op="list",outcome="aborted"} 1`)
+			})
+		}
+	}
+}
+
+// TestSilentEndAfterCancelIsAnError: a service that just stops when its context ends has
+// not listed everything.
+func TestSilentEndAfterCancelIsAnError(t *testing.T) {
+	t.Parallel()
+	f := newFake()
+	f.list = func(ctx context.Context, _ kv.ListQuery) iter.Seq2[kv.Item, error] {
+		return func(func(kv.Item, error) bool) { <-ctx.Done() }
+	}
+	run(t, newTestServer(t, f, nil).Handler(), []step{
+		{request: "GET /kv?timeout=20ms", status: 503, want: `~"code":"unavailable"`},
+		{request: "GET /kv?timeout=20ms&limit=5", status: 503, want: `~"code":"unavailable"`},
+	})
+}
+
+func TestSlowReaderOfAListIsDropped(t *testing.T) {
+	t.Parallel()
+	f := newFake()
+	ended := make(chan struct{})
+	f.list = func(ctx context.Context, q kv.ListQuery) iter.Seq2[kv.Item, error] {
+		return func(yield func(kv.Item, error) bool) {
+			defer close(ended)
+			manyItems(1<<30, nil)(ctx, q)(yield)
+		}
+	}
+	addr, _ := start(t, f, func(o *Options) { o.WriteStall = 100 * time.Millisecond })
+	c := dial(t, addr)
+	io.WriteString(c, "GET /kv HTTP/1.1\r\nHost: x\r\n\r\n")
+	<-ended
+	// What the kernels hold can still be read; then it breaks.
+	res, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, res.Body); err == nil {
+		t.Error("the list ended well")
+	}
+}
+
+// TestLongListIsNotCut: time limits are for a lack of progress, not for the whole.
+func TestLongListIsNotCut(t *testing.T) {
+	t.Parallel()
+	f := newFake()
+	f.list = manyItems(400_000, nil)
+	addr, _ := start(t, f, func(o *Options) {
+		o.WriteStall, o.RequestTimeout = time.Second, time.Second
+		o.ReadHeaderTimeout, o.IdleTimeout = 100*time.Millisecond, 100*time.Millisecond
+	})
+	c := dial(t, addr)
+	begin := time.Now()
+	io.WriteString(c, "GET /kv HTTP/1.1\r\nHost: x\r\n\r\n")
+	res, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		_, err := io.CopyN(io.Discard, res.Body, 256<<10)
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatalf("cut after %v: %v", time.Since(begin), err)
+		}
+		time.Sleep(30 * time.Millisecond) // a reader slower than the list
+	}
+	if took := time.Since(begin); took < 1500*time.Millisecond {
+		t.Errorf("the list took only %v, which proves nothing", took)
+	}
+}
+
+func TestLargeValuesLeaveInPieces(t *testing.T) {
+	t.Parallel()
+	f := newFake()
+	values := map[string]kv.Value{
+		"binary": {Kind: kv.Binary, Data: bytes.Repeat([]byte{0xff, 0, 7, 9}, 50_001)},
+		"json":   {Kind: kv.JSON, Data: []byte("[" + strings.Repeat("1,", 100_000) + "1]")},
+		"raw":    {Kind: kv.JSON, ContentType: "application/json", Data: []byte("[ \"" + strings.Repeat(`\" `, 100_000) + "\" ,\n 1 ]")},
+		"text":   {Kind: kv.String, Data: []byte(strings.Repeat("a€\x00😀", 50_000))},
+	}
+	for k, v := range values {
+		f.items[k] = kv.Item{Key: []byte(k), Value: v, Version: 1}
+	}
+	h := newTestServer(t, f, nil).Handler()
+	check := func(k string, got json.RawMessage) {
+		t.Helper()
+		v := values[k]
+		switch v.Kind {
+		case kv.Binary:
+			var b struct {
+				Binary []byte `json:"$binary"`
+			}
+			if err := json.Unmarshal(got, &b); err != nil || !bytes.Equal(b.Binary, v.Data) {
+				t.Errorf("%s differs: %v", k, err)
+			}
+		case kv.JSON:
+			var want bytes.Buffer
+			json.Compact(&want, v.Data)
+			if !bytes.Equal(got, want.Bytes()) {
+				t.Errorf("%s differs", k)
+			}
+		default:
+			var s string
+			if err := json.Unmarshal(got, &s); err != nil || s != string(v.Data) {
+				t.Errorf("%s differs: %v", k, err)
+			}
+		}
+	}
+	for _, request := range []string{"GET /kv", "GET /kv?limit=10"} {
+		var all map[string]json.RawMessage
+		if err := json.Unmarshal(do(t, h, request, "").Body.Bytes(), &all); err != nil || len(all) != len(values) {
+			t.Fatalf("%s: %d pairs, %v", request, len(all), err)
+		}
+		for k, got := range all {
+			check(k, got)
+		}
+	}
+	for k := range values {
+		var one map[string]json.RawMessage
+		if err := json.Unmarshal(do(t, h, "GET /kv?key="+k, "").Body.Bytes(), &one); err != nil {
+			t.Fatal(err)
+		}
+		check(k, one[k])
+	}
+}

@@ -1,0 +1,53 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestOpenAPINamesEveryRoute holds the document and the routes together, both ways.
+func TestOpenAPINamesEveryRoute(t *testing.T) {
+	t.Parallel()
+	var doc struct {
+		OpenAPI string
+		Paths   map[string]map[string]json.RawMessage
+	}
+	if err := json.Unmarshal(openAPI, &doc); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(doc.OpenAPI, "3.1") {
+		t.Errorf("OpenAPI version %q", doc.OpenAPI)
+	}
+	routes := map[string]*route{collection.path: collection, resource.path: resource, profiles.path: profiles}
+	for path, r := range fixedRoutes(false) {
+		routes[path] = r
+	}
+	for path, r := range routes {
+		var want, got []string
+		for _, m := range r.methods {
+			want = append(want, strings.ToLower(m.name))
+		}
+		for m := range doc.Paths[path] {
+			if m != "parameters" && m != "description" && m != "summary" {
+				got = append(got, m)
+			}
+		}
+		slices.Sort(want)
+		slices.Sort(got)
+		if !slices.Equal(want, got) {
+			t.Errorf("%s: the document has %v, the server %v", path, got, want)
+		}
+	}
+	for path := range doc.Paths {
+		if routes[path] == nil {
+			t.Errorf("the document has %s, which the server has not", path)
+		}
+	}
+	for p, name := range map[param]string{paramKey: "key", paramPrefix: "prefix", paramLimit: "limit", paramCursor: "cursor", paramKeysOnly: "keys_only", paramConsistency: "consistency", paramMinIndex: "min_index", paramTimeout: "timeout"} {
+		if paramOf(name) != p || !strings.Contains(string(openAPI), `"name": "`+name+`"`) {
+			t.Errorf("parameter %s is not in the document", name)
+		}
+	}
+}

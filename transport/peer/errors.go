@@ -1,0 +1,54 @@
+package peer
+
+import "errors"
+
+// How a call ends when the peer's handler gave no answer. Compare with errors.Is: the
+// errors that callers see wrap these with the circumstances.
+var (
+	// ErrNotSent: the request was certainly not processed: it never left this process, or
+	// the peer said so, or the peer cannot have received all of it. Safe to retry anywhere.
+	ErrNotSent = errors.New("request not sent")
+	// ErrLost: the request was written, or may have been, and no answer came before the
+	// connection broke or the deadline passed. Its outcome is unknown.
+	ErrLost = errors.New("no answer to the request, outcome unknown")
+)
+
+// RemoteError is an error that the peer's handler answered with.
+type RemoteError struct {
+	Text string // as the remote error's Error method gave it, at most 4 KiB
+}
+
+// Error implements error.
+func (e *RemoteError) Error() string { return e.Text }
+
+// causedError is one of the sentinels above with its circumstances. Unlike fmt.Errorf it
+// can be made once and shared by all calls that end for the same cause.
+type causedError struct {
+	sentinel error
+	cause    string
+}
+
+func (e *causedError) Error() string { return e.sentinel.Error() + ": " + e.cause }
+func (e *causedError) Unwrap() error { return e.sentinel }
+
+func notSent(cause string) error { return &causedError{ErrNotSent, cause} }
+func lost(cause string) error    { return &causedError{ErrLost, cause} }
+
+var (
+	errStopped     = notSent("the transport is not running")
+	errSelf        = notSent("the request is addressed to this node itself")
+	errQueueFull   = notSent("the queue to the peer is full")
+	errTooMany     = notSent("too many requests to the peer are in flight")
+	errTooLarge    = notSent("the request is larger than the largest message")
+	errUnreachable = notSent("the peer is not reachable, and the next attempt to dial is not due")
+	errExpired     = notSent("the deadline passed before the request could be written")
+	errRefusedHere = notSent("the peer refused to process the request")
+	errDialFailed  = notSent("the peer could not be reached")
+	errStopping    = notSent("the transport stopped before the request was written")
+	errBrokenEarly = notSent("the connection broke before the request was written")
+	errForgotten   = notSent("the peer was disconnected before the request was written")
+
+	errLate    = lost("the deadline passed")
+	errBroken  = lost("the connection broke")
+	errDropped = lost("the peer did not keep the answer")
+)

@@ -1,0 +1,179 @@
+package peer
+
+import (
+	"errors"
+	"net"
+	"sync/atomic"
+)
+
+// Why a link ends, in the log.
+var (
+	errSilent    = errors.New("nothing arrived for too long, the peer or the network is dead")
+	errRestarted = errors.New("the peer was restarted")
+	errReplaced  = errors.New("the peer dialed anew")
+	errOverdue   = errors.New("the transport stopped")
+	errFlood     = errors.New("the peer sends requests and does not read the answers")
+	errForgot    = errors.New("the owner disconnected the peer")
+)
+
+// link is one connection with a peer. It has a reader goroutine (run) and a writer
+// goroutine; both end before the link is detached from its peer, so that it is exactly known
+// which requests were written.
+//
+// The fields in the second block are guarded by the mutex of the peer.
+type link struct {
+	p      *peer
+	conn   net.Conn
+	remote Remote
+	dialed bool          // by this side
+	wake   chan struct{} // holds a token for the parked writer
+
+	parked     bool // the writer waits for a token
+	hold       bool // the reader is in a batch and wakes the writer at its end
+	dead       bool
+	deadCause  error
+	retiring   bool // no more requests and frames from here; a bye is written or will be
+	byeSent    bool
+	byeHeard   bool // no more requests and frames from there
+	sentCalls  int  // calls written to this link that have not ended
+	replies    fifo
+	replyBytes int
+	control    []item // pings and pongs, at most maxControl
+
+	inbound atomic.Int64  // requests handed to the handler and not yet answered
+	reads   atomic.Uint64 // reads of the socket that brought something; for liveness
+	rtt     atomic.Int64  // nanoseconds, of the last ping; 0 before
+
+	silentTicks int    // ticks without a read; for housekeeping only
+	idleTicks   int    // ticks as second link; for housekeeping only
+	lastReads   uint64 // for housekeeping only
+}
+
+// maxControl bounds the answers to pings that wait to be written. A peer that floods
+// us with pings misses some answers, as it deserves.
+const maxControl = 8
+
+func newLink(p *peer, conn net.Conn, remote Remote, dialed bool) *link {
+	return &link{p: p, conn: conn, remote: remote, dialed: dialed, wake: make(chan struct{}, 1)}
+}
+
+// run serves the link until it breaks.
+func (l *link) run() {
+	l.p.t.log.Info("peer connected", "peer", l.p.id, "addr", l.conn.RemoteAddr(), "dialed", l.dialed)
+	writerDone := make(chan struct{})
+	go func() {
+		defer close(writerDone)
+		l.write()
+	}()
+	err := l.read()
+
+	l.p.mu.Lock()
+	l.close(err)
+	err = l.deadCause
+	l.p.mu.Unlock()
+	<-writerDone
+	l.p.detach(l)
+	l.p.t.log.Info("peer disconnected", "peer", l.p.id, "addr", l.conn.RemoteAddr(), "cause", err)
+}
+
+// close breaks the link; the first cause counts. p.mu is held.
+func (l *link) close(cause error) {
+	if l.dead {
+		return
+	}
+	l.dead, l.deadCause = true, cause
+	l.conn.Close()
+	l.unpark()
+	l.p.choose()
+}
+
+// preferred reports whether the smaller node id dialed this link.
+func (l *link) preferred() bool {
+	return l.dialed == (l.p.t.opt.Identity.Node < l.remote.Node)
+}
+
+// usable reports whether frames and requests may take this link. p.mu is held.
+func (l *link) usable() bool { return !l.dead && !l.retiring && !l.byeHeard }
+
+// retire begins the orderly end of the link: a bye is written behind what was written
+// before, and the link ends when both sides have said it and have all their answers.
+// p.mu is held.
+func (l *link) retire() {
+	if l.retiring || l.dead {
+		return
+	}
+	l.retiring = true
+	l.p.choose()
+	l.kick()
+}
+
+// finished reports whether neither side expects anything any more. p.mu is held.
+func (l *link) finished() bool {
+	return l.byeSent && l.byeHeard && l.sentCalls == 0 && l.inbound.Load() == 0 && l.replies.len() == 0
+}
+
+// kick makes the writer look for work, at the end of the reader's batch if one is being
+// handled. p.mu is held.
+func (l *link) kick() {
+	if !l.hold {
+		l.unpark()
+	}
+}
+
+func (l *link) kickIfRetiring() {
+	if l.retiring {
+		l.kick()
+	}
+}
+
+// unpark hands the parked writer its token. p.mu is held. The channel has room, for the
+// writer takes the token before it parks again.
+func (l *link) unpark() {
+	if l.parked {
+		l.parked = false
+		l.wake <- struct{}{}
+	}
+}
+
+// ping queues a ping whose token is the current time. p.mu is held.
+func (l *link) ping(token int64) {
+	if len(l.control) < maxControl {
+		l.control = append(l.control, item{typ: typePing, id: uint64(token)})
+		l.kick()
+	}
+}
+
+// reply queues the response to a request of the peer.
+func (l *link) reply(id uint64, payload []byte, err error) {
+	it := item{typ: typeResponse, id: id, payload: payload}
+	switch {
+	case err == nil:
+	case errors.Is(err, ErrNotSent):
+		it.code, it.payload = statusNotProcessed, nil
+	case errors.Is(err, ErrLost):
+		it.code, it.payload = statusLost, nil
+	default:
+		text := err.Error()
+		it.code, it.payload = statusError, []byte(text[:min(len(text), maxErrorText)])
+	}
+	limits := &l.p.t.opt
+
+	l.p.mu.Lock()
+	defer l.p.mu.Unlock()
+	l.inbound.Add(-1)
+	if l.dead {
+		return
+	}
+	if len(it.payload) > limits.MaxFrame || (l.replyBytes+it.cost() > limits.QueueBytes && l.replies.len() > 0) {
+		// The answer cannot be kept. That the request was processed must not be denied.
+		it.code, it.payload = statusLost, nil
+		l.p.traffic.droppedReplies.Add(1)
+	}
+	if l.replies.len() > 2*limits.MaxInFlight {
+		l.close(errFlood)
+		return
+	}
+	l.replies.push(it)
+	l.replyBytes += it.cost()
+	l.kick()
+}

@@ -1,0 +1,439 @@
+package peer
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"pxkv/node/kv"
+)
+
+func TestFramesArriveInOrderAndBatchesEnd(t *testing.T) {
+	t.Parallel()
+	var b book
+	const total = 5000
+	var next, batches, atEnd atomic.Int64
+	n1 := start(t, &b, 1, &testHandler{})
+	start(t, &b, 2, &testHandler{
+		frame: func(_ Remote, frame []byte) {
+			if got := int64(binary.LittleEndian.Uint64(frame)); got != next.Load() {
+				t.Errorf("frame %d arrived where %d was due", got, next.Load())
+			}
+			next.Add(1)
+		},
+		batchEnd: func() { batches.Add(1); atEnd.Store(next.Load()) },
+	})
+	for i := range total {
+		if !n1.Send(2, binary.LittleEndian.AppendUint64(nil, uint64(i))) {
+			t.Fatalf("frame %d was dropped", i)
+		}
+	}
+	eventually(t, "all frames are handled and their batch has ended", func() bool { return atEnd.Load() == total })
+	if n := batches.Load(); n > total/4 {
+		t.Errorf("%d frames took %d batches", total, n)
+	}
+}
+
+func TestOneReadIsOneBatchAndOneWrite(t *testing.T) {
+	t.Parallel()
+	var b book
+	var order []byte // only touched by the reader goroutine until it is done
+	ended := make(chan struct{}, 1)
+	n := start(t, &b, 1, &testHandler{
+		frame: func(Remote, []byte) { order = append(order, 'f') },
+		request: func(_ Remote, _ uint8, _ time.Time, p []byte, reply func([]byte, error)) {
+			order = append(order, 'r')
+			reply(p, nil)
+		},
+		batchEnd: func() { order = append(order, '.'); ended <- struct{}{} },
+	})
+	conn := dialPipe(t, n, 2)
+	var all []byte
+	for i := range 3 {
+		all = append(all, message(item{typ: typeFrame, payload: []byte("x")})...)
+		all = append(all, message(item{typ: typeRequest, id: uint64(i), millis: 1000})...)
+	}
+	eventually(t, "the writer has nothing to do", func() bool {
+		p := n.Transport.peer(2)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.current != nil && p.current.parked
+	})
+	if _, err := conn.Write(all); err != nil {
+		t.Fatal(err)
+	}
+	<-ended
+	if string(order) != "frfrfr." {
+		t.Errorf("the handler was called as %q", order)
+	}
+	buf := make([]byte, 1<<10)
+	got, err := conn.Read(buf)
+	if want := 3 * (minMessage + responseSize); err != nil || got != want {
+		t.Errorf("the first write has %d bytes, %v; want three answers of together %d", got, err, want)
+	}
+}
+
+func TestQueueOverflow(t *testing.T) {
+	t.Parallel()
+	var b book
+	release := make(chan struct{})
+	acceptRaw(t, &b, 2, func(net.Conn) { <-release }) // shakes hands and never reads
+	t.Cleanup(func() { close(release) })
+	n1 := start(t, &b, 1, &testHandler{}, func(o *Options) { o.QueueBytes = 64 << 10 })
+
+	frame := make([]byte, 8<<10)
+	eventually(t, "a frame is dropped", func() bool { return !n1.Send(2, frame) })
+	wantErr(t, get(t, ask(t, n1.Transport, 2, time.Time{}, frame)).err, errQueueFull)
+	p := (*n1.peers.Load())[2]
+	p.mu.Lock()
+	queued := p.outBytes
+	p.mu.Unlock()
+	if queued > 64<<10 {
+		t.Errorf("%d bytes are queued, the limit is %d", queued, 64<<10)
+	}
+	if p.traffic.droppedFrames.Load() == 0 {
+		t.Error("the dropped frame was not counted")
+	}
+}
+
+func TestBrokenConnectionLosesWhatWasWritten(t *testing.T) {
+	t.Parallel()
+	var b book
+	var arrived atomic.Int64
+	gone := make(chan kv.NodeID, 10)
+	n1 := start(t, &b, 1, &testHandler{disconnect: func(id kv.NodeID) { gone <- id }})
+	n2 := start(t, &b, 2, &testHandler{request: func(Remote, uint8, time.Time, []byte, func([]byte, error)) { arrived.Add(1) }})
+	var asked []<-chan result
+	for range 100 {
+		asked = append(asked, ask(t, n1.Transport, 2, time.Time{}, nil))
+	}
+	eventually(t, "all requests arrive", func() bool { return arrived.Load() == 100 })
+	breakLinks(n2.Transport, 1)
+	for _, ch := range asked {
+		wantErr(t, get(t, ch).err, ErrLost)
+	}
+	if id := <-gone; id != 2 {
+		t.Errorf("node %v was reported as gone", id)
+	}
+}
+
+// A write breaks in the middle: exactly the requests of which the peer may have every byte
+// are lost; the others were certainly not processed.
+func TestBrokenWriteSeparatesLostFromNotSent(t *testing.T) {
+	t.Parallel()
+	const total, complete = 10, 4
+	size := len(message(item{typ: typeRequest, payload: make([]byte, 100)}))
+	for _, c := range []struct {
+		name     string
+		written  int // bytes of the ten requests
+		lost     int // requests that may have arrived
+		nextHome bool
+	}{
+		{"nothing", 0, 0, false},
+		{"all but the last byte of the first", size - 1, 0, false},
+		{"the first", size, 1, false},
+		{"four and a half", complete*size + size/2, complete, false},
+		{"all but the last byte", total*size - 1, total - 1, false},
+		{"four and a half, with another way", complete*size + size/2, complete, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			var b book
+			n1 := start(t, &b, 1, &testHandler{})
+			conn := newScriptedConn()
+			n1.spawn(func() { n1.runLink(conn, Remote{Node: 2, Cluster: testCluster, Incarnation: 1}, true) })
+			eventually(t, "the link is up", func() bool { return links(n1.Transport, 2) == 1 })
+			n1.Send(2, []byte("keeps the writer busy"))
+			<-conn.writing
+			var asked []<-chan result
+			for i := range total {
+				p := make([]byte, 100)
+				p[0] = byte(i)
+				asked = append(asked, ask(t, n1.Transport, 2, time.Time{}, p))
+			}
+			if c.nextHome {
+				start(t, &b, 2, &testHandler{})
+			}
+			conn.budget <- 1 << 20
+			if got := len(<-conn.writing); got != total*size {
+				t.Fatalf("%d bytes in the write, want %d", got, total*size)
+			}
+			conn.budget <- c.written
+			for i, ch := range asked {
+				r := get(t, ch)
+				switch {
+				case i < c.lost:
+					wantErr(t, r.err, ErrLost)
+				case !c.nextHome:
+					wantErr(t, r.err, ErrNotSent)
+				case r.err != nil || r.payload[0] != byte(i):
+					t.Errorf("request %d did not take the other way: %v", i, r.err)
+				}
+			}
+		})
+	}
+}
+
+func TestRequestsExpireInTheQueueAndAreNotWritten(t *testing.T) {
+	t.Parallel()
+	var b book
+	n1 := start(t, &b, 1, &testHandler{})
+	conn := newScriptedConn()
+	n1.spawn(func() { n1.runLink(conn, Remote{Node: 2, Cluster: testCluster, Incarnation: 1}, true) })
+	eventually(t, "the link is up", func() bool { return links(n1.Transport, 2) == 1 })
+	n1.Send(2, []byte("keeps the writer busy"))
+	<-conn.writing
+	short := ask(t, n1.Transport, 2, time.Now().Add(20*time.Millisecond), []byte("short"))
+	long := ask(t, n1.Transport, 2, time.Time{}, []byte("long"))
+	wantErr(t, get(t, short).err, errExpired)
+	conn.budget <- 1 << 20
+	if got, want := len(<-conn.writing), len(message(item{typ: typeRequest, payload: []byte("long")})); got != want {
+		t.Errorf("%d bytes were written, want only the request with time left: %d", got, want)
+	}
+	conn.Close()
+	wantErr(t, get(t, long).err, ErrNotSent) // the write took nothing
+}
+
+func TestRestartOnTheSameAddress(t *testing.T) {
+	t.Parallel()
+	var b book
+	var incarnations sync.Map
+	n1 := start(t, &b, 1, &testHandler{frame: func(from Remote, _ []byte) { incarnations.Store(from.Incarnation, true) }})
+	n2 := start(t, &b, 2, &testHandler{})
+	if _, err := n1.Call(within(t, 5*time.Second), 2, 1, nil); err != nil {
+		t.Fatal(err)
+	}
+	addr := n2.Addr()
+	n2.stop()
+	wantErr(t, get(t, ask(t, n1.Transport, 2, time.Time{}, nil)).err, ErrNotSent)
+
+	n2 = start(t, &b, 2, &testHandler{}, incarnation(2), func(o *Options) { o.Listen = addr })
+	eventually(t, "the restarted node is reached", func() bool {
+		_, err := n1.Call(within(t, 5*time.Second), 2, 1, nil)
+		return err == nil
+	})
+	n2.Send(1, []byte("here again"))
+	eventually(t, "the new incarnation is seen", func() bool { _, ok := incarnations.Load(uint64(2)); return ok })
+}
+
+func TestNewIncarnationReplacesOldLinks(t *testing.T) {
+	t.Parallel()
+	var b book
+	n1 := start(t, &b, 1, &testHandler{})
+	old := dialRaw(t, n1, 2, purposeLink)
+	eventually(t, "the first link is up", func() bool { return links(n1.Transport, 2) == 1 })
+	start(t, &b, 2, &testHandler{}, incarnation(2)).Send(1, nil)
+	wantClosed(t, old)
+	eventually(t, "one link is left", func() bool { return links(n1.Transport, 2) == 1 })
+}
+
+func TestInboundConnectionServesBothDirectionsAndEndsBackoff(t *testing.T) {
+	t.Parallel()
+	var b book
+	n1 := start(t, &b, 1, &testHandler{})
+	for range 6 { // no address yet: n1's backoff grows to seconds
+		eventually(t, "a dial fails", func() bool { return get(t, ask(t, n1.Transport, 2, time.Time{}, nil)).err == errDialFailed })
+	}
+	if n1.Send(2, nil) {
+		t.Error("a frame for an unreachable peer was queued")
+	}
+	n2 := start(t, &b, 2, &testHandler{})
+	if _, err := n2.Call(within(t, 5*time.Second), 1, 1, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := n1.Call(within(t, 5*time.Second), 2, 1, nil); err != nil {
+		t.Errorf("the connection that the peer opened was not used: %v", err)
+	}
+}
+
+// Both nodes dial before either handshake is through. Both links work, both nodes send on
+// the one that the smaller id dialed, and the other goes away without harm.
+func TestSimultaneousDialsEndInOneLink(t *testing.T) {
+	t.Parallel()
+	var b book
+	var waiting sync.WaitGroup
+	waiting.Add(2)
+	meet := sync.OnceFunc(waiting.Wait)
+	var met atomic.Int64 // calls of Admit; the first of each node is about the other's hello
+	barrier := func(o *Options) {
+		o.DeadAfter = 300 * time.Millisecond
+		o.Admit = func(Remote) error {
+			if met.Add(1) <= 2 {
+				waiting.Done()
+			}
+			meet()
+			return nil
+		}
+	}
+	n1, n2 := start(t, &b, 1, &testHandler{}, barrier), start(t, &b, 2, &testHandler{}, barrier)
+	first, second := ask(t, n1.Transport, 2, time.Time{}, []byte("a")), ask(t, n2.Transport, 1, time.Time{}, []byte("b"))
+	for _, ch := range []<-chan result{first, second} {
+		if r := get(t, ch); r.err != nil {
+			t.Fatal(r.err)
+		}
+	}
+	eventually(t, "both links are up", func() bool { return links(n1.Transport, 2) == 2 && links(n2.Transport, 1) == 2 })
+	eventually(t, "one link is left", func() bool {
+		for _, ch := range []<-chan result{ask(t, n1.Transport, 2, time.Time{}, nil), ask(t, n2.Transport, 1, time.Time{}, nil)} {
+			if r := get(t, ch); r.err != nil {
+				t.Fatalf("a request failed while the second link went away: %v", r.err)
+			}
+		}
+		return links(n1.Transport, 2) == 1 && links(n2.Transport, 1) == 1
+	})
+	p := (*n1.peers.Load())[2]
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.links[0].dialed {
+		t.Error("the link that the larger id dialed is left")
+	}
+}
+
+func TestSilentPeerIsGivenUp(t *testing.T) {
+	t.Parallel()
+	var b book
+	release := make(chan struct{})
+	defer close(release)
+	acceptRaw(t, &b, 2, func(net.Conn) { <-release })
+	gone := make(chan kv.NodeID, 10)
+	n1 := start(t, &b, 1, &testHandler{disconnect: func(id kv.NodeID) { gone <- id }},
+		func(o *Options) { o.DeadAfter = 200 * time.Millisecond })
+	begin := time.Now()
+	wantErr(t, get(t, ask(t, n1.Transport, 2, time.Time{}, nil)).err, ErrLost)
+	if took := time.Since(begin); took < 150*time.Millisecond || took > 2*time.Second {
+		t.Errorf("it took %v to give up a peer that is silent for 200 ms", took)
+	}
+	<-gone
+}
+
+func TestIdleLinkStaysAndMeasuresRoundTrips(t *testing.T) {
+	t.Parallel()
+	var b book
+	quick := func(o *Options) { o.DeadAfter = 60 * time.Millisecond }
+	gone := make(chan kv.NodeID, 10)
+	n1 := start(t, &b, 1, &testHandler{disconnect: func(id kv.NodeID) { gone <- id }}, quick)
+	start(t, &b, 2, &testHandler{}, quick)
+	n1.Send(2, nil)
+	eventually(t, "a round trip is measured", func() bool {
+		p := (*n1.peers.Load())[2]
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.current != nil && p.current.rtt.Load() > 0
+	})
+	select {
+	case <-gone:
+		t.Error("an idle link was given up")
+	case <-time.After(300 * time.Millisecond):
+	}
+}
+
+func TestDamagedStreamsAreClosed(t *testing.T) {
+	t.Parallel()
+	flipped := message(item{typ: typeFrame, payload: []byte("payload")})
+	flipped[len(flipped)-1] ^= 1
+	for name, bytes := range map[string][]byte{
+		"wrong checksum": flipped,
+		"length zero":    make([]byte, 32),
+		"huge length":    slices.Repeat([]byte{0xff}, 32),
+		"unknown type":   message(item{typ: 99}),
+		"short request":  withSum(typeRequest, make([]byte, requestSize-1)),
+		"short response": withSum(typeResponse, make([]byte, responseSize-1)),
+		"long ping":      withSum(typePing, make([]byte, pingSize+1)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var b book
+			n := start(t, &b, 1, &testHandler{})
+			conn := dialRaw(t, n, 2, purposeLink)
+			good := message(item{typ: typeFrame, payload: []byte("fine")})
+			if _, err := conn.Write(append(good, bytes...)); err != nil {
+				t.Fatal(err)
+			}
+			wantClosed(t, conn)
+		})
+	}
+}
+
+// withSum encodes a message with a body of any length.
+func withSum(typ uint8, body []byte) []byte {
+	content := append([]byte{typ}, body...)
+	b := binary.LittleEndian.AppendUint32(nil, uint32(len(content)))
+	b = binary.LittleEndian.AppendUint32(b, crc32.Checksum(content, castagnoli))
+	return append(b, content...)
+}
+
+func TestDisconnectBreaksLinksAndDropsTheQueue(t *testing.T) {
+	t.Parallel()
+	var b book
+	arrived := make(chan struct{}, 1)
+	n1 := start(t, &b, 1, &testHandler{})
+	start(t, &b, 2, &testHandler{request: func(Remote, uint8, time.Time, []byte, func([]byte, error)) { arrived <- struct{}{} }})
+	ch := ask(t, n1.Transport, 2, time.Time{}, nil)
+	<-arrived
+	n1.Disconnect(2)
+	n1.Disconnect(3) // of whom nothing is known
+	wantErr(t, get(t, ch).err, ErrLost)
+	eventually(t, "the link is gone", func() bool { return links(n1.Transport, 2) == 0 })
+}
+
+func TestUnusedPeersAreForgotten(t *testing.T) {
+	t.Parallel()
+	var b book
+	n1 := start(t, &b, 1, &testHandler{})
+	n2 := start(t, &b, 2, &testHandler{})
+	if _, err := n1.Call(within(t, 5*time.Second), 2, 1, nil); err != nil {
+		t.Fatal(err)
+	}
+	p := (*n1.peers.Load())[2]
+	p.forgetIfUnused()
+	p.forgetIfUnused()
+	if (*n1.peers.Load())[2] != p {
+		t.Fatal("a connected peer was forgotten")
+	}
+	n2.stop()
+	eventually(t, "the link is gone", func() bool { return links(n1.Transport, 2) == 0 })
+	p.forgetIfUnused()
+	if (*n1.peers.Load())[2] != nil {
+		t.Fatal("an unused peer was not forgotten")
+	}
+	if _, gone := p.send(nil); !gone {
+		t.Error("a forgotten peer still takes frames")
+	}
+	start(t, &b, 2, &testHandler{}, incarnation(2))
+	if _, err := n1.Call(within(t, 5*time.Second), 2, 1, nil); err != nil {
+		t.Errorf("a forgotten peer cannot be reached: %v", err)
+	}
+}
+
+func TestThreeNodesAllTalkToAll(t *testing.T) {
+	t.Parallel()
+	var b book
+	var nodes []*node
+	for id := range 3 {
+		nodes = append(nodes, start(t, &b, kv.NodeID(id+1), &testHandler{}))
+	}
+	var callers sync.WaitGroup
+	for _, from := range nodes {
+		for _, to := range nodes {
+			if from == to {
+				continue
+			}
+			callers.Go(func() {
+				for i := range 200 {
+					want := fmt.Sprint(from.id, to.id, i)
+					if got, err := from.Call(within(t, 10*time.Second), to.id, 1, []byte(want)); err != nil || string(got) != want {
+						t.Errorf("got %q, %v; want %q", got, err, want)
+						return
+					}
+				}
+			})
+		}
+	}
+	callers.Wait()
+}

@@ -1,0 +1,122 @@
+package peer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+
+	"github.com/cespare/xxhash/v2"
+
+	"pxkv/node/kv"
+)
+
+// SendSnapshot streams a snapshot to a peer over a connection of its own and waits for the
+// receiver's verdict; nil means that the receiver staged all of it durably. header is at most
+// Options.MaxFrame bytes. write produces the body; it is called at most once, from the
+// caller's goroutine, and its writer blocks while the receiver is slow. Beyond
+// Options.MaxSnapshotsOut it waits for its turn.
+//
+// Errors: ErrNotSent when no byte of the snapshot was sent (the peer is unreachable, refused
+// it, or ctx ended while waiting); a *RemoteError is the receiver's verdict; the error of
+// write, wrapped; ErrLost when the connection broke before the verdict; each with ctx's
+// cause when ctx ended. When the transport stops, snapshots end at once.
+func (t *Transport) SendSnapshot(ctx context.Context, to kv.NodeID, header []byte, write func(io.Writer) error) error {
+	if len(header) > t.opt.MaxFrame {
+		return fmt.Errorf("%w: the snapshot's header has %d bytes, the limit is %d", ErrNotSent, len(header), t.opt.MaxFrame)
+	}
+	if to == t.opt.Identity.Node {
+		return errSelf
+	}
+	if !t.enter() {
+		return errStopped
+	}
+	defer t.tasks.Done()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(t.softCtx, func() { cancel(errTransportStopped) })()
+
+	select {
+	case t.snapshotsOut <- struct{}{}:
+		defer func() { <-t.snapshotsOut }()
+	case <-ctx.Done():
+		return fmt.Errorf("%w: wait to send a snapshot to node %v: %w", ErrNotSent, to, context.Cause(ctx))
+	}
+	conn, _, err := t.connect(ctx, to, purposeSnapshot)
+	if err != nil {
+		return fmt.Errorf("%w: snapshot to node %v: %w", ErrNotSent, to, err)
+	}
+	defer t.release(conn)
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+
+	if err := t.newStream(conn).sendAll(header, write); err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			err = fmt.Errorf("%w: %w", err, cause)
+		}
+		return fmt.Errorf("snapshot to node %v: %w", to, err)
+	}
+	return nil
+}
+
+var errTransportStopped = errors.New("the transport stopped")
+
+// sendAll sends header, body and end, and returns the verdict on them.
+func (s *stream) sendAll(header []byte, write func(io.Writer) error) error {
+	verdict := make(chan error, 1)
+	go func() {
+		err := s.awaitVerdict()
+		s.conn.Close() // a verdict may come early: sending makes no sense any more
+		verdict <- err
+	}()
+	writeErr, sendErr := s.produce(header, write)
+	if writeErr != nil && sendErr == nil {
+		// The receiver answers the abort, or is gone.
+		text := writeErr.Error()
+		_ = s.send(typeSnapshotAbort, []byte(text[:min(len(text), maxErrorText)]))
+	}
+	if sendErr != nil {
+		s.conn.Close()
+	}
+	err := <-verdict
+	_, judged := errors.AsType[*RemoteError](err)
+	switch {
+	case sendErr != nil && !judged && err != nil && errors.Is(sendErr, net.ErrClosed):
+		return err // waiting for the verdict failed first, and closed the connection
+	case sendErr != nil && !judged:
+		return fmt.Errorf("%w: send the snapshot: %w", ErrLost, sendErr)
+	case sendErr == nil && writeErr != nil:
+		return fmt.Errorf("produce the snapshot: %w", writeErr)
+	}
+	return err
+}
+
+// produce sends everything up to the end. It tells an error of write apart from one of the
+// connection, which write may have passed on.
+func (s *stream) produce(header []byte, write func(io.Writer) error) (writeErr, sendErr error) {
+	stopPings := s.keepAlive(func() { s.conn.Close() })
+	defer stopPings()
+	if err := s.send(typeSnapshotHeader, header); err != nil {
+		return nil, err
+	}
+	w := &chunkWriter{s: s, buf: make([]byte, 0, chunkSize), hash: xxhash.New()}
+	if err := write(w); err != nil {
+		return err, w.err
+	}
+	return nil, w.finish()
+}
+
+// awaitVerdict reads the receiver's verdict.
+func (s *stream) awaitVerdict() error {
+	var buf []byte
+	typ, payload, err := s.receive(&buf)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w: wait for the receiver's verdict: %w", ErrLost, err)
+	case typ != typeVerdict || len(payload) < 1:
+		return fmt.Errorf("%w: instead of a verdict came a message of type %d", ErrLost, typ)
+	case payload[0] == statusOK:
+		return nil
+	}
+	return &RemoteError{Text: string(payload[1:min(len(payload), maxErrorText)])}
+}

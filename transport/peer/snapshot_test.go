@@ -1,0 +1,357 @@
+package peer
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// randomBytes returns n bytes that are the same in every run.
+func randomBytes(n int) []byte {
+	b := make([]byte, n)
+	_, _ = rand.NewChaCha8([32]byte{1}).Read(b)
+	return b
+}
+
+func writeAll(b []byte) func(io.Writer) error {
+	return func(w io.Writer) error {
+		for len(b) > 0 { // in odd pieces
+			n := min(len(b), 10_007)
+			if _, err := w.Write(b[:n]); err != nil {
+				return err
+			}
+			b = b[n:]
+		}
+		return nil
+	}
+}
+
+func TestSnapshotsOfEverySize(t *testing.T) {
+	t.Parallel()
+	type snapshot struct{ header, body []byte }
+	received := make(chan snapshot, 1)
+	var b book
+	n1 := start(t, &b, 1, &testHandler{})
+	start(t, &b, 2, &testHandler{snapshot: func(_ context.Context, from Remote, header []byte, r io.Reader) error {
+		body, err := io.ReadAll(r)
+		received <- snapshot{bytes.Clone(header), body}
+		return err
+	}})
+	for _, size := range []int{0, 1, chunkSize - 1, chunkSize, chunkSize + 1, 5<<20 + 7} {
+		body, header := randomBytes(size), []byte(fmt.Sprint("size ", size))
+		if err := n1.SendSnapshot(within(t, 10*time.Second), 2, header, writeAll(body)); err != nil {
+			t.Fatalf("%d bytes: %v", size, err)
+		}
+		if got := <-received; !bytes.Equal(got.body, body) || !bytes.Equal(got.header, header) {
+			t.Errorf("%d bytes arrived changed, header %q", size, got.header)
+		}
+	}
+}
+
+func TestVerdictTravelsBack(t *testing.T) {
+	t.Parallel()
+	var b book
+	n1 := start(t, &b, 1, &testHandler{})
+	start(t, &b, 2, &testHandler{snapshot: func(_ context.Context, _ Remote, header []byte, r io.Reader) error {
+		switch string(header) {
+		case "early":
+			return errors.New("no such replica")
+		case "careless":
+			return nil
+		}
+		_, err := io.Copy(io.Discard, r)
+		return errors.Join(err, errors.New("disk full"))
+	}})
+	send := func(header string) string {
+		err := n1.SendSnapshot(within(t, 10*time.Second), 2, []byte(header), writeAll(randomBytes(20<<20)))
+		remote, ok := errors.AsType[*RemoteError](err)
+		if !ok {
+			t.Fatalf("%s: the error is %v", header, err)
+		}
+		return remote.Text
+	}
+	if got := send("late"); got != "disk full" {
+		t.Errorf("verdict %q", got)
+	}
+	if got := send("early"); got != "no such replica" {
+		t.Errorf("verdict %q", got)
+	}
+	if got := send("careless"); !strings.Contains(got, "without reading it to its end") {
+		t.Errorf("verdict %q", got)
+	}
+}
+
+func TestSenderThatCannotProduceItsSnapshot(t *testing.T) {
+	t.Parallel()
+	var b book
+	heard := make(chan error, 1)
+	n1 := start(t, &b, 1, &testHandler{})
+	start(t, &b, 2, &testHandler{snapshot: func(_ context.Context, _ Remote, _ []byte, r io.Reader) error {
+		_, err := io.Copy(io.Discard, r)
+		heard <- err
+		return err
+	}})
+	broken := errors.New("cannot read the disk")
+	err := n1.SendSnapshot(within(t, 10*time.Second), 2, nil, func(w io.Writer) error {
+		_, err := w.Write(make([]byte, 2*chunkSize))
+		return errors.Join(err, broken)
+	})
+	wantErr(t, err, broken)
+	if err := <-heard; err == nil || !strings.Contains(err.Error(), broken.Error()) {
+		t.Errorf("the receiver learned %v", err)
+	}
+}
+
+// proxy forwards connections to addr; change may alter what goes there, given how many bytes
+// went before on that connection, or end the connection by returning false.
+func proxy(t *testing.T, addr string, change func(offset int, b []byte) bool) string {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tasks sync.WaitGroup
+	tasks.Go(func() {
+		for {
+			in, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			out, err := net.Dial("tcp", addr)
+			if err != nil {
+				in.Close()
+				continue
+			}
+			tasks.Go(func() {
+				defer in.Close()
+				_, _ = io.Copy(in, out)
+			})
+			tasks.Go(func() {
+				defer out.Close()
+				buf, offset := make([]byte, 32<<10), 0
+				for {
+					n, err := in.Read(buf)
+					if err != nil || !change(offset, buf[:n]) {
+						return
+					}
+					offset += n
+					if _, err := out.Write(buf[:n]); err != nil {
+						return
+					}
+				}
+			})
+		}
+	})
+	t.Cleanup(func() {
+		ln.Close()
+		tasks.Wait()
+	})
+	return ln.Addr().String()
+}
+
+func TestSnapshotThatIsDamagedOrCutOnItsWay(t *testing.T) {
+	t.Parallel()
+	const middle = 3 << 20
+	for name, change := range map[string]func(int, []byte) bool{
+		"a flipped bit": func(offset int, b []byte) bool {
+			if offset <= middle && middle < offset+len(b) {
+				b[middle-offset] ^= 0x10
+			}
+			return true
+		},
+		"a cut": func(offset int, b []byte) bool { return offset < middle },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var b book
+			n1 := start(t, &b, 1, &testHandler{})
+			heard := make(chan error, 1)
+			n2 := start(t, &b, 2, &testHandler{snapshot: func(_ context.Context, _ Remote, _ []byte, r io.Reader) error {
+				_, err := io.Copy(io.Discard, r)
+				heard <- err
+				return err
+			}})
+			b.set(2, proxy(t, n2.Addr(), change))
+			if err := n1.SendSnapshot(within(t, 10*time.Second), 2, nil, writeAll(randomBytes(2*middle))); err == nil {
+				t.Error("the sender was told that all is well")
+			}
+			if err := <-heard; err == nil {
+				t.Error("the receiver took it for complete")
+			}
+		})
+	}
+}
+
+// A stream whose messages are all in order, but of which one is missing.
+func TestSnapshotWithAMissingChunk(t *testing.T) {
+	t.Parallel()
+	var b book
+	n := start(t, &b, 1, &testHandler{})
+	conn := dialRaw(t, n, 2, purposeSnapshot)
+	end := bytes.Repeat([]byte{7}, endSize)
+	for _, it := range []item{{typ: typeSnapshotHeader}, {typ: typeSnapshotChunk, payload: []byte("part")}, {typ: typeSnapshotEnd, payload: end}} {
+		if _, err := conn.Write(message(it)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var verdict []byte
+	readMessages(conn, func(typ uint8, body []byte) {
+		if typ == typeVerdict {
+			verdict = body
+			conn.Close()
+		}
+	})
+	if len(verdict) == 0 || verdict[0] != statusError || !strings.Contains(string(verdict), errCorrupt.Error()) {
+		t.Errorf("the verdict is %q", verdict)
+	}
+}
+
+// A receiver that is slower than any time limit of a silent connection is not given up, and the
+// sender does not buffer for it.
+func TestSlowReceiver(t *testing.T) {
+	t.Parallel()
+	quick := func(o *Options) { o.DeadAfter = 50 * time.Millisecond }
+	var b book
+	var produced atomic.Int64
+	size := int64(64 << 20)
+	n1 := start(t, &b, 1, &testHandler{}, quick)
+	start(t, &b, 2, &testHandler{snapshot: func(_ context.Context, _ Remote, _ []byte, r io.Reader) error {
+		pause := time.NewTimer(10 * snapshotPatience * 50 * time.Millisecond / 5)
+		<-pause.C
+		if got := produced.Load(); got > size/2 {
+			return fmt.Errorf("%d bytes were produced for a receiver that reads none", got)
+		}
+		if _, err := io.Copy(io.Discard, r); err != nil {
+			return err
+		}
+		pause.Reset(10 * snapshotPatience * 50 * time.Millisecond / 5)
+		<-pause.C // as long again for the disk, after everything was read
+		return nil
+	}}, quick)
+	err := n1.SendSnapshot(within(t, 20*time.Second), 2, nil, func(w io.Writer) error {
+		chunk := make([]byte, 1<<20)
+		for range size >> 20 {
+			if _, err := w.Write(chunk); err != nil {
+				return err
+			}
+			produced.Add(1 << 20)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func TestSlowSenderIsNotGivenUp(t *testing.T) {
+	t.Parallel()
+	quick := func(o *Options) { o.DeadAfter = 30 * time.Millisecond }
+	var b book
+	n1 := start(t, &b, 1, &testHandler{}, quick)
+	start(t, &b, 2, &testHandler{}, quick)
+	err := n1.SendSnapshot(within(t, 20*time.Second), 2, nil, func(w io.Writer) error {
+		pause := time.NewTimer(3 * snapshotPatience * 30 * time.Millisecond)
+		<-pause.C
+		_, err := w.Write([]byte("at last"))
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func TestSilentReceiverIsGivenUp(t *testing.T) {
+	t.Parallel()
+	var b book
+	release := make(chan struct{})
+	acceptRaw(t, &b, 2, func(net.Conn) { <-release })
+	t.Cleanup(func() { close(release) })
+	n1 := start(t, &b, 1, &testHandler{}, func(o *Options) { o.DeadAfter = 30 * time.Millisecond })
+	err := n1.SendSnapshot(within(t, 20*time.Second), 2, nil, writeAll(randomBytes(64<<20)))
+	wantErr(t, err, ErrLost)
+}
+
+func TestSnapshotsAtOnceAreLimited(t *testing.T) {
+	t.Parallel()
+	var b book
+	begun, release := make(chan struct{}, 10), make(chan struct{})
+	n1 := start(t, &b, 1, &testHandler{}, func(o *Options) { o.MaxSnapshotsOut = 4 })
+	start(t, &b, 2, &testHandler{snapshot: func(_ context.Context, _ Remote, _ []byte, r io.Reader) error {
+		begun <- struct{}{}
+		<-release
+		_, err := io.Copy(io.Discard, r)
+		return err
+	}})
+	var senders sync.WaitGroup
+	send := func() error { return n1.SendSnapshot(within(t, 10*time.Second), 2, nil, writeAll(nil)) }
+	for range 2 {
+		senders.Go(func() {
+			if err := send(); err != nil {
+				t.Error(err)
+			}
+		})
+		<-begun
+	}
+	err := send()
+	wantErr(t, err, ErrNotSent)
+	if !strings.Contains(err.Error(), "busy") {
+		t.Errorf("the refusal is %v", err)
+	}
+	close(release)
+	senders.Wait()
+	if err := send(); err != nil {
+		t.Errorf("a snapshot after the others: %v", err)
+	}
+}
+
+func TestOutgoingSnapshotsWaitForTheirTurn(t *testing.T) {
+	t.Parallel()
+	var b book
+	n1 := start(t, &b, 1, &testHandler{}, func(o *Options) { o.MaxSnapshotsOut = 1 })
+	start(t, &b, 2, &testHandler{})
+	err := n1.SendSnapshot(within(t, 10*time.Second), 2, nil, func(w io.Writer) error {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		defer cancel()
+		err := n1.SendSnapshot(ctx, 2, nil, writeAll(nil))
+		wantErr(t, err, ErrNotSent)
+		wantErr(t, err, context.DeadlineExceeded)
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func TestEndOfTheSendersContext(t *testing.T) {
+	t.Parallel()
+	var b book
+	heard := make(chan error, 1)
+	n1 := start(t, &b, 1, &testHandler{})
+	start(t, &b, 2, &testHandler{snapshot: func(_ context.Context, _ Remote, _ []byte, r io.Reader) error {
+		_, err := io.Copy(io.Discard, r)
+		heard <- err
+		return err
+	}})
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cause := errors.New("the replica moved elsewhere")
+	err := n1.SendSnapshot(ctx, 2, nil, func(w io.Writer) error {
+		cancel(cause)
+		for {
+			if _, err := w.Write(make([]byte, chunkSize)); err != nil {
+				return err
+			}
+		}
+	})
+	wantErr(t, err, cause)
+	if err := <-heard; err == nil {
+		t.Error("the receiver took half a snapshot for a whole one")
+	}
+}
