@@ -108,7 +108,7 @@ func (a *Apply) Commit() error {
 	}
 	defer a.db.failOnPanic()
 	if appliedInOwnBatch {
-		a.db.commit(a.batch, true, "effects")
+		a.db.commit(a.batch, true, 0, "effects")
 		a.db.between()
 		a.batch = a.db.pebble.NewBatch()
 	}
@@ -120,7 +120,7 @@ func (a *Apply) Commit() error {
 	if a.batch.Empty() {
 		return a.batch.Close()
 	}
-	a.db.commit(a.batch, false, "effects")
+	a.db.commit(a.batch, false, 0, "effects")
 	for i := range a.applied {
 		a.applied[i].replica.setApplied(&a.applied[i].applied)
 	}

@@ -27,8 +27,9 @@ type DB struct {
 	failed atomic.Bool // Fatal was called
 
 	// batches numbers Batches as they are made; committed is the number of the last one that
-	// was committed. An entry may leave memory once its batch is.
-	batches, committed atomic.Uint64
+	// was committed, synced that of the last one that was synced. An entry may leave memory
+	// once its batch is committed.
+	batches, committed, synced atomic.Uint64
 	// staged numbers the directories of incoming snapshots.
 	staged atomic.Uint64
 
@@ -71,6 +72,9 @@ func (db *DB) start() error {
 	if _, _, err := db.Identity(); err != nil {
 		return err // an unknown format must be known before Pebble writes anything
 	}
+	if err := checkWAL(db.fs, dir); err != nil {
+		return err
+	}
 	if db.pebble, err = pebble.Open(dir, db.pebbleOptions(db.lock)); err != nil {
 		if isCorruption(err) {
 			return fmt.Errorf("%w: %w", ErrCorrupt, err)
@@ -93,11 +97,12 @@ func (db *DB) start() error {
 }
 
 // Close closes the store. Nobody may be using it any more: see the duties in the package
-// comment. Unsynced writes are not lost by it. A second Close does nothing.
+// comment. It makes all that was written durable. A second Close does nothing.
 func (db *DB) Close() error {
 	if !db.open.CompareAndSwap(true, false) {
 		return nil
 	}
+	db.seal()
 	if err := db.stop(); err != nil {
 		return fmt.Errorf("close store in %s: %w", db.opts.Dir, err)
 	}

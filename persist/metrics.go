@@ -36,6 +36,12 @@ func registerMetrics(db *DB) (*metrics, error) {
 		}, []string{"direction"}),
 		pebble: newPebbleCollector(db),
 	}
+	for _, label := range []string{"log", "effects"} {
+		m.batches.WithLabelValues(label) // shown from the start
+	}
+	for _, label := range []string{"in", "out"} {
+		m.snapshots.WithLabelValues(label)
+	}
 	for _, c := range []prometheus.Collector{m.syncs, m.batches, m.snapshots, m.pebble} {
 		if err := m.registry.Register(c); err != nil {
 			m.unregister()

@@ -22,7 +22,7 @@ type Now struct {
 // Op is a write on its way to one partition. Exactly one of Command and Raw is set.
 type Op struct {
 	Partition kv.PartitionID
-	Command   *kv.Command
+	Command   []byte // an encoded and valid kv.Command, not changed any more
 	Raw       []byte // a command of the meta group
 	// Reply is called exactly once, on the goroutine of a turn: it must not block.
 	Reply func(Reply)

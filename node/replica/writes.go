@@ -76,7 +76,7 @@ func opSize(op *Op) int {
 	if op.Raw != nil {
 		return len(op.Raw)
 	}
-	return op.Command.EncodedSize()
+	return len(op.Command)
 }
 
 func (g *group) encode(ops []Op, size int) []byte {
@@ -92,7 +92,7 @@ func (g *group) encode(ops []Op, size int) []byte {
 	b = p.header(b, payloadCommands)
 	b = binary.AppendUvarint(b, uint64(len(ops)))
 	for i := range ops {
-		b = ops[i].Command.AppendTo(b)
+		b = append(b, ops[i].Command...)
 	}
 	return b
 }

@@ -70,12 +70,20 @@ func (c *checker) started(n *node) {
 	}
 }
 
-// promised notes the terms that are on disk when promises leave a node.
-func (c *checker) promised(n *node) {
+// durable lists the terms that will be on disk with the job that was just taken.
+func (c *checker) durable(n *node) map[replicaKey]uint64 {
+	terms := map[replicaKey]uint64{}
 	for _, p := range n.host.Partitions() {
 		s := n.host.Inspect(p)
-		k := replicaKey{p, s.ID}
-		c.terms[k] = max(c.terms[k], s.DurableTerm)
+		terms[replicaKey{p, s.ID}] = s.DurableTerm
+	}
+	return terms
+}
+
+// promised notes the terms that were on disk when promises left a node.
+func (c *checker) promised(terms map[replicaKey]uint64) {
+	for k, t := range terms {
+		c.terms[k] = max(c.terms[k], t)
 	}
 }
 

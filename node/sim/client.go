@@ -166,7 +166,7 @@ func (n *node) serve(c *client, op *operation) {
 	case opDelete:
 		cmd.Op, cmd.Value = kv.OpDelete, kv.Value{}
 	}
-	n.write(replica.Op{Partition: p, Command: cmd, Reply: func(r replica.Reply) {
+	n.write(replica.Op{Partition: p, Command: cmd.AppendTo(nil), Reply: func(r replica.Reply) {
 		if r.Err == nil {
 			n.w.check.acked(p, r.Result.Receipt.Index)
 		}

@@ -285,6 +285,7 @@ func (n *node) startJob(j *replica.Job) {
 	if w.faulty() && w.chance(w.o.SlowDisk) {
 		d = w.between(10*time.Millisecond, 500*time.Millisecond)
 	}
+	terms := n.w.check.durable(n)
 	n.do(d, func() {
 		if err := n.commit(j); err != nil {
 			if n.tearing {
@@ -295,7 +296,7 @@ func (n *node) startJob(j *replica.Job) {
 			return
 		}
 		n.do(w.between(0, 300*time.Microsecond), func() {
-			w.check.promised(n)
+			w.check.promised(terms)
 			n.sendFrames(j.Frames())
 			n.in.Finished = append(n.in.Finished, j)
 			n.schedule()

@@ -24,7 +24,6 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m,
 		goleak.IgnoreAnyFunction(loops+"triggerFunc"),
 		goleak.IgnoreAnyFunction(loops+"pushPullTrigger"),
-		goleak.IgnoreAnyFunction(loops+"probeNode.func4"), // its TCP ping
 	)
 }
 

@@ -1,8 +1,10 @@
 package gossip
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 
 	"github.com/hashicorp/memberlist"
@@ -103,12 +105,12 @@ func (d delegate) NotifyMerge(nodes []*memberlist.Node) error {
 }
 
 // NotifyJoin is called when a node appeared, or reappeared.
-func (d delegate) NotifyJoin(n *memberlist.Node) { d.notifyUp(n, "up") }
+func (d delegate) NotifyJoin(n *memberlist.Node) { d.notifyUp(n, "up", slog.LevelInfo) }
 
 // NotifyUpdate is called when a node said something new.
-func (d delegate) NotifyUpdate(n *memberlist.Node) { d.notifyUp(n, "update") }
+func (d delegate) NotifyUpdate(n *memberlist.Node) { d.notifyUp(n, "update", slog.LevelDebug) }
 
-func (d delegate) notifyUp(n *memberlist.Node, change string) {
+func (d delegate) notifyUp(n *memberlist.Node, change string, level slog.Level) {
 	g := d.g
 	if g.closed.Load() || n.Name == g.opts.ID.String() {
 		return
@@ -119,7 +121,7 @@ func (d delegate) notifyUp(n *memberlist.Node, change string) {
 	}
 	g.peers.up(peer, address)
 	g.metrics.changes.WithLabelValues(change).Inc()
-	g.log.Debug("gossip: peer is "+change, "node", peer.Meta.Name, "id", peer.ID, "address", address, "epoch", peer.Meta.Epoch)
+	g.log.Log(context.Background(), level, "gossip: peer heard", "change", change, "node", peer.Meta.Name, "id", peer.ID, "address", address, "epoch", peer.Meta.Epoch)
 	signal(g.changed)
 }
 
@@ -132,7 +134,7 @@ func (d delegate) NotifyLeave(n *memberlist.Node) {
 	}
 	g.peers.down(id)
 	g.metrics.changes.WithLabelValues("down").Inc()
-	g.log.Debug("gossip: peer is down", "id", id, "address", n.Address(), "left", n.State == memberlist.StateLeft)
+	g.log.Info("gossip: peer heard no more", "id", id, "address", n.Address(), "left", n.State == memberlist.StateLeft)
 	signal(g.changed)
 	if len(g.peers.list()) == 0 {
 		signal(g.seek)

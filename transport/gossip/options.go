@@ -47,7 +47,8 @@ type Options struct {
 	// before it fails; 0: 30 s.
 	ResolveTimeout time.Duration
 
-	// Transport replaces the network (tests). Bind is then ignored. Run shuts it down.
+	// Transport replaces the network (tests). Bind is then ignored. Run shuts it down,
+	// unless it fails for AdvertiseHost.
 	Transport memberlist.Transport
 	// Resolve replaces the lookup of host names (tests); nil: the system's.
 	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)

@@ -98,8 +98,8 @@ func (g *Gossip) seekOnce(ctx context.Context, ml *memberlist.Memberlist, own ne
 		return
 	}
 	switch {
-	case reached > 0 && alone:
-		g.log.Info("gossip: reached other nodes", "nodes", reached)
+	case reached > 0 && alone: // possibly only ourselves, by another name
+		g.log.Debug("gossip: reached some addresses", "addresses", reached)
 	case reached == 0 && len(faults) > 0 && alone && g.rare.allow("alone"):
 		g.log.Warn("gossip: no other node can be reached yet, trying on", "err", errors.Join(faults...))
 	case len(faults) > 0:

@@ -88,7 +88,13 @@ type conn struct {
 	net.Conn
 	owner  *listener
 	closed atomic.Bool
+	// answering is true from the moment a handler has a request until its answer has left.
+	// Only the connection's own goroutine uses it.
+	answering bool
 }
+
+// connKey is the key under which a request's context holds its connection.
+type connKey struct{}
 
 // Close implements net.Conn.
 func (c *conn) Close() error {
@@ -102,11 +108,13 @@ func (c *conn) Close() error {
 // answer may take hours but never stand still. The deadline lives here and not in each
 // handler because then no answer can be forgotten.
 func (c *conn) Write(p []byte) (written int, err error) {
-	if own := jsonOfServerError(p); own != nil {
-		if _, err := c.Conn.Write(own); err != nil {
-			return 0, err
+	if !c.answering {
+		if own := jsonOfServerError(p); own != nil {
+			if _, err := c.Conn.Write(own); err != nil {
+				return 0, err
+			}
+			return len(p), nil
 		}
-		return len(p), nil
 	}
 	for {
 		if err := c.Conn.SetWriteDeadline(time.Now().Add(c.owner.stall)); err != nil {

@@ -17,8 +17,8 @@
 //
 //   - A request is either understood completely or refused by name. No parameter, header
 //     or body member that would change the meaning of a write is ignored.
-//   - A write ends as done, certainly not done, or unknown. Any failure after the Service
-//     took a write, of whatever cause, is answered as unknown.
+//   - A write ends as done, certainly not done, or unknown. Once the Service took a write,
+//     every failure that does not say that nothing was written is answered as unknown.
 //   - A list that breaks after its first byte left ends in a broken connection, never in
 //     a short but well-formed object.
 package httpapi

@@ -30,6 +30,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{server: s, w: w, r: r, start: time.Now()}
 	s.metrics.inFlight.Inc()
 	defer x.finish()
+	if c, ok := r.Context().Value(connKey{}).(*conn); ok {
+		c.answering = true
+	}
 	if r.ContentLength != 0 {
 		// For bodies that nobody reads, too: net/http drains those on its own.
 		x.setReadDeadline(x.start.Add(s.opt.BodyGrace))

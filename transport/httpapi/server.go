@@ -97,11 +97,16 @@ func (s *Server) Run(ctx context.Context) error {
 		DisableGeneralOptionsHandler: true,
 		ErrorLog:                     slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 		BaseContext:                  func(net.Listener) context.Context { return base },
-		// http.Server.Close does not wait for handlers; these two states enclose them.
-		ConnState: func(_ net.Conn, state http.ConnState) {
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return context.WithValue(ctx, connKey{}, c)
+		},
+		// http.Server.Close does not wait for handlers; StateNew and StateClosed enclose them.
+		ConnState: func(c net.Conn, state http.ConnState) {
 			switch state {
 			case http.StateNew:
 				conns.Add(1)
+			case http.StateIdle: // the last answer has left
+				c.(*conn).answering = false
 			case http.StateClosed, http.StateHijacked:
 				conns.Done()
 			}

@@ -344,3 +344,27 @@ func TestChunkedBodies(t *testing.T) {
 		}
 	}
 }
+
+// TestStoredErrorTextIsNotTouched: net/http's own errors are rewritten on their way out,
+// but not the bytes of a value that looks like one, however it falls into pieces.
+func TestStoredErrorTextIsNotTouched(t *testing.T) {
+	t.Parallel()
+	addr, _ := start(t, newFake(), nil)
+	c := dial(t, addr)
+	r := bufio.NewReader(c)
+	lookalike := "HTTP/1.1 400 Bad Request" + string(serverErrorHeaders) + "400 Bad Request"
+	for pad := range len(lookalike) {
+		value := strings.Repeat(".", pad) + strings.Repeat(lookalike, 4500/len(lookalike))
+		fmt.Fprintf(c, "PUT /kv/a HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", len(value), value)
+		answer(t, r)
+		io.WriteString(c, "GET /kv/a HTTP/1.1\r\nHost: x\r\n\r\n")
+		if _, body := answer(t, r); body != value {
+			t.Fatalf("with %d bytes in front the value came back changed", pad)
+		}
+	}
+	// And the connection's next request may still be one that is not HTTP.
+	io.WriteString(c, "nonsense\r\n\r\n")
+	if res, body := answer(t, r); res.StatusCode != 400 || !json.Valid([]byte(body)) {
+		t.Errorf("%d %s", res.StatusCode, body)
+	}
+}

@@ -94,9 +94,11 @@ func (t *Transport) lowerNextExpiry(due int64) bool {
 	}
 }
 
-// watch closes links on which nothing arrived for too long, pings the others when it is
-// time to, and retires a second link that this side dialed.
+// watch closes links on which nothing arrived for too long, and those with a cluster that
+// turned out not to be ours after a handshake in which we were in none. It pings the others
+// when it is time to, and retires a second link that this side dialed.
 func (p *peer) watch(ping bool) {
+	cluster := p.t.opt.Cluster()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := p.t.now()
@@ -105,6 +107,10 @@ func (p *peer) watch(ping bool) {
 			l.lastReads, l.silentTicks = reads, 0
 		} else if l.silentTicks++; l.silentTicks > ticksToDeath {
 			l.close(errSilent)
+			continue
+		}
+		if cluster != 0 && l.remote.Cluster != 0 && cluster != l.remote.Cluster {
+			l.close(errAlien)
 			continue
 		}
 		if ping {

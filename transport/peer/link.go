@@ -1,7 +1,9 @@
 package peer
 
 import (
+	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"sync/atomic"
 )
@@ -13,6 +15,7 @@ var (
 	errReplaced  = errors.New("the peer dialed anew")
 	errOverdue   = errors.New("the transport stopped")
 	errFlood     = errors.New("the peer sends requests and does not read the answers")
+	errAlien     = errors.New("this node has joined another cluster than the peer's")
 	errForgot    = errors.New("the owner disconnected the peer")
 )
 
@@ -26,6 +29,7 @@ type link struct {
 	conn   net.Conn
 	remote Remote
 	dialed bool          // by this side
+	since  int64         // on the transport's clock
 	wake   chan struct{} // holds a token for the parked writer
 
 	parked     bool // the writer waits for a token
@@ -40,9 +44,10 @@ type link struct {
 	replyBytes int
 	control    []item // pings and pongs, at most maxControl
 
-	inbound atomic.Int64  // requests handed to the handler and not yet answered
-	reads   atomic.Uint64 // reads of the socket that brought something; for liveness
-	rtt     atomic.Int64  // nanoseconds, of the last ping; 0 before
+	inbound      atomic.Int64  // requests handed to the handler and not yet answered
+	inboundBytes atomic.Int64  // payloads of those requests
+	reads        atomic.Uint64 // reads of the socket that brought something; for liveness
+	rtt          atomic.Int64  // nanoseconds, of the last ping; 0 before
 
 	silentTicks int    // ticks without a read; for housekeeping only
 	idleTicks   int    // ticks as second link; for housekeeping only
@@ -54,7 +59,7 @@ type link struct {
 const maxControl = 8
 
 func newLink(p *peer, conn net.Conn, remote Remote, dialed bool) *link {
-	return &link{p: p, conn: conn, remote: remote, dialed: dialed, wake: make(chan struct{}, 1)}
+	return &link{p: p, conn: conn, remote: remote, dialed: dialed, since: p.t.now(), wake: make(chan struct{}, 1)}
 }
 
 // run serves the link until it breaks.
@@ -73,7 +78,11 @@ func (l *link) run() {
 	l.p.mu.Unlock()
 	<-writerDone
 	l.p.detach(l)
-	l.p.t.log.Info("peer disconnected", "peer", l.p.id, "addr", l.conn.RemoteAddr(), "cause", err)
+	level := slog.LevelInfo
+	if errors.Is(err, errDamaged) {
+		level = slog.LevelWarn
+	}
+	l.p.t.log.Log(context.Background(), level, "peer disconnected", "peer", l.p.id, "addr", l.conn.RemoteAddr(), "cause", err)
 }
 
 // close breaks the link; the first cause counts. p.mu is held.
@@ -143,8 +152,8 @@ func (l *link) ping(token int64) {
 	}
 }
 
-// reply queues the response to a request of the peer.
-func (l *link) reply(id uint64, payload []byte, err error) {
+// reply queues the response to a request of the peer, whose payload had size bytes.
+func (l *link) reply(id uint64, size int64, payload []byte, err error) {
 	it := item{typ: typeResponse, id: id, payload: payload}
 	switch {
 	case err == nil:
@@ -161,6 +170,7 @@ func (l *link) reply(id uint64, payload []byte, err error) {
 	l.p.mu.Lock()
 	defer l.p.mu.Unlock()
 	l.inbound.Add(-1)
+	l.inboundBytes.Add(-size)
 	if l.dead {
 		return
 	}

@@ -295,6 +295,36 @@ func TestSimultaneousDialsEndInOneLink(t *testing.T) {
 	}
 }
 
+func TestLinkThatBreaksAtOnceIsNotDialedInATightLoop(t *testing.T) {
+	t.Parallel()
+	var b book
+	var dials atomic.Int64
+	acceptRaw(t, &b, 2, func(net.Conn) { dials.Add(1) }) // shakes hands and hangs up
+	n1 := start(t, &b, 1, &testHandler{})
+	for begin := time.Now(); time.Since(begin) < 300*time.Millisecond; time.Sleep(time.Millisecond) {
+		n1.Send(2, nil)
+	}
+	if n := dials.Load(); n < 2 || n > 6 {
+		t.Errorf("%d dials in 300 ms", n)
+	}
+}
+
+func TestLinkEndsWhenTheNodesTurnOutToBeOfDifferentClusters(t *testing.T) {
+	t.Parallel()
+	var b book
+	var cluster atomic.Uint64
+	n1 := start(t, &b, 1, &testHandler{}, func(o *Options) {
+		o.DeadAfter = 200 * time.Millisecond
+		o.Cluster = func() kv.ClusterID { return kv.ClusterID(cluster.Load()) }
+	})
+	start(t, &b, 2, &testHandler{})
+	if _, err := n1.Call(within(t, 5*time.Second), 2, 1, nil); err != nil {
+		t.Fatal(err)
+	}
+	cluster.Store(uint64(testCluster) + 1)
+	eventually(t, "the link ends", func() bool { return links(n1.Transport, 2) == 0 })
+}
+
 func TestSilentPeerIsGivenUp(t *testing.T) {
 	t.Parallel()
 	var b book

@@ -2,6 +2,7 @@ package peer
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -44,6 +45,9 @@ const (
 	// empty messages bounded by the same limit.
 	itemOverhead = 64
 )
+
+// errDamaged is the cause of a connection's end when what arrived on it makes no sense.
+var errDamaged = errors.New("the stream is damaged")
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -96,7 +100,7 @@ type prefix struct {
 func decodePrefix(b []byte, maxPayload int) (prefix, error) {
 	n := binary.LittleEndian.Uint32(b)
 	if n == 0 || int64(n) > int64(maxPayload)+1+maxFixed {
-		return prefix{}, fmt.Errorf("a message claims %d bytes, the limit is %d: the stream is damaged or the peer has larger limits", n, maxPayload)
+		return prefix{}, fmt.Errorf("%w: a message claims %d bytes, the limit is %d (does the peer have a larger one?)", errDamaged, n, maxPayload)
 	}
 	return prefix{length: int(n), sum: binary.LittleEndian.Uint32(b[4:])}, nil
 }
@@ -104,7 +108,7 @@ func decodePrefix(b []byte, maxPayload int) (prefix, error) {
 // check compares the checksum with the message's type and body.
 func (p prefix) check(content []byte) error {
 	if sum := crc32.Update(0, castagnoli, content); sum != p.sum {
-		return fmt.Errorf("checksum of a message of type %d and %d bytes is %08x, want %08x: the stream is damaged", content[0], len(content), sum, p.sum)
+		return fmt.Errorf("%w: the checksum of a message of type %d and %d bytes is %08x, want %08x", errDamaged, content[0], len(content), sum, p.sum)
 	}
 	return nil
 }

@@ -23,7 +23,7 @@ type Identity struct {
 // Remote is what a handshake proved about the other end of a connection.
 type Remote struct {
 	Node        kv.NodeID
-	Cluster     kv.ClusterID // 0 while the peer is in no cluster
+	Cluster     kv.ClusterID // 0 when the peer was in no cluster at the time of the handshake
 	Incarnation uint64
 }
 
@@ -75,7 +75,7 @@ type Options struct {
 	Metrics prometheus.Registerer // nil registers nothing
 
 	MaxFrame        int           // longest frame, request or response in bytes; default 32 MiB
-	QueueBytes      int           // queued bytes per peer, each of the outgoing and the reply queue; default 32 MiB
+	QueueBytes      int           // bytes per peer: of the queue, of the replies, and of its requests that are not answered, each; default 32 MiB
 	MaxInFlight     int           // calls per peer that wait for an answer, each way; default 65,536
 	MaxInboundConns int           // accepted connections, all purposes; default 1,024
 	MaxSnapshotsIn  int           // snapshots received at once; more are refused; default 2
@@ -97,6 +97,7 @@ const (
 	defaultCallTime = 10 * time.Second       // of calls without a deadline
 	minBackoff      = 50 * time.Millisecond  // after the first failed dial
 	maxBackoff      = 2 * time.Second        // after many, and after a refusal
+	goodLife        = time.Second            // a link that breaks earlier counts as a failed dial
 	drainTime       = 500 * time.Millisecond // for answers in flight when the transport stops
 )
 

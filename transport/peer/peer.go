@@ -1,7 +1,6 @@
 package peer
 
 import (
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -172,7 +171,10 @@ func (p *peer) attach(l *link) (ok, gone bool) {
 	if p.gone || p.stopping {
 		return false, p.gone
 	}
-	p.backoff, p.notBefore = 0, 0
+	p.notBefore = 0
+	if !l.dialed {
+		p.backoff = 0 // it is alive and looks for us
+	}
 	for _, old := range p.links {
 		switch {
 		case old.remote.Incarnation != l.remote.Incarnation:
@@ -223,6 +225,11 @@ func (p *peer) detach(l *link) {
 	if l.sentCalls > 0 {
 		ended = p.calls.endAll(func(s *slot) bool { return s.link == l })
 	}
+	if p.t.now()-l.since >= int64(goodLife) {
+		p.backoff = 0
+	} else if p.current == nil {
+		p.slowDown() // or two nodes that cannot live together would connect in a tight loop
+	}
 	var dropped []call
 	if p.stopping || l.deadCause == errForgot {
 		dropped = p.dropQueue() // what the writer gave back comes too late for a new home
@@ -252,50 +259,6 @@ func (p *peer) dropQueue() []call {
 	}
 	p.outBytes = 0
 	return p.calls.endAll(func(s *slot) bool { return s.link == nil })
-}
-
-// startDial starts a goroutine that dials and then runs the link. p.mu is held.
-func (p *peer) startDial() {
-	p.dialing = p.t.spawn(p.dial)
-}
-
-func (p *peer) dial() {
-	conn, remote, err := p.t.connect(p.t.softCtx, p.id, purposeLink)
-	p.traffic.dials.Add(1)
-	if err != nil {
-		p.t.logRefusal(p.id.String(), err)
-		p.dialFailed(err)
-		return
-	}
-	p.t.runLink(conn, remote, true)
-}
-
-// dialFailed ends what waited for the dial, unless the peer has reached us meanwhile, and
-// sets the time of the next.
-func (p *peer) dialFailed(err error) {
-	p.mu.Lock()
-	p.dialing = false
-	p.backoff = min(max(2*p.backoff, minBackoff), maxBackoff)
-	if isRefusal(err) {
-		p.backoff = maxBackoff // it will not think otherwise soon
-	}
-	// Jitter of a quarter, so that nodes which lost each other at once do not dial in step.
-	p.notBefore = p.t.now() + int64(p.backoff) - rand.Int64N(int64(p.backoff)/4)
-	var ended []call
-	unreachable := len(p.links) == 0
-	if p.current == nil {
-		ended = p.dropQueue()
-	} else {
-		p.notBefore = 0
-	}
-	p.mu.Unlock()
-
-	for _, c := range ended {
-		c.done(nil, errDialFailed)
-	}
-	if unreachable {
-		p.t.opt.Handler.HandleDisconnect(p.id)
-	}
 }
 
 // retire begins the orderly end at the stop of the transport: nothing new is taken, what is

@@ -3,7 +3,6 @@ package peer
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"time"
 )
@@ -126,8 +125,6 @@ func (l *link) endBatch(messages uint64) {
 	l.p.mu.Unlock()
 }
 
-var errMalformed = errors.New("a message has the wrong length for its type")
-
 // handle handles one message: its type and its body. owned says that content's memory may be
 // handed on. arrival is when the batch arrived, or zero when nobody looked yet.
 func (l *link) handle(content []byte, owned bool, arrival *time.Time) error {
@@ -143,7 +140,7 @@ func (l *link) handle(content []byte, owned bool, arrival *time.Time) error {
 		l.p.t.opt.Handler.HandleFrame(l.remote, keep(body))
 	case typeRequest:
 		if len(body) < requestSize {
-			return errMalformed
+			return malformed(typ, body)
 		}
 		if arrival.IsZero() {
 			*arrival = time.Now()
@@ -152,12 +149,12 @@ func (l *link) handle(content []byte, owned bool, arrival *time.Time) error {
 		l.request(binary.LittleEndian.Uint64(body), body[8], arrival.Add(left), keep(body[requestSize:]))
 	case typeResponse:
 		if len(body) < responseSize {
-			return errMalformed
+			return malformed(typ, body)
 		}
 		l.p.answered(l, binary.LittleEndian.Uint64(body), body[8], keep(body[responseSize:]))
 	case typePing, typePong:
 		if len(body) != pingSize {
-			return errMalformed
+			return malformed(typ, body)
 		}
 		l.heartbeat(typ, binary.LittleEndian.Uint64(body))
 	case typeBye:
@@ -166,20 +163,27 @@ func (l *link) handle(content []byte, owned bool, arrival *time.Time) error {
 		l.p.rehome()
 		l.p.mu.Unlock()
 	default:
-		return fmt.Errorf("a message has the unknown type %d", typ)
+		return fmt.Errorf("%w: a message has the unknown type %d", errDamaged, typ)
 	}
 	return nil
 }
 
-// request hands a request to the handler, or refuses it.
+func malformed(typ uint8, body []byte) error {
+	return fmt.Errorf("%w: a message of type %d has a body of %d bytes", errDamaged, typ, len(body))
+}
+
+// request hands a request to the handler, or refuses it when the peer has too much of this
+// node in use already.
 func (l *link) request(id uint64, kind uint8, deadline time.Time, payload []byte) {
 	t := l.p.t
-	if l.inbound.Add(1) > int64(t.opt.MaxInFlight) || t.stopping.Load() {
-		l.reply(id, nil, ErrNotSent)
+	size := int64(len(payload))
+	count, bytes := l.inbound.Add(1), l.inboundBytes.Add(size)
+	if count > int64(t.opt.MaxInFlight) || (count > 1 && bytes > int64(t.opt.QueueBytes)) || t.stopping.Load() {
+		l.reply(id, size, nil, ErrNotSent)
 		return
 	}
 	t.opt.Handler.HandleRequest(l.remote, kind, deadline, payload, func(answer []byte, err error) {
-		l.reply(id, answer, err)
+		l.reply(id, size, answer, err)
 	})
 }
 

@@ -257,6 +257,32 @@ func TestCallsInFlightAreLimited(t *testing.T) {
 	}
 }
 
+func TestReceiverRefusesMoreBytesThanItsLimit(t *testing.T) {
+	t.Parallel()
+	var b book
+	var replies []func([]byte, error) // only touched by the reader goroutine
+	n1 := start(t, &b, 1, &testHandler{})
+	start(t, &b, 2, &testHandler{request: func(_ Remote, kind uint8, _ time.Time, p []byte, reply func([]byte, error)) {
+		if replies = append(replies, reply); len(p) > 0 {
+			return
+		}
+		for _, reply := range replies {
+			reply(nil, nil)
+		}
+		replies = nil
+	}}, func(o *Options) { o.QueueBytes = 1000 })
+	for range 3 { // what is answered makes room again
+		kept, refused := ask(t, n1.Transport, 2, time.Time{}, make([]byte, 900)), ask(t, n1.Transport, 2, time.Time{}, make([]byte, 200))
+		wantErr(t, get(t, refused).err, errRefusedHere)
+		fits := ask(t, n1.Transport, 2, time.Time{}, make([]byte, 100))
+		for _, ch := range []<-chan result{ask(t, n1.Transport, 2, time.Time{}, nil), kept, fits} {
+			if r := get(t, ch); r.err != nil {
+				t.Fatal(r.err)
+			}
+		}
+	}
+}
+
 func TestReceiverRefusesMoreRequestsThanItsLimit(t *testing.T) {
 	t.Parallel()
 	var b book

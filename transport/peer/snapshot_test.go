@@ -218,13 +218,14 @@ func TestSnapshotWithAMissingChunk(t *testing.T) {
 // sender does not buffer for it.
 func TestSlowReceiver(t *testing.T) {
 	t.Parallel()
-	quick := func(o *Options) { o.DeadAfter = 50 * time.Millisecond }
+	const dead = 150 * time.Millisecond
+	quick := func(o *Options) { o.DeadAfter = dead }
 	var b book
 	var produced atomic.Int64
 	size := int64(64 << 20)
 	n1 := start(t, &b, 1, &testHandler{}, quick)
 	start(t, &b, 2, &testHandler{snapshot: func(_ context.Context, _ Remote, _ []byte, r io.Reader) error {
-		pause := time.NewTimer(10 * snapshotPatience * 50 * time.Millisecond / 5)
+		pause := time.NewTimer(2 * snapshotPatience * dead)
 		<-pause.C
 		if got := produced.Load(); got > size/2 {
 			return fmt.Errorf("%d bytes were produced for a receiver that reads none", got)
@@ -232,7 +233,7 @@ func TestSlowReceiver(t *testing.T) {
 		if _, err := io.Copy(io.Discard, r); err != nil {
 			return err
 		}
-		pause.Reset(10 * snapshotPatience * 50 * time.Millisecond / 5)
+		pause.Reset(2 * snapshotPatience * dead)
 		<-pause.C // as long again for the disk, after everything was read
 		return nil
 	}}, quick)
@@ -253,12 +254,13 @@ func TestSlowReceiver(t *testing.T) {
 
 func TestSlowSenderIsNotGivenUp(t *testing.T) {
 	t.Parallel()
-	quick := func(o *Options) { o.DeadAfter = 30 * time.Millisecond }
+	const dead = 150 * time.Millisecond
+	quick := func(o *Options) { o.DeadAfter = dead }
 	var b book
 	n1 := start(t, &b, 1, &testHandler{}, quick)
 	start(t, &b, 2, &testHandler{}, quick)
 	err := n1.SendSnapshot(within(t, 20*time.Second), 2, nil, func(w io.Writer) error {
-		pause := time.NewTimer(3 * snapshotPatience * 30 * time.Millisecond)
+		pause := time.NewTimer(2 * snapshotPatience * dead)
 		<-pause.C
 		_, err := w.Write([]byte("at last"))
 		return err

@@ -1,0 +1,22 @@
+package node
+
+import "github.com/prometheus/client_golang/prometheus"
+
+type metrics struct {
+	local, forwarded, retries, malformed prometheus.Counter
+}
+
+func newMetrics(reg prometheus.Registerer) metrics {
+	routed := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "pxkv_requests_routed_total", Help: "Attempts at requests on one key, by whether the leader was here or on another node.",
+	}, []string{"to"})
+	m := metrics{
+		local: routed.WithLabelValues("local"), forwarded: routed.WithLabelValues("forwarded"),
+		retries:   prometheus.NewCounter(prometheus.CounterOpts{Name: "pxkv_request_retries_total", Help: "Requests tried again because they were certainly not done."}),
+		malformed: prometheus.NewCounter(prometheus.CounterOpts{Name: "pxkv_peer_malformed_total", Help: "Frames and requests from other nodes that could not be understood."}),
+	}
+	if reg != nil {
+		reg.MustRegister(routed, m.retries, m.malformed)
+	}
+	return m
+}

@@ -1,0 +1,109 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"pxkv/node/cache"
+	"pxkv/node/kv"
+	"pxkv/node/meta"
+	"pxkv/node/replica"
+	"pxkv/persist"
+	"pxkv/ring"
+)
+
+// Peers carries requests to other nodes. transport/peer is one.
+type Peers interface {
+	// Go sends a request; done is called exactly once, and must not block.
+	Go(to kv.NodeID, kind uint8, deadline time.Time, payload []byte, done func(payload []byte, err error))
+}
+
+// Sight is what gossip tells: who is there now. transport/gossip gives it.
+type Sight interface {
+	Alive(kv.NodeID) bool
+}
+
+// Options say what a Node works with. All but Logger and Metrics are required.
+type Options struct {
+	ID      kv.NodeID
+	Name    string
+	DB      *persist.DB
+	Loop    *replica.Loop
+	Machine *meta.Machine
+	Cache   *cache.Cache // nil: none
+	Peers   Peers
+	Sight   Sight
+	// NotSent reports whether an error of Peers.Go means that the request was certainly not
+	// processed.
+	NotSent       func(error) bool
+	MaxValueBytes int
+	Logger        *slog.Logger
+	Metrics       prometheus.Registerer
+}
+
+// Node answers requests for any key of the cluster. It is safe for use by many goroutines.
+type Node struct {
+	o       Options
+	log     *slog.Logger
+	routes  routes
+	metrics metrics
+	full    atomic.Bool // the disk has no room for writes
+	stop    atomic.Bool // no new requests
+}
+
+// New returns a Node. It starts nothing.
+func New(o Options) (*Node, error) {
+	var errs []error
+	if o.ID == 0 || o.Name == "" {
+		errs = append(errs, errors.New("id and name are required"))
+	}
+	if o.DB == nil || o.Loop == nil || o.Machine == nil || o.Peers == nil || o.Sight == nil || o.NotSent == nil {
+		errs = append(errs, errors.New("DB, Loop, Machine, Peers, Sight and NotSent are required"))
+	}
+	if o.MaxValueBytes <= 0 {
+		o.MaxValueBytes = kv.DefaultMaxValueBytes
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, fmt.Errorf("node: %w", err)
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	n := &Node{o: o, log: o.Logger, metrics: newMetrics(o.Metrics)}
+	n.routes.node = n
+	return n, nil
+}
+
+// defaultTimeout is for requests whose context has no deadline.
+const defaultTimeout = 10 * time.Second
+
+type deadliner interface{ Deadline() (time.Time, bool) }
+
+func deadlineOf(ctx deadliner) time.Time {
+	if t, ok := ctx.Deadline(); ok {
+		return t
+	}
+	return time.Now().Add(defaultTimeout)
+}
+
+// locate finds a key's partition, which takes knowing the cluster.
+func (n *Node) locate(key []byte) (kv.PartitionID, error) {
+	s := n.o.Machine.State()
+	if s == nil {
+		return 0, errNotJoined()
+	}
+	return ring.PartitionOfKey(key, s.Partitions), nil
+}
+
+func errNotJoined() *kv.Error {
+	return kv.Errorf(kv.Unavailable, "this node has not joined a cluster yet")
+}
+
+func (n *Node) receipt(p kv.PartitionID, index uint64) kv.Receipt {
+	return kv.Receipt{Partition: p, Index: index, Node: n.o.Name}
+}

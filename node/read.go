@@ -1,0 +1,223 @@
+package node
+
+import (
+	"context"
+	"time"
+
+	"pxkv/node/kv"
+	"pxkv/node/replica"
+	"pxkv/persist"
+)
+
+// Read reads one key, wherever its partition is led or, for a stale read, from the nearest
+// replica.
+func (n *Node) Read(ctx context.Context, key []byte, opt kv.ReadOptions) (kv.ReadResult, error) {
+	if err := kv.ValidateKey(key); err != nil {
+		return kv.ReadResult{}, err
+	}
+	p, err := n.locate(key)
+	if err != nil {
+		return kv.ReadResult{}, err
+	}
+	if opt.Consistency == kv.Stale {
+		return n.readStale(ctx, p, key, opt)
+	}
+	var res kv.ReadResult
+	err = n.try(ctx, p, func(ctx context.Context, to kv.NodeID) *kv.Error {
+		var e *kv.Error
+		if to == n.o.ID {
+			n.metrics.local.Inc()
+			res, e = n.readHere(ctx, p, key)
+		} else {
+			n.metrics.forwarded.Inc()
+			res, e = n.forwardRead(ctx, to, key, opt)
+		}
+		return e
+	})
+	return res, err
+}
+
+// readHere reads as the leader: from the lease, or after a majority confirmed it.
+func (n *Node) readHere(ctx context.Context, p kv.PartitionID, key []byte) (kv.ReadResult, *kv.Error) {
+	h := n.o.Loop.Handle(p)
+	if h == nil {
+		return kv.ReadResult{}, errNotHere(p)
+	}
+	if h.HasLease(bootTime()) {
+		return n.readLocal(h, key)
+	}
+	if e := n.confirm(ctx, p); e != nil {
+		return kv.ReadResult{}, e
+	}
+	return n.readLocal(h, key)
+}
+
+func errNotHere(p kv.PartitionID) *kv.Error {
+	return kv.Errorf(kv.NotLeader, "no replica of partition %s on this node", p)
+}
+
+// confirm waits until the local state of a partition reflects every write that was
+// acknowledged before the call.
+func (n *Node) confirm(ctx context.Context, p kv.PartitionID) *kv.Error {
+	done := make(chan *kv.Error, 1)
+	n.o.Loop.Read(replica.ReadOp{Partition: p, Reply: func(e *kv.Error) { done <- e }})
+	select {
+	case e := <-done:
+		return e
+	case <-ctx.Done():
+		return kv.Errorf(kv.Unavailable, "partition %s: no majority answered in time", p)
+	}
+}
+
+// readLocal reads the local state, which the caller has shown to be fresh: through the
+// cache, which must not be given a value that changed meanwhile, and with a last look whether
+// the replica was being deleted.
+func (n *Node) readLocal(h *replica.Handle, key []byte) (kv.ReadResult, *kv.Error) {
+	res := kv.ReadResult{Receipt: n.receipt(h.Partition, h.Applied())}
+	it, ok, tok := n.o.Cache.Get(key)
+	if ok {
+		res.Found, res.Item = true, it
+		return res, nil
+	}
+	rec, found, err := n.o.DB.Get(h.Partition, key)
+	switch {
+	case err != nil:
+		return res, kv.Errorf(kv.Internal, "partition %s: read: %v", h.Partition, err)
+	case h.Gone():
+		return res, errNotHere(h.Partition)
+	case found:
+		res.Found, res.Item = true, item(rec)
+		n.o.Cache.Fill(key, res.Item, tok)
+	}
+	return res, nil
+}
+
+func item(r persist.Record) kv.Item {
+	return kv.Item{Value: r.Value, Version: r.Version, Modified: r.ModifiedMS, Deadline: r.DeadlineMS}
+}
+
+func (n *Node) forwardRead(ctx context.Context, to kv.NodeID, key []byte, opt kv.ReadOptions) (kv.ReadResult, *kv.Error) {
+	b, err := n.ask(ctx, to, reqRead, encodeRead(key, opt))
+	if err != nil {
+		return kv.ReadResult{}, kv.Errorf(kv.Unavailable, "node %s did not answer: %v", to, err)
+	}
+	d, e := decodeAnswer(b)
+	if e != nil {
+		return kv.ReadResult{}, e
+	}
+	res := d.ReadReadResult()
+	if d.End() != nil {
+		return kv.ReadResult{}, kv.Errorf(kv.Internal, "malformed answer from node %s", to)
+	}
+	return res, nil
+}
+
+// answerRead serves another node's forwarded read: on the spot when there is a lease, so
+// that most reads cost no goroutine here.
+func (n *Node) answerRead(ctx context.Context, request []byte, reply func([]byte, error)) {
+	key, opt, err := decodeRead(request)
+	if err != nil {
+		reply(nil, err)
+		return
+	}
+	p, err := n.locate(key)
+	if err != nil {
+		reply(encodeError(asError(err)), nil)
+		return
+	}
+	h := n.o.Loop.Handle(p)
+	switch {
+	case h == nil:
+		reply(encodeError(errNotHere(p)), nil)
+	case opt.Consistency == kv.Stale:
+		if h.Applied() >= opt.MinIndex {
+			replyRead(reply)(n.readAsIs(h, key))
+			return
+		}
+		go func() { replyRead(reply)(n.awaitIndex(ctx, h, key, opt.MinIndex)) }()
+	case h.HasLease(bootTime()):
+		replyRead(reply)(n.readLocal(h, key))
+	default:
+		// The reply comes on the loop's goroutine, which must not wait for the disk.
+		n.o.Loop.Read(replica.ReadOp{Partition: p, Reply: func(e *kv.Error) {
+			if e != nil {
+				reply(encodeError(e), nil)
+				return
+			}
+			go func() { replyRead(reply)(n.readLocal(h, key)) }()
+		}})
+	}
+}
+
+func replyRead(reply func([]byte, error)) func(kv.ReadResult, *kv.Error) {
+	return func(res kv.ReadResult, e *kv.Error) {
+		if e != nil {
+			reply(encodeError(e), nil)
+			return
+		}
+		b := make([]byte, 0, 96+len(res.Item.Value.Data)+len(res.Item.Value.ContentType))
+		reply(res.AppendTo(append(b, answerOK)), nil)
+	}
+}
+
+// readStale answers from the replica here, or else from any other.
+func (n *Node) readStale(ctx context.Context, p kv.PartitionID, key []byte, opt kv.ReadOptions) (kv.ReadResult, error) {
+	if h := n.o.Loop.Handle(p); h != nil && h.Applied() > 0 {
+		res, e := n.awaitIndex(ctx, h, key, opt.MinIndex)
+		if e == nil {
+			return res, nil
+		} else if e.Kind != kv.NotLeader {
+			return res, e
+		}
+	}
+	var last error = kv.Errorf(kv.Unavailable, "partition %s: no node is known to hold it", p)
+	for _, to := range n.o.Machine.Nodes(p) {
+		if to == n.o.ID || !n.o.Sight.Alive(to) {
+			continue
+		}
+		n.metrics.forwarded.Inc()
+		res, e := n.forwardRead(ctx, to, key, opt)
+		if e == nil {
+			return res, nil
+		}
+		last = kv.Errorf(kv.Unavailable, "partition %s: %s", p, e.Text)
+	}
+	return kv.ReadResult{}, last
+}
+
+// awaitIndex reads what is here as soon as the replica has applied an index.
+func (n *Node) awaitIndex(ctx context.Context, h *replica.Handle, key []byte, index uint64) (kv.ReadResult, *kv.Error) {
+	pause := time.Millisecond
+	for h.Applied() < index {
+		wait := time.NewTimer(pause)
+		select {
+		case <-wait.C:
+		case <-ctx.Done():
+			wait.Stop()
+			return kv.ReadResult{}, kv.Errorf(kv.Unavailable, "partition %s: index %d is not applied here yet, only %d", h.Partition, index, h.Applied())
+		}
+		if h.Gone() {
+			return kv.ReadResult{}, errNotHere(h.Partition)
+		}
+		pause = min(2*pause, 20*time.Millisecond)
+	}
+	return n.readAsIs(h, key)
+}
+
+// readAsIs reads past the cache, which only leaders keep, and says how old the state may be.
+func (n *Node) readAsIs(h *replica.Handle, key []byte) (kv.ReadResult, *kv.Error) {
+	if h.Applied() == 0 {
+		return kv.ReadResult{}, errNotHere(h.Partition) // waits for its first snapshot
+	}
+	res := kv.ReadResult{Receipt: n.receipt(h.Partition, h.Applied()), StalenessMS: h.Silence(bootTime()).Milliseconds()}
+	rec, found, err := n.o.DB.Get(h.Partition, key)
+	switch {
+	case err != nil:
+		return res, kv.Errorf(kv.Internal, "partition %s: read: %v", h.Partition, err)
+	case h.Gone():
+		return res, errNotHere(h.Partition)
+	case found:
+		res.Found, res.Item = true, item(rec)
+	}
+	return res, nil
+}

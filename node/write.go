@@ -1,0 +1,163 @@
+package node
+
+import (
+	"context"
+	"time"
+
+	"pxkv/node/kv"
+	"pxkv/node/replica"
+)
+
+// Write carries out one command, wherever its partition is led. It ends in one of three
+// ways: a Result; an Error whose kind says that the command was certainly not done; or
+// kv.Unknown, and then it was made at most once and may yet be applied.
+func (n *Node) Write(ctx context.Context, cmd *kv.Command) (kv.Result, error) {
+	if err := cmd.Validate(n.o.MaxValueBytes); err != nil {
+		return kv.Result{}, err
+	}
+	p, err := n.locate(cmd.Key)
+	if err != nil {
+		return kv.Result{}, err
+	}
+	// The request owns its bytes from here on: it may outlive this call, whose caller is then
+	// told that the outcome is unknown.
+	request := cmd.AppendTo(append(make([]byte, 0, 1+cmd.EncodedSize()), wireVersion))
+	var res kv.Result
+	err = n.try(ctx, p, func(ctx context.Context, to kv.NodeID) *kv.Error {
+		var e *kv.Error
+		if to == n.o.ID {
+			n.metrics.local.Inc()
+			res, e = n.writeHere(ctx, p, request[1:])
+		} else {
+			n.metrics.forwarded.Inc()
+			res, e = n.forwardWrite(ctx, to, request)
+		}
+		return e
+	})
+	return res, err
+}
+
+// writeHere proposes an encoded command to the replica on this node and waits.
+func (n *Node) writeHere(ctx context.Context, p kv.PartitionID, command []byte) (kv.Result, *kv.Error) {
+	if n.full.Load() {
+		return kv.Result{}, errFull()
+	}
+	done := make(chan replica.Reply, 1)
+	n.o.Loop.Write(replica.Op{Partition: p, Command: command, Reply: func(r replica.Reply) { done <- r }})
+	select {
+	case r := <-done:
+		r.Result.Receipt.Node = n.o.Name
+		return r.Result, r.Err
+	case <-ctx.Done():
+		return kv.Result{}, kv.ErrUnknown()
+	}
+}
+
+func (n *Node) forwardWrite(ctx context.Context, to kv.NodeID, request []byte) (kv.Result, *kv.Error) {
+	b, err := n.ask(ctx, to, reqWrite, request)
+	if err != nil {
+		if n.o.NotSent(err) {
+			return kv.Result{}, kv.Errorf(kv.Unavailable, "node %s cannot be reached: %v", to, err)
+		}
+		return kv.Result{}, kv.ErrUnknown()
+	}
+	d, e := decodeAnswer(b)
+	if e != nil {
+		if e.Kind == kv.Internal {
+			e = kv.ErrUnknown() // the answer to a write that nobody can read
+		}
+		return kv.Result{}, e
+	}
+	res := d.ReadResult()
+	if d.End() != nil {
+		return kv.Result{}, kv.ErrUnknown()
+	}
+	return res, nil
+}
+
+// ask sends a request to another node and waits for the answer.
+func (n *Node) ask(ctx context.Context, to kv.NodeID, kind uint8, payload []byte) ([]byte, error) {
+	type answer struct {
+		b   []byte
+		err error
+	}
+	done := make(chan answer, 1)
+	n.o.Peers.Go(to, kind, deadlineOf(ctx), payload, func(b []byte, err error) { done <- answer{b, err} })
+	select {
+	case a := <-done:
+		return a.b, a.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx) // sent or not: nobody knows
+	}
+}
+
+// answerWrite serves another node's forwarded write.
+func (n *Node) answerWrite(request []byte, reply func([]byte, error)) {
+	d := kv.NewDecoder(request)
+	if d.Byte() != wireVersion {
+		reply(nil, errWire)
+		return
+	}
+	command := d.Rest()
+	c := d.ReadCommand()
+	if d.End() != nil {
+		reply(nil, errWire)
+		return
+	}
+	// Validated again: what is in the log must be sound whoever sent it.
+	if err := c.Validate(n.o.MaxValueBytes); err != nil {
+		reply(encodeError(asError(err)), nil)
+		return
+	}
+	p, err := n.locate(c.Key)
+	switch {
+	case err != nil:
+		reply(encodeError(asError(err)), nil)
+		return
+	case n.full.Load():
+		reply(encodeError(errFull()), nil)
+		return
+	}
+	n.o.Loop.Write(replica.Op{Partition: p, Command: command, Reply: func(r replica.Reply) {
+		if r.Err != nil {
+			reply(encodeError(r.Err), nil)
+			return
+		}
+		r.Result.Receipt.Node = n.o.Name
+		reply(r.Result.AppendTo(append(make([]byte, 0, 64), answerOK)), nil)
+	}})
+}
+
+func asError(err error) *kv.Error {
+	if e, ok := err.(*kv.Error); ok {
+		return e
+	}
+	return kv.Errorf(kv.Internal, "%v", err)
+}
+
+func errFull() *kv.Error {
+	return kv.Errorf(kv.Full, "The disk of the partition's leader is full: free some space on it")
+}
+
+// spaceInterval is how often the free space is looked at.
+const spaceInterval = time.Second
+
+// watchSpace stops writes while the disk has less room than the store needs to tidy up:
+// 2 % of it, between 64 MiB and 1 GiB. Reads, and the deletion of old log, go on.
+func (n *Node) watchSpace(ctx context.Context) {
+	ticker := time.NewTicker(spaceInterval)
+	defer ticker.Stop()
+	for {
+		if free, total, err := n.o.DB.FreeBytes(); err == nil && total > 0 {
+			reserve := min(max(total/50, 64<<20), 1<<30)
+			if full := free < reserve; full != n.full.Swap(full) {
+				n.log.Warn("disk space", "full", full, "free", free, "reserve", reserve)
+			}
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
