@@ -7,8 +7,13 @@ LDFLAGS  = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 # Packages that start goroutines: their tests also run under the race detector.
 CONCURRENT = ./cmd/... ./node/... ./persist/... ./transport/...
 
-SEED     ?=
+SEED     ?= 1
+COUNT    ?= 500
 FUZZTIME ?= 30s
+
+# Known bugs that the simulation must find, each behind the build tag bug_NAME.
+BUGS = ack_before_fsync applied_own_batch lease_over_transfer vote_after_restart library_lease \
+	conf_twice snapshot_two_batches stale_cache_fill gone_too_early
 ARGS     ?=
 
 .PHONY: help
@@ -27,17 +32,35 @@ build: ## build the static binary bin/pxkv
 test: ## run all tests
 	go test -timeout 10m ./...
 
-.PHONY: check
-check: ## all that a commit must pass: format, vet, staticcheck, tests with invariants, race
+.PHONY: lint
+lint: ## format, vet, staticcheck
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "run gofmt -w on:"; echo "$$unformatted"; exit 1; }
 	go vet ./...
 	go tool staticcheck ./...
+
+.PHONY: check
+check: lint ## all that a commit must pass: lint, tests with invariants, race
 	go test -timeout 10m -tags invariants ./...
 	go test -timeout 20m -race $(CONCURRENT)
 
 .PHONY: sim
-sim: ## run the simulation of whole clusters; a failure prints its seed: make sim SEED=17
-	PXKV_SIM_SEED=$(SEED) go test -timeout 30m -count=1 -v ./node/sim/...
+sim: ## simulate whole clusters: COUNT schedules from SEED on; SIM_LOG=1 shows what the nodes log
+	SIM_SEED=$(SEED) SIM_COUNT=$(COUNT) go test -timeout 30m -count=1 -v -run 'TestSchedules' ./node/sim
+
+.PHONY: planted
+planted: ## plant each known bug and require the simulation to find it
+	@for bug in $(BUGS); do \
+		echo "bug_$$bug"; \
+		go test -timeout 10m -count=1 -v -tags planted,bug_$$bug -run TestPlantedBugIsFound ./node/sim || exit 1; \
+	done
+
+.PHONY: processes
+processes: ## faults against three real processes, checked for linearizability
+	go test -timeout 20m -count=1 -v -tags processes ./deploy/processes
+
+.PHONY: containers
+containers: ## the same with docker-compose.yml; without a Docker engine it says so
+	./deploy/containers_test.sh
 
 .PHONY: bench
 bench: ## measure a running node (flags: ARGS="put --servers http://127.0.0.1:8080")

@@ -96,6 +96,7 @@ func TestFailedFsyncIsTheEnd(t *testing.T) {
 		if !strings.Contains(text, errDisk.Error()) || !strings.Contains(text, "node") {
 			t.Errorf("%s: last words are %q", tc.what, text)
 		}
+		wantText(t, db.Close(), "its disk failed before")
 	}
 }
 

@@ -67,6 +67,7 @@ func (db *DB) commit(pb *pebble.Batch, sync bool, number uint64, what string) {
 // seal makes all that was written durable, and then writes that it is, so that the next
 // checkWAL finds out if any of it gets lost.
 func (db *DB) seal() {
+	defer db.failOnPanic()
 	for range 2 {
 		db.commit(db.pebble.NewBatch(), true, db.batches.Add(1), "log")
 	}

@@ -3,6 +3,8 @@ package persist
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -24,6 +26,7 @@ type driver struct {
 	pending []*pendingBatch
 	nextID  kv.ReplicaID
 	clock   int64
+	chance  int // of a crash: at one in so many file operations
 }
 
 // pendingBatch is a filled batch and what it does to the model, step by step.
@@ -35,8 +38,8 @@ type pendingBatch struct {
 
 const crashPartitions = 4
 
-func newDriver(t *testing.T, seed uint64, percent int) *driver {
-	d := &driver{t: t, rng: rand.New(rand.NewPCG(seed, uint64(percent))), nextID: 1}
+func newDriver(t *testing.T, seed uint64, percent, chance int) *driver {
+	d := &driver{t: t, chance: chance, rng: rand.New(rand.NewPCG(seed, uint64(percent))), nextID: 1}
 	d.start(crash{fs: vfs.NewCrashableMem(), before: []*model{newModel()}}, seed, percent)
 	return d
 }
@@ -46,7 +49,7 @@ func (d *driver) start(cr crash, seed uint64, percent int) {
 	db, m := cr.check(d.t)
 	must(d.t, db.Close())
 	d.history = &history{states: []*model{m}}
-	d.fs = &crashFS{MemFS: cr.fs, history: d.history, percent: percent, rng: rand.New(rand.NewPCG(seed, 1)), chance: 40}
+	d.fs = &crashFS{MemFS: cr.fs, history: d.history, percent: percent, rng: rand.New(rand.NewPCG(seed, 1)), chance: d.chance}
 	var err error
 	d.db, err = Open(Options{Dir: "node", FS: errorfs.Wrap(cr.fs, d.fs), Light: true})
 	must(d.t, err)
@@ -297,20 +300,24 @@ func (d *driver) compare() {
 
 // TestCrashes does random things, takes copies of the disk at random file operations as a
 // power loss would leave it, and opens each: every one must hold a state between the last
-// durable and the last issued, whole. Then it goes on from one of them.
+// durable and the last issued, whole. Then it goes on from one of them. PXKV_CRASH_SEEDS
+// says how many seeds to try.
 func TestCrashes(t *testing.T) {
 	t.Parallel()
-	seeds := uint64(6)
+	seeds, lives := uint64(2), uint64(4)
 	if testing.Short() {
-		seeds = 2
+		lives = 1
+	}
+	if n, err := strconv.ParseUint(os.Getenv("PXKV_CRASH_SEEDS"), 10, 64); err == nil {
+		seeds = n
 	}
 	for _, percent := range []int{0, 50, 100} {
 		for seed := range seeds {
 			t.Run(fmt.Sprintf("unsynced %d %%, seed %d", percent, seed), func(t *testing.T) {
 				t.Parallel()
-				d := newDriver(t, seed, percent)
-				for life := range uint64(6) {
-					for range 60 {
+				d := newDriver(t, seed, percent, 40)
+				for life := range lives {
+					for range 50 {
 						d.turn()
 					}
 					d.start(d.powerLoss(), seed+1000*life, percent)

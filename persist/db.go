@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -67,6 +68,9 @@ func (db *DB) start() error {
 	}
 	var err error
 	if db.lock, err = pebble.LockDirectory(dir, db.fs); err != nil {
+		if _, ok := errors.AsType[*fs.PathError](err); ok {
+			return err // the lock file could not even be made
+		}
 		return fmt.Errorf("%w by another process (%w): stop it, or use another data directory", ErrLocked, err)
 	}
 	if _, _, err := db.Identity(); err != nil {
@@ -97,10 +101,14 @@ func (db *DB) start() error {
 }
 
 // Close closes the store. Nobody may be using it any more: see the duties in the package
-// comment. It makes all that was written durable. A second Close does nothing.
+// comment. It makes all that was written durable. A second Close does nothing; after Fatal it
+// is an error, and leaves everything as it is.
 func (db *DB) Close() error {
 	if !db.open.CompareAndSwap(true, false) {
 		return nil
+	}
+	if db.failed.Load() {
+		return fmt.Errorf("close store in %s: its disk failed before", db.opts.Dir)
 	}
 	db.seal()
 	if err := db.stop(); err != nil {

@@ -28,5 +28,10 @@
 // It must not decide anything: no clock but for metrics, no network, no policy. When the disk
 // cannot be trusted any more it calls Options.Fatal, which does not return.
 //
+// What a crash may leave: the store as it was after one of the batches between the last
+// synced one and the last one written, whole. Everything else that is found at Open is
+// corruption. Pebble alone does not promise that much; wal_check.go and orderedfs.go say what
+// is added, and why.
+//
 // FORMAT.md documents every byte that this package writes.
 package persist

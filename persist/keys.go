@@ -40,7 +40,6 @@ const (
 var (
 	formatKey      = []byte{spaceLocal, localFormat}
 	tombstoneStart = []byte{spaceLocal, localTombstone}
-	tombstoneEnd   = []byte{spaceLocal, localTombstone + 1}
 )
 
 func appendPartition(b []byte, space byte, p kv.PartitionID) []byte {

@@ -254,6 +254,10 @@ func (p *process) buildMembership() {
 		Neighbours: p.neighbours, DrawCluster: func() kv.ClusterID { return kv.ClusterID(random()) },
 		Announce: func(c kv.ClusterID) {
 			p.cluster.Store(uint64(c))
+			// Connections made before say that this node is in no cluster, and carry no frames.
+			for _, n := range p.gossip.Peers() {
+				p.peers.Disconnect(n.ID)
+			}
 			p.machine.OnChange(nil)
 		},
 		Logger: p.log,

@@ -28,7 +28,7 @@ func (p *process) run(ctx context.Context) error {
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		err = nil // asked to stop while still starting
 	}
-	err = errors.Join(err, parts.stop(p.node.Stop))
+	err = errors.Join(err, parts.stop(err, p.node.Stop))
 	err = errors.Join(err, p.db.Close())
 	if err != nil {
 		return fmt.Errorf("node %s: %w", p.f.name, err)
@@ -146,17 +146,22 @@ func (p *part) stop() error {
 }
 
 // stop ends the front door, then refuses what is still asked, then ends the rest in reverse.
-func (ps *parts) stop(refuse func()) error {
+// It does not repeat the error that is already told.
+func (ps *parts) stop(told error, refuse func()) error {
 	var errs []error
+	end := func(p *part) {
+		if err := p.stop(); !errors.Is(told, err) {
+			errs = append(errs, err)
+		}
+	}
 	if ps.door != nil {
-		errs = append(errs, ps.door.stop())
+		end(ps.door)
 	}
 	refuse()
 	for i := len(ps.list) - 1; i >= 0; i-- {
 		if ps.list[i] != ps.door {
-			errs = append(errs, ps.list[i].stop())
+			end(ps.list[i])
 		}
 	}
-	// What failed by itself was told already.
 	return errors.Join(errs...)
 }

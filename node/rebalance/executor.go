@@ -16,7 +16,7 @@ const (
 	// moveTicks and driftTicks are between two looks at the moves, and between two transfers of
 	// leadership that only bring it to the preferred leader.
 	moveTicks  = 2
-	driftTicks = 4
+	driftTicks = 2
 	// maxFilling is how many groups led here may have a learner that is still catching up.
 	maxFilling = 4
 	// settleTicks is how long the members must have stayed the same before a placement is

@@ -241,10 +241,12 @@ func (g *group) installed() {
 	g.machine.Committed()
 	g.endLease()
 	g.publishLeader()
-	for len(g.flights) > 0 && g.flights[0].index <= ap.Index {
-		g.flights[0].fail(g.h, kv.ErrUnknown()) // applied or not: the snapshot does not tell
-		g.flights = g.flights[1:]
-	}
+	g.flights = slices.DeleteFunc(g.flights, func(f flight) bool {
+		if f.index <= ap.Index {
+			f.fail(g.h, kv.ErrUnknown()) // applied or not: the snapshot does not tell
+		}
+		return f.index <= ap.Index
+	})
 }
 
 // close ends everything that waits, when the replica goes or the node stops. Writes in the

@@ -19,7 +19,8 @@ type Now struct {
 	WallMS int64         // Unix milliseconds
 }
 
-// Op is a write on its way to one partition. Exactly one of Command and Raw is set.
+// Op is a write on its way to one partition. One of Command and Raw is set at most; with
+// neither it is a barrier, which changes nothing.
 type Op struct {
 	Partition kv.PartitionID
 	Command   []byte // an encoded and valid kv.Command, not changed any more

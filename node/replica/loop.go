@@ -135,6 +135,11 @@ func (l *Loop) ReceiveSnapshot(from kv.NodeID, header []byte, body io.Reader) er
 	if err != nil {
 		return fmt.Errorf("partition %s: stage snapshot: %w", req.Partition, err)
 	}
+	// The stream must end where the snapshot does: only then is all of it known to be unchanged.
+	if n, err := io.Copy(io.Discard, io.LimitReader(body, 1)); n > 0 || err != nil {
+		staged.Discard()
+		return fmt.Errorf("partition %s: %d bytes after the snapshot's end: %w", req.Partition, n, err)
+	}
 	if !l.inbox.put(func(in *Input) {
 		in.Snapshots = append(in.Snapshots, ArrivedSnapshot{Request: req, FromNode: from, Staged: staged})
 	}) {

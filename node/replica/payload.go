@@ -18,6 +18,7 @@ type payloadKind byte
 const (
 	payloadCommands payloadKind = 1 // count, then that many kv.Command
 	payloadRaw      payloadKind = 2 // one opaque command of the meta group
+	payloadBarrier  payloadKind = 3 // nothing: see group.answerProbe
 )
 
 // ErrPayload is the error of a log entry that this version of pxkv cannot read.
@@ -36,6 +37,7 @@ type Payload struct {
 	Count    int        // of commands
 	commands kv.Decoder // positioned at the first command
 	Raw      []byte     // for the meta group, Count is 0
+	Barrier  bool       // for no state machine
 }
 
 // header appends everything before the commands.
@@ -67,6 +69,9 @@ func DecodePayload(data []byte) (Payload, error) {
 		p.commands = d
 	case payloadRaw:
 		p.Raw = d.Rest()
+	case payloadBarrier:
+		p.Barrier = true
+		return p, d.End()
 	default:
 		return p, fmt.Errorf("%w: kind %d", ErrPayload, kind)
 	}

@@ -7,6 +7,6 @@ var planted struct {
 	leaseOverTransfer bool // the lease outlives the hand-over of leadership
 	voteAfterRestart  bool // votes are given right after a restart
 	libraryLease      bool // ReadOnlyLeaseBased
-	commitNotKept     bool // the commit index is not written with the entries it came with
 	confTwice         bool // a configuration change is applied again at restart
+	goneTooEarly      bool // a removed replica is told so before the others surely remember it
 }

@@ -95,7 +95,7 @@ func (g *group) append(m *pb.Message) {
 		j.batch.Install(g.store, g.staged, hard)
 		g.staged, g.staging = nil, g.staged
 		j.installed = append(j.installed, g)
-	} else if hard.GetTerm() != g.hard.GetTerm() || hard.GetVote() != g.hard.GetVote() || len(m.Entries) > 0 && !planted.commitNotKept {
+	} else if hard.GetTerm() != g.hard.GetTerm() || hard.GetVote() != g.hard.GetVote() || len(m.Entries) > 0 {
 		// The commit index alone is not worth a write, for it is found again from the applied
 		// index. But it goes with every append: the library counts votes by the applied
 		// configuration, and whoever acknowledges the end of a joint configuration must remember
@@ -194,6 +194,9 @@ func (g *group) applyEntry(ap *persist.Applied, e *pb.Entry) ([]Reply, error) {
 	}
 	if at := g.hashes[payload.CheckIndex%hashHistory]; payload.CheckIndex != 0 && at.index == payload.CheckIndex && at.hash != payload.CheckHash {
 		return nil, fmt.Errorf("this replica differs from its leader at index %d (hash %016x here, %016x there): stop it, and start it again with an empty data directory once the other replicas are well", at.index, at.hash, payload.CheckHash)
+	}
+	if payload.Barrier {
+		return []Reply{{}}, nil
 	}
 	return g.machine.Apply(g.h.apply, g.p, ap, &payload)
 }

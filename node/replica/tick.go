@@ -102,19 +102,30 @@ func (g *group) probe() {
 	}
 }
 
-// answerProbe tells a replica that it is out of the configuration. Only a leader that a
-// majority has just confirmed knows that: an older configuration may have forgotten, or not
-// yet met, the asker.
+// answerProbe tells a replica that it is out of the configuration, so that it may delete
+// itself. Only a leader that a majority has just confirmed knows that: an older configuration
+// may have forgotten, or not yet met, the asker.
+//
+// And only when the asker can no longer be needed. Whoever crashes may have forgotten that the
+// joint configuration was left, and then cannot be elected without the replicas that went. So
+// the confirmation is a barrier: an entry proposed after the configuration was applied. Every
+// replica that acknowledges it wrote, in the same batch, a commit index that covers the change.
+// When it is committed, a majority of the present voters will remember.
 func (g *group) answerProbe(m Message) {
 	out := func() bool { return g.ready() && !InConf(g.applied.Conf, m.From) && m.From != g.id }
 	if !out() {
 		return
 	}
-	g.h.takeReads([]ReadOp{{Partition: g.p, Reply: func(err *kv.Error) {
-		if err == nil && out() {
+	tell := func(r Reply) {
+		if r.Err == nil && out() {
 			g.h.frames.add(m.FromNode, &Message{Kind: Gone, Partition: g.p, From: g.id, To: m.From})
 		}
-	}}})
+	}
+	if planted.goneTooEarly {
+		tell(Reply{})
+		return
+	}
+	g.h.Propose(Op{Partition: g.p, Reply: tell})
 }
 
 // heardGone deletes a replica that neither its group nor the placement knows any more.

@@ -51,7 +51,7 @@ func (g *group) propose() {
 	g.ops = nil
 	for len(ops) > 0 {
 		n, size := 1, opSize(&ops[0])
-		for n < len(ops) && ops[0].Raw == nil && ops[n].Raw == nil && size+opSize(&ops[n]) <= maxEntryBytes {
+		for n < len(ops) && ops[0].Command != nil && ops[n].Command != nil && size+opSize(&ops[n]) <= maxEntryBytes {
 			size += opSize(&ops[n])
 			n++
 		}
@@ -86,8 +86,11 @@ func (g *group) encode(ops []Op, size int) []byte {
 		p.CheckIndex, p.CheckHash = at.index, at.hash
 	}
 	b := make([]byte, 0, size+64)
-	if ops[0].Raw != nil {
+	switch {
+	case ops[0].Raw != nil:
 		return append(p.header(b, payloadRaw), ops[0].Raw...)
+	case ops[0].Command == nil:
+		return p.header(b, payloadBarrier)
 	}
 	b = p.header(b, payloadCommands)
 	b = binary.AppendUvarint(b, uint64(len(ops)))
@@ -97,22 +100,28 @@ func (g *group) encode(ops []Op, size int) []byte {
 	return b
 }
 
-// resolve answers the proposal that waited at an applied index: with its results when the
-// entry is the one that was proposed; otherwise another leader's entry took the place, and
-// the proposal certainly never happens.
+// resolve answers the proposals that waited at an applied index: with its results the one
+// that this entry is; any other was overwritten by another leader's entry, and certainly never
+// happens. The flights are not in order: after a leader lost its leadership and won it again,
+// it may have flights of both its terms at one index, and older ones at higher indexes.
 func (g *group) resolve(e *pb.Entry, replies []Reply) {
-	if len(g.flights) == 0 || g.flights[0].index > e.GetIndex() {
-		return
+	kept := g.flights[:0]
+	for _, f := range g.flights {
+		switch {
+		case f.index > e.GetIndex():
+			kept = append(kept, f)
+		case f.index < e.GetIndex():
+			f.fail(g.h, kv.ErrUnknown()) // cannot be: its own index was applied before
+		case f.term != e.GetTerm() || len(replies) != len(f.ops):
+			f.fail(g.h, kv.Errorf(kv.Unavailable, "partition %s changed its leader before the write was replicated", g.p))
+		default:
+			for i, op := range f.ops {
+				r := replies[i]
+				r.Result.Receipt = kv.Receipt{Partition: g.p, Index: e.GetIndex()}
+				g.h.reply(op, r)
+			}
+		}
 	}
-	f := g.flights[0]
-	g.flights = g.flights[1:]
-	if f.index != e.GetIndex() || f.term != e.GetTerm() || len(replies) != len(f.ops) {
-		f.fail(g.h, kv.Errorf(kv.Unavailable, "partition %s changed its leader before the write was replicated", g.p))
-		return
-	}
-	for i, op := range f.ops {
-		r := replies[i]
-		r.Result.Receipt = kv.Receipt{Partition: g.p, Index: e.GetIndex()}
-		g.h.reply(op, r)
-	}
+	clear(g.flights[len(kept):])
+	g.flights = kept
 }

@@ -69,13 +69,13 @@ func (c *client) next() {
 	key := fmt.Sprintf("k%d.%d", w.now/w.o.KeyLife, w.rng.IntN(w.o.Keys))
 	op := &operation{key: key}
 	switch x := w.rng.IntN(100); {
-	case x < 45:
+	case !w.chance(w.o.Writes):
 		op.kind = opGet
-	case x < 75:
+	case x < 55:
 		op.kind = opPut
-	case x < 80:
+	case x < 65:
 		op.kind = opCreate
-	case x < 92 && c.seen[key].version != 0:
+	case x < 85 && c.seen[key].version != 0:
 		op.kind, op.expect = opCas, c.seen[key]
 	default:
 		op.kind = opDelete

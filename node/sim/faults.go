@@ -34,6 +34,9 @@ func (w *World) strike() {
 	if happens(w.o.TransferRate) {
 		w.transferSome()
 	}
+	if happens(w.o.AmbushRate) {
+		w.ambush()
+	}
 }
 
 // cutSome cuts one node off, or one link, in both directions or in one.
@@ -86,6 +89,48 @@ func (w *World) transferSome() {
 			}
 		})
 	}
+}
+
+// ambush takes a leader's followers away one after the other, in a way that the second forgets
+// by a quick restart that it has just followed: the first has waited long enough to be elected
+// by anybody who lets it, while the leader still counts on both.
+func (w *World) ambush() {
+	leader := w.nodes[w.rng.IntN(len(w.nodes))]
+	if !leader.up || leader.paused > w.now {
+		return
+	}
+	ps := leader.host.Partitions()
+	if len(ps) == 0 {
+		return
+	}
+	p := ps[w.rng.IntN(len(ps))]
+	if v, _ := leader.host.View(p); !v.Leads {
+		return
+	}
+	var followers []*node
+	for _, n := range w.nodes {
+		if n != leader && n.up && n.host.Handle(p) != nil {
+			followers = append(followers, n)
+		}
+	}
+	if len(followers) < 2 {
+		return
+	}
+	w.rng.Shuffle(len(followers), func(i, j int) { followers[i], followers[j] = followers[j], followers[i] })
+	apart := func(n *node, d time.Duration) { w.net.cut(leader.id, n.id, d); w.net.cut(n.id, leader.id, d) }
+	apart(followers[0], 4*time.Second)
+	w.after(w.between(700*time.Millisecond, 1800*time.Millisecond), func() {
+		if w.healed {
+			return
+		}
+		for _, n := range followers[1:] {
+			if n.up {
+				n.crash()
+				n.restart(w.between(time.Millisecond, 20*time.Millisecond))
+			}
+			apart(n, time.Second)
+		}
+	})
 }
 
 // powerLoss crashes all nodes at one moment.

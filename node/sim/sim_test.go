@@ -1,20 +1,14 @@
+//go:build !planted
+
 package sim
 
 import (
 	"log/slog"
 	"os"
-	"strconv"
 	"testing"
 	"testing/cryptotest"
 	"time"
 )
-
-func env(name string, def uint64) uint64 {
-	if v, err := strconv.ParseUint(os.Getenv(name), 10, 64); err == nil {
-		return v
-	}
-	return def
-}
 
 // TestSchedules plays SIM_COUNT schedules from seed SIM_SEED on.
 func TestSchedules(t *testing.T) {
@@ -25,6 +19,9 @@ func TestSchedules(t *testing.T) {
 	for seed := first; seed < first+count; seed++ {
 		cryptotest.SetGlobalRandom(t, seed)
 		o := Draw(seed)
+		if seed%8 == 0 {
+			o = Ambushes(seed)
+		}
 		if os.Getenv("SIM_LOG") != "" {
 			o.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug, ReplaceAttr: withoutWallClock}))
 		}

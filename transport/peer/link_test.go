@@ -336,7 +336,7 @@ func TestSilentPeerIsGivenUp(t *testing.T) {
 		func(o *Options) { o.DeadAfter = 200 * time.Millisecond })
 	begin := time.Now()
 	wantErr(t, get(t, ask(t, n1.Transport, 2, time.Time{}, nil)).err, ErrLost)
-	if took := time.Since(begin); took < 150*time.Millisecond || took > 2*time.Second {
+	if took := time.Since(begin); took < 150*time.Millisecond || took > 6*time.Second {
 		t.Errorf("it took %v to give up a peer that is silent for 200 ms", took)
 	}
 	<-gone
@@ -345,7 +345,7 @@ func TestSilentPeerIsGivenUp(t *testing.T) {
 func TestIdleLinkStaysAndMeasuresRoundTrips(t *testing.T) {
 	t.Parallel()
 	var b book
-	quick := func(o *Options) { o.DeadAfter = 60 * time.Millisecond }
+	quick := func(o *Options) { o.DeadAfter = 200 * time.Millisecond }
 	gone := make(chan kv.NodeID, 10)
 	n1 := start(t, &b, 1, &testHandler{disconnect: func(id kv.NodeID) { gone <- id }}, quick)
 	start(t, &b, 2, &testHandler{}, quick)
@@ -359,7 +359,7 @@ func TestIdleLinkStaysAndMeasuresRoundTrips(t *testing.T) {
 	select {
 	case <-gone:
 		t.Error("an idle link was given up")
-	case <-time.After(300 * time.Millisecond):
+	case <-time.After(800 * time.Millisecond):
 	}
 }
 

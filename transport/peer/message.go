@@ -22,6 +22,7 @@ const (
 	typeSnapshotEnd    = 18
 	typeSnapshotAbort  = 19
 	typeVerdict        = 20
+	typeSnapshotCredit = 21
 )
 
 // Statuses of responses and verdicts.

@@ -3,12 +3,10 @@ package peer
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
+	"sync"
 	"time"
-
-	"github.com/cespare/xxhash/v2"
 )
 
 // lingerTime is how long a receiver waits for the sender to read the verdict.
@@ -25,7 +23,15 @@ func (t *Transport) receiveSnapshot(conn net.Conn, from Remote, handled func()) 
 		t.log.Warn("snapshot connection without a snapshot", "peer", from.Node, "type", typ, "error", err)
 		return
 	}
-	err = t.handleSnapshot(s, from, header)
+	ctx, cancel := context.WithCancelCause(t.softCtx)
+	defer cancel(nil)
+	s.maxBytes = chunkSize // the header may be longer
+	b := newBody(s)
+	b.grant(window)
+	var pump sync.WaitGroup
+	pump.Go(func() { b.pump(func() { cancel(errSenderGone) }) })
+
+	err = t.handleSnapshot(ctx, s, from, header, b)
 	handled()
 	verdict := []byte{statusOK}
 	if err != nil {
@@ -33,29 +39,28 @@ func (t *Transport) receiveSnapshot(conn net.Conn, from Remote, handled func()) 
 		verdict = append([]byte{statusError}, text[:min(len(text), maxErrorText)]...)
 		t.log.Warn("snapshot not accepted", "peer", from.Node, "error", err)
 	}
-	if s.send(typeVerdict, verdict) != nil {
-		return
+	if s.send(typeVerdict, verdict) == nil {
+		// Closing at once, with unread data, would reset the connection and could destroy the
+		// verdict on its way. The sender closes when it has read it.
+		closeWrite(conn)
+		linger := time.AfterFunc(lingerTime, func() { conn.Close() })
+		defer linger.Stop()
+		pump.Wait()
+		_, _ = io.Copy(io.Discard, s.r)
 	}
-	// Closing at once, with unread data, would reset the connection and could destroy the
-	// verdict on its way. The sender closes when it has read it.
-	closeWrite(conn)
-	if conn.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
-		_, _ = io.Copy(io.Discard, conn)
-	}
+	conn.Close()
+	pump.Wait()
 }
 
 // handleSnapshot runs the handler, with pings to the sender meanwhile.
-func (t *Transport) handleSnapshot(s *stream, from Remote, header []byte) error {
-	ctx, cancel := context.WithCancelCause(t.softCtx)
-	defer cancel(nil)
-	stopPings := s.keepAlive(func() { cancel(errSenderGone) })
+func (t *Transport) handleSnapshot(ctx context.Context, s *stream, from Remote, header []byte, b *body) error {
+	stopPings := s.keepAlive(func() {})
 	defer stopPings()
-	b := &body{s: s, hash: xxhash.New()}
 	if err := t.opt.Handler.HandleSnapshot(ctx, from, header, b); err != nil {
 		return err
 	}
 	if !errors.Is(b.err, io.EOF) {
-		return fmt.Errorf("the receiver accepted a snapshot without reading it to its end")
+		return errors.New("the receiver accepted a snapshot without reading it to its end")
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package peer
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -63,60 +64,73 @@ var errTransportStopped = errors.New("the transport stopped")
 
 // sendAll sends header, body and end, and returns the verdict on them.
 func (s *stream) sendAll(header []byte, write func(io.Writer) error) error {
+	s.maxBytes = chunkSize
+	credits := newCredits()
 	verdict := make(chan error, 1)
 	go func() {
-		err := s.awaitVerdict()
+		err := s.awaitVerdict(credits)
 		s.conn.Close() // a verdict may come early: sending makes no sense any more
+		credits.end()
 		verdict <- err
 	}()
-	writeErr, sendErr := s.produce(header, write)
-	if writeErr != nil && sendErr == nil {
+	stopPings := s.keepAlive(func() { s.conn.Close() })
+	defer stopPings()
+
+	writeErr, sendErr := s.produce(header, write, credits)
+	switch {
+	case sendErr != nil:
+		if !errors.Is(sendErr, errUnwanted) {
+			s.conn.Close()
+		}
+	case writeErr != nil:
 		// The receiver answers the abort, or is gone.
 		text := writeErr.Error()
 		_ = s.send(typeSnapshotAbort, []byte(text[:min(len(text), maxErrorText)]))
 	}
-	if sendErr != nil {
-		s.conn.Close()
-	}
 	err := <-verdict
 	_, judged := errors.AsType[*RemoteError](err)
 	switch {
-	case sendErr != nil && !judged && err != nil && errors.Is(sendErr, net.ErrClosed):
-		return err // waiting for the verdict failed first, and closed the connection
-	case sendErr != nil && !judged:
-		return fmt.Errorf("%w: send the snapshot: %w", ErrLost, sendErr)
 	case sendErr == nil && writeErr != nil:
 		return fmt.Errorf("produce the snapshot: %w", writeErr)
+	case sendErr == nil || judged || errors.Is(sendErr, errUnwanted) || errors.Is(sendErr, net.ErrClosed):
+		// What awaitVerdict met is the cause of everything else.
+		if err == nil && sendErr != nil {
+			return fmt.Errorf("%w: the receiver accepted the snapshot before its end", ErrLost)
+		}
+		return err
 	}
-	return err
+	return fmt.Errorf("%w: send the snapshot: %w", ErrLost, sendErr)
 }
 
 // produce sends everything up to the end. It tells an error of write apart from one of the
 // connection, which write may have passed on.
-func (s *stream) produce(header []byte, write func(io.Writer) error) (writeErr, sendErr error) {
-	stopPings := s.keepAlive(func() { s.conn.Close() })
-	defer stopPings()
+func (s *stream) produce(header []byte, write func(io.Writer) error, credits *credits) (writeErr, sendErr error) {
 	if err := s.send(typeSnapshotHeader, header); err != nil {
 		return nil, err
 	}
-	w := &chunkWriter{s: s, buf: make([]byte, 0, chunkSize), hash: xxhash.New()}
+	w := &chunkWriter{s: s, credits: credits, buf: make([]byte, 0, chunkSize), hash: xxhash.New()}
 	if err := write(w); err != nil {
 		return err, w.err
 	}
 	return nil, w.finish()
 }
 
-// awaitVerdict reads the receiver's verdict.
-func (s *stream) awaitVerdict() error {
+// awaitVerdict reads the receiver's credits and, in the end, its verdict.
+func (s *stream) awaitVerdict(credits *credits) error {
 	var buf []byte
-	typ, payload, err := s.receive(&buf)
-	switch {
-	case err != nil:
-		return fmt.Errorf("%w: wait for the receiver's verdict: %w", ErrLost, err)
-	case typ != typeVerdict || len(payload) < 1:
-		return fmt.Errorf("%w: instead of a verdict came a message of type %d", ErrLost, typ)
-	case payload[0] == statusOK:
-		return nil
+	for {
+		typ, payload, err := s.receive(&buf)
+		switch {
+		case err != nil:
+			return fmt.Errorf("%w: wait for the receiver's verdict: %w", ErrLost, err)
+		case typ == typeSnapshotCredit && len(payload) == creditSize:
+			credits.add(binary.LittleEndian.Uint32(payload))
+		case typ != typeVerdict || len(payload) < 1:
+			return fmt.Errorf("%w: instead of a verdict came a message of type %d", ErrLost, typ)
+		case payload[0] == statusOK:
+			return nil
+		default:
+			return &RemoteError{Text: string(payload[1:min(len(payload), maxErrorText+1)])}
+		}
 	}
-	return &RemoteError{Text: string(payload[1:min(len(payload), maxErrorText)])}
 }

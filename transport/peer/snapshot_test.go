@@ -214,6 +214,27 @@ func TestSnapshotWithAMissingChunk(t *testing.T) {
 	}
 }
 
+func TestSenderThatIgnoresTheReceiversPace(t *testing.T) {
+	t.Parallel()
+	var b book
+	heard := make(chan error, 1)
+	n := start(t, &b, 1, &testHandler{snapshot: func(ctx context.Context, _ Remote, _ []byte, r io.Reader) error {
+		<-ctx.Done() // it is told without reading
+		_, err := io.Copy(io.Discard, r)
+		heard <- err
+		return err
+	}})
+	conn := dialRaw(t, n, 2, purposeSnapshot)
+	stream := message(item{typ: typeSnapshotHeader})
+	for range window + 1 {
+		stream = append(stream, message(item{typ: typeSnapshotChunk, payload: []byte("x")})...)
+	}
+	if _, err := conn.Write(stream); err != nil {
+		t.Fatal(err)
+	}
+	wantErr(t, <-heard, errCorrupt)
+}
+
 // A receiver that is slower than any time limit of a silent connection is not given up, and the
 // sender does not buffer for it.
 func TestSlowReceiver(t *testing.T) {
@@ -227,7 +248,7 @@ func TestSlowReceiver(t *testing.T) {
 	start(t, &b, 2, &testHandler{snapshot: func(_ context.Context, _ Remote, _ []byte, r io.Reader) error {
 		pause := time.NewTimer(2 * snapshotPatience * dead)
 		<-pause.C
-		if got := produced.Load(); got > size/2 {
+		if got := produced.Load(); got > (window+2)*chunkSize {
 			return fmt.Errorf("%d bytes were produced for a receiver that reads none", got)
 		}
 		if _, err := io.Copy(io.Discard, r); err != nil {

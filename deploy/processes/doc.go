@@ -1,0 +1,20 @@
+// Package processes proves, with real processes on real disks, what pxkv promises about
+// faults: it builds the program, starts clusters on ports of the loopback address, kills,
+// stops, restarts and wipes nodes under load, and checks what clients saw.
+//
+// Nouns: a node is one command line with its data directory; it may have a process or not.
+// A cluster is several nodes that live as long as one test. A history is what clients asked
+// and what they were told; porcupine decides whether one copy of the data could have answered
+// so. A probe writes to one partition again and again, and shows how long it took no writes.
+//
+// There is nothing here but tests, and they are behind the build tag processes because they
+// take minutes. They need Linux and a Go toolchain:
+//
+//	go test -tags processes -count=1 -timeout 20m ./deploy/processes
+//
+// With -v they print what they measured. The logs of nodes are kept with -artifacts, and are
+// more talkative with PXKV_LOG_LEVEL=debug. GOFLAGS=-tags=NAME builds the program under test
+// with a build tag, such as one that plants a bug.
+//
+// No process outlives its test, whichever way the test ends.
+package processes

@@ -1,0 +1,48 @@
+package replica
+
+import (
+	"testing"
+
+	pb "go.etcd.io/raft/v3/raftpb"
+
+	"pxkv/node/kv"
+)
+
+// A leader that lost its leadership and won it again can have proposals of both terms waiting
+// at the same index, and older ones above it. Each must get the answer of its own entry: to be
+// told "certainly not done" for a write that was applied is worse than no answer.
+func TestProposalsOfTwoTermsAtOneIndex(t *testing.T) {
+	h := &Host{}
+	g := &group{h: h}
+	answers := map[string]Reply{}
+	flightOf := func(name string, index, term uint64) flight {
+		return flight{index: index, term: term, ops: []Op{{Reply: func(r Reply) { answers[name] = r }}}}
+	}
+	g.flights = []flight{
+		flightOf("old at 83", 83, 2), flightOf("old at 84", 84, 2), flightOf("old at 90", 90, 2),
+		flightOf("new at 84", 84, 4), flightOf("new at 85", 85, 4),
+	}
+	apply := func(index, term uint64) {
+		g.resolve(&pb.Entry{Index: new(index), Term: new(term)}, []Reply{{Result: kv.Result{Outcome: kv.Done}}})
+		for _, f := range h.after {
+			f()
+		}
+		h.after = nil
+	}
+	apply(83, 4)
+	apply(84, 4)
+	apply(85, 4)
+	for name, want := range map[string]kv.ErrorKind{"old at 83": kv.Unavailable, "old at 84": kv.Unavailable, "new at 84": 0, "new at 85": 0} {
+		r, ok := answers[name]
+		var got kv.ErrorKind
+		if r.Err != nil {
+			got = r.Err.Kind
+		}
+		if !ok || got != want {
+			t.Errorf("%s: answered %v with %q, want %q", name, ok, got, want)
+		}
+	}
+	if _, ok := answers["old at 90"]; ok || len(g.flights) != 1 {
+		t.Errorf("the proposal at an index that was not applied yet was answered: %v", answers["old at 90"])
+	}
+}
