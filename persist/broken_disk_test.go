@@ -245,3 +245,43 @@ func flip(t *testing.T, disk *vfs.MemFS, name string, at int, allowed []string) 
 	}
 	return err != nil || words != ""
 }
+
+// TestCorruptionFoundByAReadIsTheEnd damages what a store has read before.
+func TestCorruptionFoundByAReadIsTheEnd(t *testing.T) {
+	t.Parallel()
+	big := string(make([]byte, tailBytes))
+	for _, tc := range []struct {
+		what  string
+		write keyValue
+		read  func(*DB, *Replica) error
+	}{
+		{"value", keyValue{appendDataKey(nil, 1, []byte("key0007")), []byte{99}}, func(db *DB, _ *Replica) error {
+			_, _, err := db.Get(1, []byte("key0007"))
+			return err
+		}},
+		{"value in a list", keyValue{appendDataKey(nil, 1, []byte("key0007")), []byte{1, 9}}, func(db *DB, _ *Replica) error {
+			_, _, err := db.Scan(1, nil, nil, false, 0, 0)
+			return err
+		}},
+		{"applied state", keyValue{kindKey(1, kindApplied), []byte{1}}, func(db *DB, _ *Replica) error {
+			_, err := db.NewView(1)
+			return err
+		}},
+		{"entry", keyValue{logKey(1, 7), []byte{1, 0, 0, 0, 0, 0, 0}}, func(_ *DB, r *Replica) error {
+			_, err := r.Entries(5, 10, 1<<20)
+			return err
+		}},
+	} {
+		db, err := Open(Options{Dir: "node", FS: vfs.NewMem(), Light: true, Fatal: func(text string) { panic(lastWord{text}) }})
+		must(t, err)
+		r := filled(t, db, 1)
+		appendAll(t, db, r, []*raftpb.Entry{entry(61, 3, big), entry(62, 3, big)})
+		applyTo(t, db, r, 62)
+		appendAll(t, db, r, entries(63, 63, 3)) // the old entries leave memory
+		must(t, db.pebble.Set(tc.write.key, tc.write.value, nil))
+		text := lastWords(func() { err = tc.read(db, r) })
+		if !strings.Contains(text, "join as a new node") || !strings.Contains(text, "partition 1") {
+			t.Errorf("%s: error %v, last words %q", tc.what, err, text)
+		}
+	}
+}

@@ -2,7 +2,6 @@ package persist
 
 import (
 	"bytes"
-	"io"
 	"sync"
 	"testing"
 
@@ -14,66 +13,30 @@ import (
 
 // TestReadersBesideTheLoop runs a loop, a persister and readers, as a node does. Each entry
 // puts its own index under one key, so every view tells whether it is of one moment. Meanwhile
-// the other partition is replaced by snapshots of the first.
+// the other partition is replaced by snapshots.
 func TestReadersBesideTheLoop(t *testing.T) {
 	t.Parallel()
 	db := openTest(t, vfs.NewMem())
 	r := bootstrap(t, db, 1, 1)
 	other := bootstrap(t, db, 2, 1)
-	const last = 1500
-	stop := make(chan struct{})
+	stop, staged := make(chan struct{}), make(chan *Staged, 1)
 	var readers sync.WaitGroup
-	read := func(f func()) {
+	for _, read := range []func(){
+		func() { readView(t, db) },
+		func() { readAll(t, db) },
+		func() { stage(t, db, staged) },
+	} {
 		readers.Go(func() {
 			for {
 				select {
 				case <-stop:
 					return
 				default:
-					f()
+					read()
 				}
 			}
 		})
 	}
-	var staged sync.Mutex
-	var ready *Staged
-	read(func() {
-		v, err := db.NewView(1)
-		must(t, err)
-		rec, ok, err := v.Get([]byte("index"))
-		must(t, err)
-		if want := v.Applied().Index; ok != (want > 1) || ok && rec.Version != want {
-			t.Errorf("view of index %d has %d", want, rec.Version)
-		}
-		must(t, v.Close())
-	})
-	read(func() {
-		_, _, err := db.Get(2, []byte("index"))
-		must(t, err)
-		_, _, err = db.Scan(1, nil, nil, false, 10, 1000)
-		must(t, err)
-		db.Tombstone(1)
-	})
-	read(func() {
-		stream := bytes.NewBuffer(streamOf(t, db, 1))
-		s, err := db.StageSnapshot(1, io.LimitReader(stream, int64(stream.Len()/2)))
-		if s != nil || err == nil {
-			t.Error("half a snapshot was staged")
-		}
-		twin := openTest(t, vfs.NewMem())
-		defer func() { must(t, twin.Close()) }()
-		bootstrap(t, twin, 2, 1)
-		full, err := db.StageSnapshot(2, bytes.NewReader(streamOf(t, twin, 2)))
-		must(t, err)
-		staged.Lock()
-		defer staged.Unlock()
-		if ready != nil {
-			full.Discard()
-			return
-		}
-		ready = full
-	})
-
 	batches, committed := make(chan *Batch, 4), make(chan struct{}, 4)
 	var persister sync.WaitGroup
 	persister.Go(func() {
@@ -82,19 +45,18 @@ func TestReadersBesideTheLoop(t *testing.T) {
 			committed <- struct{}{}
 		}
 	})
-	for i := uint64(2); i <= last; i++ {
+	for i := uint64(2); i <= 1500; i++ {
 		b := db.NewBatch()
 		b.Append(r, []*raftpb.Entry{entry(i, 1, string(make([]byte, 2000)))})
 		b.SetHardState(r, raftHardState(hardState{1, 1, i - 1}))
 		if i%50 == 0 {
 			must(t, b.Truncate(r, r.Applied().Index))
 		}
-		staged.Lock()
-		if ready != nil {
-			b.Install(other, ready, raftHardState(hardState{term: 1}))
-			ready = nil
+		select {
+		case s := <-staged:
+			b.Install(other, s, raftHardState(hardState{term: 1}))
+		default:
 		}
-		staged.Unlock()
 		batches <- b
 		<-committed
 		a := db.NewApply()
@@ -107,4 +69,41 @@ func TestReadersBesideTheLoop(t *testing.T) {
 	close(stop)
 	readers.Wait()
 	must(t, db.Close())
+}
+
+func readView(t *testing.T, db *DB) {
+	v, err := db.NewView(1)
+	must(t, err)
+	rec, ok, err := v.Get([]byte("index"))
+	must(t, err)
+	if want := v.Applied().Index; ok != (want > 1) || ok && rec.Version != want {
+		t.Errorf("view of index %d has %d", want, rec.Version)
+	}
+	must(t, v.Close())
+}
+
+func readAll(t *testing.T, db *DB) {
+	_, _, err := db.Get(2, []byte("index"))
+	must(t, err)
+	_, _, err = db.Scan(1, nil, nil, false, 10, 1000)
+	must(t, err)
+	db.Tombstone(1)
+}
+
+// stage stages half a snapshot, which fails, and a whole one.
+func stage(t *testing.T, db *DB, staged chan<- *Staged) {
+	stream := streamOf(t, db, 1)
+	if s, err := db.StageSnapshot(1, bytes.NewReader(stream[:len(stream)/2])); s != nil || err == nil {
+		t.Error("half a snapshot was staged")
+	}
+	twin := openTest(t, vfs.NewMem())
+	bootstrap(t, twin, 2, 1)
+	s, err := db.StageSnapshot(2, bytes.NewReader(streamOf(t, twin, 2)))
+	must(t, err)
+	must(t, twin.Close())
+	select {
+	case staged <- s:
+	default:
+		s.Discard()
+	}
 }

@@ -54,27 +54,19 @@ func importStandIn(ctx context.Context) error {
 	if runtime.GOOS != "linux" {
 		return fmt.Errorf("the toolchain of %s does not run in a Linux container; pull the image instead", runtime.GOOS)
 	}
-	goRoot, err := output(ctx, "go", "env", "GOROOT")
-	if err != nil {
-		return err
-	}
-	if version, err := output(ctx, "go", "env", "GOVERSION"); err != nil {
-		return err
-	} else if !strings.HasPrefix(version, goVersion) {
-		return fmt.Errorf("this machine has %s, want %s: install it, or pull the image", version, goVersion)
-	}
 	modules, err := os.MkdirTemp("", "pxkv-modules-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(modules)
-	if err := gatherModules(ctx, modules); err != nil {
+	from, err := gather(ctx, modules)
+	if err != nil {
 		return err
 	}
-
 	cmd := exec.CommandContext(ctx, "docker", "import",
 		"--change", "ENV PATH=/usr/local/go/bin:/usr/bin:/bin",
 		"--change", "ENV GOPATH=/go",
+		"--change", "ENV GOCACHE=/go/cache",
 		"--change", "ENV GOTOOLCHAIN=local",
 		"--change", "LABEL pxkv.baseimage=local",
 		"-", image)
@@ -86,7 +78,7 @@ func importStandIn(ctx context.Context) error {
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("docker import: %w", err)
 	}
-	writeErr := writeRootFS(ctx, in, goRoot, modules)
+	writeErr := writeRootFS(ctx, in, from)
 	if writeErr != nil {
 		_ = cmd.Process.Kill() // a file system that is cut short must not become an image
 	}
@@ -101,18 +93,28 @@ func importStandIn(ctx context.Context) error {
 	return closeErr
 }
 
+// gather finds the files of a stand-in; the modules are brought together in an empty folder.
+func gather(ctx context.Context, modules string) (sources, error) {
+	text, err := output(ctx, "go", "env", "GOROOT", "GOVERSION", "GOCACHE", "GOMODCACHE", "GOPROXY")
+	if err != nil {
+		return sources{}, err
+	}
+	env := strings.Split(text, "\n")
+	goRoot, version, goCache, goModCache, goProxy := env[0], env[1], env[2], env[3], env[4]
+	if !strings.HasPrefix(version, goVersion) {
+		return sources{}, fmt.Errorf("this machine has %s, want %s: install it, or pull the image", version, goVersion)
+	}
+	if err := gatherModules(ctx, modules, goModCache, goProxy); err != nil {
+		return sources{}, err
+	}
+	files, err := compiled(ctx, goCache)
+	return sources{goRoot: goRoot, modules: modules, goCache: goCache, compiled: files}, err
+}
+
 // gatherModules downloads what go.mod names into an empty module cache at dir, from this
 // machine's module cache where it has them. Only the download part of a cache is kept: go
 // unpacks it again in the container.
-func gatherModules(ctx context.Context, dir string) error {
-	cache, err := output(ctx, "go", "env", "GOMODCACHE")
-	if err != nil {
-		return err
-	}
-	proxy, err := output(ctx, "go", "env", "GOPROXY")
-	if err != nil {
-		return err
-	}
+func gatherModules(ctx context.Context, dir, cache, proxy string) error {
 	cmd := exec.CommandContext(ctx, "go", "mod", "download")
 	cmd.Env = append(os.Environ(), "GOMODCACHE="+dir, "GOFLAGS=-modcacherw",
 		"GOPROXY=file://"+cache+"/cache/download,"+proxy)

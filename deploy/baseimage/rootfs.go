@@ -15,9 +15,18 @@ import (
 
 const shell = "/bin/sh"
 
+// sources are where a stand-in's files come from on this machine.
+type sources struct {
+	goRoot   string   // of the Go toolchain
+	modules  string   // a module cache of which the download part is taken
+	goCache  string   // a build cache
+	compiled []string // the files of goCache that are taken
+}
+
 // writeRootFS writes, as one tar stream, the files that a container needs to run the steps
-// of deploy/Dockerfile: a shell with its libraries, the Go toolchain and the modules.
-func writeRootFS(ctx context.Context, w io.Writer, goRoot, modules string) error {
+// of deploy/Dockerfile: a shell with its libraries, the Go toolchain, the modules and what is
+// compiled already.
+func writeRootFS(ctx context.Context, w io.Writer, from sources) error {
 	t := tarball{ctx: ctx, w: tar.NewWriter(w)}
 	libraries, err := librariesOf(ctx, shell)
 	if err != nil {
@@ -27,8 +36,9 @@ func writeRootFS(ctx context.Context, w io.Writer, goRoot, modules string) error
 		t.directory("tmp", 0o1777),
 		t.file(shell, shell),
 		t.files(libraries),
-		t.tree(goRoot, "usr/local/go", leaveOut),
-		t.tree(filepath.Join(modules, "cache", "download"), "go/pkg/mod/cache/download", nil),
+		t.tree(from.goRoot, "usr/local/go", leaveOut),
+		t.tree(filepath.Join(from.modules, "cache", "download"), "go/pkg/mod/cache/download", nil),
+		t.filesBelow(from.goCache, "go/cache", from.compiled),
 		t.w.Close(),
 	)
 }
@@ -54,7 +64,7 @@ func librariesOf(ctx context.Context, binary string) ([]string, error) {
 // leaveOut tells which parts of a Go toolchain no build reads.
 func leaveOut(name string) bool {
 	switch name {
-	case "test", "doc", "api", "misc", ".git":
+	case "test", "doc", "api", "misc", ".git", "src/cmd":
 		return true
 	}
 	base := path.Base(name)
@@ -74,6 +84,20 @@ func (t tarball) directory(name string, mode int64) error {
 func (t tarball) files(paths []string) error {
 	for _, p := range paths {
 		if err := t.file(p, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// filesBelow writes files of the folder root under the same paths below the folder name.
+func (t tarball) filesBelow(root, name string, paths []string) error {
+	for _, p := range paths {
+		relative, err := filepath.Rel(root, p)
+		if err != nil {
+			return err
+		}
+		if err := t.file(p, path.Join(name, filepath.ToSlash(relative))); err != nil {
 			return err
 		}
 	}

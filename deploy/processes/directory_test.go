@@ -61,7 +61,7 @@ func TestCopiedDirectoryIsRefused(t *testing.T) {
 	original := n.dir
 	n.dir = copied
 	n.start()
-	n.refusedWith("copy", "empty data directory")
+	n.refusedWith("copy", "empty data directory") // the cluster says so, or the logs of the others
 
 	n.dir = original
 	n.start()

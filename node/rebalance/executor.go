@@ -17,6 +17,10 @@ const (
 	// leadership that only bring it to the preferred leader.
 	moveTicks  = 2
 	driftTicks = 2
+	// tenureTicks is how long a replica leads at least before leadership drifts away from it
+	// (2 s at the default tick). Whoever came to lead because the preferred leader is just being
+	// stopped must not hand it back: that one may be gone before it takes over.
+	tenureTicks = 28
 	// maxFilling is how many groups led here may have a learner that is still catching up.
 	maxFilling = 4
 	// settleTicks is how long the members must have stayed the same before a placement is
@@ -116,7 +120,7 @@ func (e *Executor) execute(h *replica.Host, p kv.PartitionID, a Action) {
 		return
 	case Transfer:
 		if a.Drift {
-			if h.Ticks()-e.lastDrift < driftTicks {
+			if v, _ := h.View(p); v.Tenure < tenureTicks || h.Ticks()-e.lastDrift < driftTicks {
 				return
 			}
 			e.lastDrift = h.Ticks()

@@ -22,6 +22,11 @@ type confState struct {
 	moving  bool   // a leader transfer was asked for
 }
 
+// answerTicks is how long a replica may be silent and still be handed leadership: three
+// heartbeats. A leader takes no writes while it waits for its successor, so waiting for one that
+// is gone costs clients a whole election timeout.
+const answerTicks = 3 * heartbeatTicks
+
 // confPatience is how many ticks a proposed change or transfer may stay unapplied before the
 // next one is tried: the library silently replaces a change that it refuses by an empty entry.
 const confPatience = 2 * ElectionTicks
@@ -34,6 +39,7 @@ type View struct {
 	Conf      *pb.ConfState
 	Replicas  []kv.Replica // who is behind each id of Conf
 	Pending   bool         // a change or a transfer is under way
+	Tenure    uint64       // ticks since it came to lead
 }
 
 // Progress is how far a replica is, seen from its leader.
@@ -58,7 +64,7 @@ func (h *Host) View(p kv.PartitionID) (View, bool) {
 	if g == nil {
 		return View{}, false
 	}
-	return View{Partition: p, Self: g.id, Leads: g.leads(), Conf: g.applied.Conf, Replicas: g.replicas, Pending: g.conf.pending || g.conf.moving}, true
+	return View{Partition: p, Self: g.id, Leads: g.leads(), Conf: g.applied.Conf, Replicas: g.replicas, Pending: g.conf.pending || g.conf.moving, Tenure: h.ticks - g.ledSince}, true
 }
 
 // Progress tells, on the leader of a partition, how far each replica of the configuration
@@ -95,11 +101,15 @@ func (h *Host) ProposeConf(p kv.PartitionID, cc *pb.ConfChangeV2, added []kv.Rep
 	return nil
 }
 
-// Transfer asks the library to hand leadership to a voter.
+// Transfer asks the library to hand leadership to a voter, which must have been heard from
+// just now.
 func (h *Host) Transfer(p kv.PartitionID, to kv.ReplicaID) error {
 	g := h.groups[p]
 	if g == nil || !g.leads() {
 		return errors.New("not the leader")
+	}
+	if !g.answers(to) {
+		return fmt.Errorf("replica %d does not answer", to)
 	}
 	g.conf.moving, g.conf.since = true, h.ticks
 	g.rn.TransferLeader(uint64(to))

@@ -36,6 +36,7 @@ type group struct {
 	commit   uint64                         //
 	lead     kv.ReplicaID                   // 0: unknown
 	role     raft.StateType                 //
+	ledSince uint64                         // tick at which it came to lead
 	contact  time.Duration                  // boot time of the last message from a leader
 	heard    map[kv.ReplicaID]time.Duration // boot time of the last message from each replica
 	hashes   [hashHistory]appliedHash       // ring, by index
@@ -134,6 +135,10 @@ func (g *group) step(m Message) {
 		g.nodes[m.From] = m.FromNode
 	}
 	g.heard[m.From] = g.h.now.Boot
+	if last, _ := g.store.LastIndex(); t == pb.MsgHeartbeat && m.Raft.GetCommit() > last {
+		g.h.fail(fmt.Errorf("partition %s: this replica once acknowledged index %d, and its log ends at %d: the data directory is an old copy or has lost data; start this node with an empty data directory", g.p, m.Raft.GetCommit(), last))
+		return
+	}
 	if fromLeader(t) && m.Raft.GetTerm() >= g.term {
 		g.contact = g.h.now.Boot
 		g.handle.contact.Store(int64(g.contact))
@@ -173,6 +178,12 @@ func (g *group) active(id kv.ReplicaID) bool {
 	return id == g.id || ok && g.h.now.Boot-at < 5*ElectionTicks*g.h.cfg.Tick
 }
 
+// answers reports whether a replica was heard from just now.
+func (g *group) answers(id kv.ReplicaID) bool {
+	at, ok := g.heard[id]
+	return ok && g.h.now.Boot-at <= answerTicks*g.h.cfg.Tick
+}
+
 // setLeader notes who leads, and ends what belongs to the former leadership.
 func (g *group) setLeader(term uint64, lead kv.ReplicaID, role raft.StateType) {
 	if term == g.term && lead == g.lead && role == g.role {
@@ -183,6 +194,7 @@ func (g *group) setLeader(term uint64, lead kv.ReplicaID, role raft.StateType) {
 	if term != g.term || role != g.role {
 		g.conf = confState{}
 		if role == raft.StateLeader {
+			g.ledSince = g.h.ticks
 			for _, id := range g.applied.Conf.GetVoters() { // until they had a chance to answer, no voter is silent
 				g.heard[kv.ReplicaID(id)] = g.h.now.Boot
 			}

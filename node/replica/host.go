@@ -102,8 +102,10 @@ type Host struct {
 	frames    frames
 	snapshots []SnapshotRequest
 	dirty     []*group // groups whose Ready must be looked at
-	after     []func() // replies, released when the effects are readable
-	stats     Stats
+	// replies and after are released when the turn's effects can be read.
+	replies, spareReplies []answer
+	after                 []func()
+	stats                 Stats
 }
 
 // NewHost loads the replicas that the DB holds. It starts nothing.
@@ -238,11 +240,7 @@ func (h *Host) commitApply() {
 			g.publishApplied()
 		}
 	}
-	for _, f := range h.after {
-		f()
-	}
-	clear(h.after)
-	h.after = h.after[:0]
+	h.release()
 }
 
 // receive hands a message from another node to the replica it is meant for.
@@ -332,10 +330,7 @@ func (h *Host) Shutdown() {
 	for _, g := range h.ordered {
 		g.close(kv.Errorf(kv.Unavailable, "node is shutting down"))
 	}
-	for _, f := range h.after {
-		f()
-	}
-	h.after = nil
+	h.release()
 }
 
 // Bootstrap makes this node the only voter of a partition. It may be called only on a node

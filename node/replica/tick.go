@@ -159,7 +159,7 @@ func (h *Host) handOver() {
 		var best kv.ReplicaID
 		for _, id := range g.applied.Conf.GetVoters() {
 			pr := progress[kv.ReplicaID(id)]
-			if kv.ReplicaID(id) != g.id && pr.Active && !pr.Snapshot && (best == 0 || pr.Match > progress[best].Match) {
+			if kv.ReplicaID(id) != g.id && g.answers(kv.ReplicaID(id)) && !pr.Snapshot && (best == 0 || pr.Match > progress[best].Match) {
 				best = kv.ReplicaID(id)
 			}
 		}

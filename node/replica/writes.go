@@ -23,7 +23,29 @@ func (f *flight) fail(h *Host, err *kv.Error) {
 
 // reply hands an answer out at the end of the turn, when what it tells of can be read.
 func (h *Host) reply(op Op, r Reply) {
-	h.after = append(h.after, func() { op.Reply(r) })
+	h.replies = append(h.replies, answer{op.Reply, r})
+}
+
+// answer is a Reply on its way out.
+type answer struct {
+	to    func(Reply)
+	reply Reply
+}
+
+// release hands out what waited for the turn's effects. Answers may make more of both.
+func (h *Host) release() {
+	for len(h.replies) > 0 || len(h.after) > 0 {
+		replies, after := h.replies, h.after
+		h.replies, h.after = h.spareReplies[:0], nil
+		for _, a := range replies {
+			a.to(a.reply)
+		}
+		for _, f := range after {
+			f()
+		}
+		clear(replies)
+		h.spareReplies = replies
+	}
 }
 
 // Propose takes a write from within a turn, for OnTick and orders.

@@ -24,10 +24,7 @@ func TestProposalsOfTwoTermsAtOneIndex(t *testing.T) {
 	}
 	apply := func(index, term uint64) {
 		g.resolve(&pb.Entry{Index: new(index), Term: new(term)}, []Reply{{Result: kv.Result{Outcome: kv.Done}}})
-		for _, f := range h.after {
-			f()
-		}
-		h.after = nil
+		h.release()
 	}
 	apply(83, 4)
 	apply(84, 4)

@@ -1,0 +1,163 @@
+package replica
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	pb "go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+
+	"pxkv/node/kv"
+)
+
+// messages are one of each kind that travels, with every field that it uses.
+func messages() []Message {
+	entry := func(index, term uint64, data string) *pb.Entry {
+		e := &pb.Entry{Type: pb.EntryNormal.Enum(), Term: new(term), Index: new(index)}
+		if data != "" {
+			e.Data = []byte(data)
+		}
+		return e
+	}
+	raw := []*pb.Message{
+		{Type: pb.MsgApp.Enum(), Term: new(uint64(7)), Commit: new(uint64(4)), LogTerm: new(uint64(6)), Index: new(uint64(9)), Entries: []*pb.Entry{entry(10, 7, "x"), entry(11, 7, "")}},
+		{Type: pb.MsgApp.Enum(), Term: new(uint64(7)), Commit: new(uint64(4)), Entries: []*pb.Entry{}},
+		{Type: pb.MsgAppResp.Enum(), Term: new(uint64(7)), Commit: new(uint64(0)), LogTerm: new(uint64(3)), Index: new(uint64(9)), Reject: new(true), RejectHint: new(uint64(5))},
+		{Type: pb.MsgHeartbeat.Enum(), Term: new(uint64(1)), Commit: new(uint64(1 << 60)), Context: []byte("0123456789abcdef")},
+		{Type: pb.MsgVote.Enum(), Term: new(uint64(8)), Commit: new(uint64(0)), LogTerm: new(uint64(7)), Index: new(uint64(20)), Context: []byte("CampaignTransfer")},
+		{Type: pb.MsgTimeoutNow.Enum(), Term: new(uint64(8)), Commit: new(uint64(0))},
+	}
+	var out []Message
+	for i, m := range raw {
+		m.From, m.To = new(uint64(2)), new(uint64(1<<40))
+		out = append(out, Message{Kind: RaftMessage, Partition: kv.PartitionID(i), From: 2, To: 1 << 40, FromNode: 77, Raft: m})
+	}
+	return append(out,
+		Message{Kind: Probe, Partition: kv.Meta, From: 3, FromNode: 77},
+		Message{Kind: Gone, Partition: 5, From: 3, To: 4, FromNode: 77})
+}
+
+func frameOf(ms []Message) []byte {
+	var f frames
+	for i := range ms {
+		f.add(1, &ms[i])
+	}
+	return f.take()[0].Data
+}
+
+func TestFrameRoundTrip(t *testing.T) {
+	t.Parallel()
+	want := messages()
+	got, err := DecodeFrame(77, frameOf(want))
+	if err != nil || len(got) != len(want) {
+		t.Fatalf("%d messages, %v; want %d", len(got), err, len(want))
+	}
+	for i := range want {
+		a, b := got[i], want[i]
+		if (a.Raft == nil) != (b.Raft == nil) || a.Raft != nil && !proto.Equal(a.Raft, b.Raft) {
+			t.Errorf("message %d: got %v, want %v", i, a.Raft, b.Raft)
+		}
+		a.Raft, b.Raft = nil, nil
+		if a != b {
+			t.Errorf("message %d: got %+v, want %+v", i, a, b)
+		}
+	}
+}
+
+func TestSnapshotHeaderRoundTrip(t *testing.T) {
+	t.Parallel()
+	want := SnapshotRequest{Partition: 9, From: 1, To: 1 << 50, Term: 3}
+	if got, err := DecodeSnapshotRequest(want.AppendTo(nil)); err != nil || got != want {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if _, err := DecodeSnapshotRequest([]byte{9}); err == nil {
+		t.Error("a header of another version was read")
+	}
+}
+
+func payloadOf(commands ...kv.Command) []byte {
+	p := Payload{TimeMS: -5, CheckIndex: 3, CheckHash: 1 << 63}
+	b := p.header(nil, payloadCommands)
+	b = append(b, byte(len(commands)))
+	for _, c := range commands {
+		b = c.AppendTo(b)
+	}
+	return b
+}
+
+func TestPayloadRoundTrip(t *testing.T) {
+	t.Parallel()
+	p, err := DecodePayload(payloadOf(kv.Command{Op: kv.OpPut, Key: []byte("k"), Value: kv.Value{Kind: kv.String, Data: []byte("v")}}, kv.Command{Op: kv.OpDelete, Key: []byte("d")}))
+	if err != nil || p.TimeMS != -5 || p.CheckIndex != 3 || p.CheckHash != 1<<63 || p.Count != 2 {
+		t.Fatalf("got %+v, %v", p, err)
+	}
+	var keys []string
+	if err := p.Commands(func(c kv.Command) error { keys = append(keys, string(c.Key)); return nil }); err != nil || len(keys) != 2 || keys[1] != "d" {
+		t.Errorf("commands on %v, %v", keys, err)
+	}
+	for _, b := range [][]byte{nil, {2}, {1, 9}, {1, 1}} {
+		if _, err := DecodePayload(b); err == nil {
+			t.Errorf("payload %v was read", b)
+		}
+	}
+}
+
+// TestMalformedFramesAndPayloads mutates good encodings 20,000 times: a frame or an entry that
+// was damaged is an error or another message, never a panic, and costs memory in proportion to
+// its size.
+func TestMalformedFramesAndPayloads(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(1, 2))
+	frame, payload := frameOf(messages()), payloadOf(kv.Command{Op: kv.OpPut, Key: []byte("key"), Value: kv.Value{Kind: kv.Binary, Data: make([]byte, 40)}})
+	refused := 0
+	for range 20_000 {
+		if _, err := DecodeFrame(1, mutate(r, frame)); err != nil {
+			refused++
+		}
+		if p, err := DecodePayload(mutate(r, payload)); err != nil || p.Commands(func(kv.Command) error { return nil }) != nil {
+			refused++
+		}
+	}
+	if refused < 10_000 {
+		t.Errorf("only %d of 40,000 damaged encodings were refused", refused)
+	}
+}
+
+func mutate(r *rand.Rand, b []byte) []byte {
+	b = append([]byte(nil), b...)
+	for range 1 + r.IntN(4) {
+		switch i := r.IntN(len(b)); r.IntN(4) {
+		case 0:
+			b[i] = byte(r.Uint32())
+		case 1:
+			b[i] ^= 1 << r.IntN(8)
+		case 2:
+			if b = b[:i]; i == 0 {
+				return b
+			}
+		case 3:
+			b = append(b[:i:i], append([]byte{0xff, 0xff, 0xff, 0xff, 0x0f}, b[i:]...)...)
+		}
+	}
+	return b
+}
+
+func FuzzFrame(f *testing.F) {
+	f.Add(frameOf(messages()))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if ms, err := DecodeFrame(1, b); err == nil && len(ms) > 0 {
+			if _, err := DecodeFrame(1, frameOf(ms)); err != nil {
+				t.Fatalf("what was read cannot be read again: %v", err)
+			}
+		}
+	})
+}
+
+func FuzzPayload(f *testing.F) {
+	f.Add(payloadOf(kv.Command{Op: kv.OpDelete, Key: []byte("d")}))
+	f.Fuzz(func(_ *testing.T, b []byte) {
+		if p, err := DecodePayload(b); err == nil {
+			_ = p.Commands(func(kv.Command) error { return nil })
+		}
+	})
+}

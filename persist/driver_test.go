@@ -1,0 +1,297 @@
+package persist
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+	"go.etcd.io/raft/v3/raftpb"
+
+	"pxkv/node/kv"
+)
+
+// driver does random, but legal, things to a store and to a model of it.
+type driver struct {
+	t       *testing.T
+	rng     *rand.Rand
+	db      *DB
+	fs      *crashFS
+	history *history
+	view    *model // with the batches that are filled and not committed
+	pending []*pendingBatch
+	nextID  kv.ReplicaID
+	clock   int64
+	chance  int // of a crash: at one in so many file operations
+}
+
+// pendingBatch is a filled batch and what it does to the model, step by step.
+type pendingBatch struct {
+	batch *Batch
+	steps [][]func(*model)
+	final map[kv.PartitionID]bool // replicas that it installs or destroys
+}
+
+const crashPartitions = 4
+
+func newDriver(t *testing.T, seed uint64, percent, chance int) *driver {
+	d := &driver{t: t, chance: chance, rng: rand.New(rand.NewPCG(seed, uint64(percent))), nextID: 1}
+	d.start(crash{fs: vfs.NewCrashableMem(), before: []*model{newModel()}}, seed, percent)
+	return d
+}
+
+// start opens a disk and goes on from what is there.
+func (d *driver) start(cr crash, seed uint64, percent int) {
+	db, m := cr.check(d.t)
+	must(d.t, db.Close())
+	d.history = &history{states: []*model{m}}
+	d.fs = &crashFS{MemFS: cr.fs, history: d.history, percent: percent, rng: rand.New(rand.NewPCG(seed, 1)), chance: d.chance}
+	var err error
+	d.db, err = Open(Options{Dir: "node", FS: errorfs.Wrap(cr.fs, d.fs), Light: true})
+	must(d.t, err)
+	d.view, d.pending = m.clone(), nil
+}
+
+func (d *driver) do(p *pendingBatch, effect func(*model)) {
+	if len(p.steps) == 0 {
+		p.steps = [][]func(*model){nil}
+	}
+	p.steps[len(p.steps)-1] = append(p.steps[len(p.steps)-1], effect)
+	effect(d.view)
+}
+
+// fill makes a batch with a few operations.
+func (d *driver) fill() {
+	pb := &pendingBatch{batch: d.db.NewBatch(), final: map[kv.PartitionID]bool{}}
+	for range 1 + d.rng.IntN(4) {
+		p := kv.PartitionID(d.rng.IntN(crashPartitions))
+		r := d.replica(p)
+		switch roll := d.rng.IntN(100); {
+		case r == nil:
+			d.create(pb, p)
+		case roll < 50:
+			d.append(pb, r)
+		case roll < 75:
+			d.moveCommit(pb, r)
+		case roll < 87:
+			d.truncate(pb, r)
+		case roll < 94:
+			d.install(pb, r)
+		default:
+			d.destroy(pb, r)
+		}
+	}
+	d.pending = append(d.pending, pb)
+}
+
+func (d *driver) replica(p kv.PartitionID) *Replica {
+	d.db.mu.RLock()
+	defer d.db.mu.RUnlock()
+	return d.db.replicas[p]
+}
+
+func (d *driver) create(pb *pendingBatch, p kv.PartitionID) {
+	if old := d.db.Tombstone(p); old > 0 && pb.batch.Create(p, old, nil) != nil {
+		d.t.Fatalf("replica %d of partition %s came back from its tombstone", old, p)
+	}
+	id := d.nextID
+	d.nextID++
+	var initial *Applied
+	ap := Applied{Conf: &raftpb.ConfState{}}
+	if d.rng.IntN(2) == 0 {
+		ap = Applied{Index: 1, Term: 1, Conf: &raftpb.ConfState{Voters: []uint64{uint64(id)}}}
+		initial = &ap
+	}
+	if pb.batch.Create(p, id, initial) == nil {
+		d.t.Fatalf("replica %d of partition %s not created", id, p)
+	}
+	d.do(pb, func(m *model) {
+		m.replicas[p] = &modelReplica{id: id, hard: hardState{term: ap.Term, commit: ap.Index}, base: entryID{ap.Index, ap.Term}, applied: ap, data: map[string]Record{}}
+	})
+}
+
+func (d *driver) append(pb *pendingBatch, r *Replica) {
+	p, v := r.Partition(), d.view.replicas[r.Partition()]
+	first := v.last() + 1
+	if open := v.last() - v.hard.commit; open > 0 && d.rng.IntN(4) == 0 {
+		first -= d.rng.Uint64N(open + 1) // overwrite, but never what is committed
+	}
+	hard := v.hard
+	if first <= v.last() || d.rng.IntN(5) == 0 {
+		hard.term, hard.vote = hard.term+1, d.rng.Uint64N(3)
+	}
+	hard.term = max(hard.term, 1)
+	var es []*raftpb.Entry
+	for i := range 1 + d.rng.Uint64N(5) {
+		size := d.rng.IntN(200)
+		if d.rng.IntN(10) == 0 {
+			size = d.rng.IntN(60 << 10) // fills the tail cache
+		}
+		es = append(es, entry(first+i, hard.term, fmt.Sprint(d.rng.Uint64())+strings.Repeat("x", size)))
+	}
+	pb.batch.SetHardState(r, raftHardState(hard))
+	pb.batch.Append(r, es)
+	d.do(pb, func(m *model) {
+		m.replicas[p].hard = hard
+		m.replicas[p].append(es)
+	})
+}
+
+func (d *driver) moveCommit(pb *pendingBatch, r *Replica) {
+	p, v := r.Partition(), d.view.replicas[r.Partition()]
+	hard := v.hard
+	hard.commit += d.rng.Uint64N(v.last() - hard.commit + 1)
+	pb.batch.SetHardState(r, raftHardState(hard))
+	d.do(pb, func(m *model) { m.replicas[p].hard = hard })
+}
+
+func (d *driver) truncate(pb *pendingBatch, r *Replica) {
+	p, applied := r.Partition(), r.Applied().Index
+	if err := pb.batch.Truncate(r, applied+1); err == nil {
+		d.t.Fatalf("partition %s was truncated above applied", p)
+	}
+	index := r.log.base.index + d.rng.Uint64N(applied-r.log.base.index+1)
+	must(d.t, pb.batch.Truncate(r, index))
+	d.do(pb, func(m *model) { m.replicas[p].truncate(index) })
+}
+
+// install brings a snapshot from beyond the log. What was pending for the replica comes
+// before it, effects included.
+func (d *driver) install(pb *pendingBatch, r *Replica) {
+	p, v := r.Partition(), d.view.replicas[r.Partition()]
+	index, term := v.last()+1+d.rng.Uint64N(10), max(v.hard.term, 1)
+	next := &modelReplica{
+		id:      v.id,
+		hard:    hardState{term: term, vote: v.hard.vote, commit: index},
+		base:    entryID{index, term},
+		applied: Applied{Index: index, Term: term, Revision: v.applied.Revision + 5, Conf: &raftpb.ConfState{Voters: []uint64{9, 10}}, Replicas: []kv.Replica{{ID: 9, Node: 1}, {ID: 10, Node: 2}}},
+		data:    map[string]Record{},
+	}
+	for range d.rng.IntN(40) {
+		next.data[fmt.Sprint("key", d.rng.IntN(60))] = d.record()
+	}
+	staged, err := d.db.StageSnapshot(p, snapshotStream(d.t, p, next))
+	must(d.t, err)
+	pb.batch.Install(r, staged, raftHardState(hardState{term: term, vote: v.hard.vote}))
+	staged.Discard() // too late to do anything
+	pb.final[p] = true
+	if len(pb.steps) > 0 {
+		pb.steps = append(pb.steps, nil)
+	}
+	d.do(pb, func(m *model) {
+		m.replicas[p] = (&model{replicas: map[kv.PartitionID]*modelReplica{p: next}}).clone().replicas[p]
+	})
+	pb.steps = append(pb.steps, nil)
+}
+
+func (d *driver) destroy(pb *pendingBatch, r *Replica) {
+	p, id := r.Partition(), r.ID()
+	pb.batch.Destroy(r)
+	pb.final[p] = true
+	d.do(pb, func(m *model) {
+		delete(m.replicas, p)
+		m.tombstones[p] = id
+	})
+}
+
+// commit commits the oldest pending batch.
+func (d *driver) commit() {
+	if len(d.pending) == 0 {
+		return
+	}
+	pb := d.pending[0]
+	d.pending = d.pending[1:]
+	sync := pb.batch.NeedsSync()
+	m := d.history.last().clone()
+	for _, step := range pb.steps {
+		for _, effect := range step {
+			effect(m)
+		}
+		d.history.issue(m.clone())
+	}
+	must(d.t, pb.batch.Commit())
+	if sync {
+		d.history.durable()
+	}
+}
+
+func (d *driver) record() Record {
+	rec := stringRecord(strings.Repeat("v", d.rng.IntN(300)), d.rng.Uint64N(1000))
+	if d.rng.IntN(3) == 0 {
+		rec.DeadlineMS = d.rng.Int64N(1 << 40)
+	}
+	if d.rng.IntN(5) == 0 {
+		rec.Value.ContentType = "text/plain"
+	}
+	return rec
+}
+
+// apply applies committed entries of all partitions that are not about to be replaced.
+func (d *driver) apply() {
+	a, m := d.db.NewApply(), d.history.last().clone()
+	for p := range kv.PartitionID(crashPartitions) {
+		r, c := d.replica(p), m.replicas[p]
+		if r == nil || c == nil || c.id != r.ID() || d.replaced(p) || c.hard.commit <= c.applied.Index {
+			continue
+		}
+		d.clock++
+		ap := c.applied
+		ap.Index += 1 + d.rng.Uint64N(c.hard.commit-ap.Index)
+		ap.Term, ap.TimeMS, ap.Hash, ap.Revision = c.term(ap.Index), d.clock, d.rng.Uint64(), ap.Revision+1
+		for range d.rng.IntN(8) {
+			key := fmt.Sprint("key", d.rng.IntN(60))
+			if d.rng.IntN(4) == 0 {
+				a.Delete(p, []byte(key))
+				delete(c.data, key)
+			} else {
+				rec := d.record()
+				a.Put(p, []byte(key), rec)
+				c.data[key] = rec
+			}
+			rec, ok, err := a.Get(p, []byte(key))
+			must(d.t, err)
+			if want, there := c.data[key]; ok != there || ok && recordText(key, rec) != recordText(key, want) {
+				d.t.Fatalf("partition %s, %s: Apply.Get says %v", p, key, rec)
+			}
+		}
+		a.SetApplied(r, ap)
+		c.applied = ap
+		d.view.replicas[p].applied = ap
+	}
+	d.history.issue(m)
+	must(d.t, a.Commit())
+}
+
+func (d *driver) replaced(p kv.PartitionID) bool {
+	for _, pb := range d.pending {
+		if pb.final[p] {
+			return true
+		}
+	}
+	return false
+}
+
+// compare holds the live store against the model: bookkeeping as filled, data as committed.
+func (d *driver) compare() {
+	replicas, err := d.db.Replicas()
+	must(d.t, err)
+	if len(replicas) != len(d.view.replicas) {
+		d.t.Fatalf("%d replicas, should be %d", len(replicas), len(d.view.replicas))
+	}
+	for _, r := range replicas {
+		text, err := replicaLogText(r)
+		must(d.t, err)
+		if want := d.view.replicas[r.Partition()].logText(); text != want {
+			d.t.Fatalf("partition %s is\n%s\nshould be\n%s", r.Partition(), text, want)
+		}
+		if c := d.history.last().replicas[r.Partition()]; c != nil {
+			data, err := partitionDataText(d.db, r.Partition())
+			must(d.t, err)
+			if data != c.dataText() {
+				d.t.Fatalf("partition %s has\n%s\nshould have\n%s", r.Partition(), data, c.dataText())
+			}
+		}
+	}
+}
