@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"runtime/debug"
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -55,6 +56,11 @@ type process struct {
 // newProcess makes all parts, from the disk up, and starts none of them: whatever is wrong shows
 // before anybody hears of this node.
 func newProcess(f *serveFlags, log *slog.Logger) (*process, error) {
+	if os.Getenv("GOGC") == "" {
+		// The live heap is small beside what requests allocate and throw away: let the collector
+		// run a quarter as often. An idle node stays far below 100 MiB.
+		debug.SetGCPercent(400)
+	}
 	p := &process{f: f, log: log, registry: prometheus.NewRegistry(), changed: make(chan struct{}, 1)}
 	p.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, step := range []func() error{p.openStore, p.identify, p.buildReplicas, p.buildPeers, p.buildNode, p.buildGossip, p.buildFrontDoor} {

@@ -39,7 +39,7 @@ func (m *Machine) State() *State { return m.state.Load() }
 func (m *Machine) SetOwn(id kv.ReplicaID) { m.own.Store(uint64(id)) }
 
 // Apply implements replica.StateMachine.
-func (m *Machine) Apply(a *persist.Apply, p kv.PartitionID, ap *persist.Applied, payload *replica.Payload) ([]replica.Reply, error) {
+func (m *Machine) Apply(a *persist.Apply, p kv.PartitionID, ap *persist.Applied, payload *replica.Payload, _ bool) ([]replica.Reply, error) {
 	if payload.Raw == nil || m.working == nil {
 		return nil, fmt.Errorf("%w: not a meta command, or no state to apply it to", replica.ErrPayload)
 	}

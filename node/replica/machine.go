@@ -21,9 +21,10 @@ type Reply struct {
 // StateMachine turns committed payloads into effects. Apply is a pure function of the state
 // and the payload: no clock, configuration, randomness or map order, or replicas diverge.
 type StateMachine interface {
-	// Apply executes a payload and brings ap (Revision, TimeMS, Hash) forward. It returns one
-	// Reply a command. An error means that this binary cannot go on: the node stops.
-	Apply(a *persist.Apply, p kv.PartitionID, ap *persist.Applied, payload *Payload) ([]Reply, error)
+	// Apply executes a payload and brings ap (Revision, TimeMS, Hash) forward. When awaited it
+	// returns one Reply a command; otherwise nobody here reads them, and what only they would
+	// need is not looked up. An error means that this binary cannot go on: the node stops.
+	Apply(a *persist.Apply, p kv.PartitionID, ap *persist.Applied, payload *Payload, awaited bool) ([]Reply, error)
 	// Committed is called when the effects of all Apply calls so far can be read.
 	Committed()
 	// Reload is called when a snapshot replaced the partition's data.
@@ -34,15 +35,22 @@ type StateMachine interface {
 type KV struct{ digest xxhash.Digest }
 
 // Apply implements StateMachine.
-func (m *KV) Apply(a *persist.Apply, p kv.PartitionID, ap *persist.Applied, payload *Payload) ([]Reply, error) {
+func (m *KV) Apply(a *persist.Apply, p kv.PartitionID, ap *persist.Applied, payload *Payload, awaited bool) ([]Reply, error) {
 	if payload.Raw != nil {
 		return nil, fmt.Errorf("%w: a meta command in partition %s", ErrPayload, p)
 	}
 	ap.TimeMS = max(ap.TimeMS, payload.TimeMS)
-	replies := make([]Reply, 0, payload.Count)
+	var replies []Reply
+	if awaited {
+		replies = make([]Reply, 0, payload.Count)
+	}
 	err := payload.Commands(func(c kv.Command) error {
+		// Whether an unconditional put made its key changes nothing but the answer.
+		c.Blind = c.Blind || !awaited
 		res, err := m.apply(a, p, ap, &c)
-		replies = append(replies, Reply{Result: res})
+		if awaited {
+			replies = append(replies, Reply{Result: res})
+		}
 		return err
 	})
 	return replies, err

@@ -198,5 +198,5 @@ func (g *group) applyEntry(ap *persist.Applied, e *pb.Entry) ([]Reply, error) {
 	if payload.Barrier {
 		return []Reply{{}}, nil
 	}
-	return g.machine.Apply(g.h.apply, g.p, ap, &payload)
+	return g.machine.Apply(g.h.apply, g.p, ap, &payload, g.awaits(e))
 }

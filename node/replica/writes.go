@@ -2,6 +2,7 @@ package replica
 
 import (
 	"encoding/binary"
+	"slices"
 
 	pb "go.etcd.io/raft/v3/raftpb"
 
@@ -120,6 +121,11 @@ func (g *group) encode(ops []Op, size int) []byte {
 		b = append(b, ops[i].Command...)
 	}
 	return b
+}
+
+// awaits reports whether somebody here waits for the results of an entry.
+func (g *group) awaits(e *pb.Entry) bool {
+	return slices.ContainsFunc(g.flights, func(f flight) bool { return f.index == e.GetIndex() && f.term == e.GetTerm() })
 }
 
 // resolve answers the proposals that waited at an applied index: with its results the one
