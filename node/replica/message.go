@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"go.etcd.io/raft/v3"
 	pb "go.etcd.io/raft/v3/raftpb"
 
 	"pxkv/node/kv"
@@ -195,6 +194,3 @@ func travels(t pb.MessageType) bool {
 	}
 	return false
 }
-
-// isLocal reports whether a replica id stands for one of the library's storage threads.
-func isLocal(id uint64) bool { return id == raft.LocalAppendThread || id == raft.LocalApplyThread }

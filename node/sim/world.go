@@ -24,7 +24,6 @@ type World struct {
 	clients []*client
 	check   checker
 	trace   hash.Hash64
-	steps   int
 	failure error
 	healed  bool
 	cluster kv.ClusterID
