@@ -23,6 +23,7 @@ const project = "pxkv-containers-test"
 const (
 	composeLabel = "com.docker.compose.project=" + project // on what compose started
 	runLabel     = "pxkv.test=" + project                  // on what runNode started
+	buildLabel   = "pxkv.stage=build"                      // on the steps of the build, by deploy/Dockerfile
 )
 
 // deployment drives the docker client. What it starts, it removes when the test ends.
@@ -33,6 +34,7 @@ type deployment struct {
 	loads          int // so many loads ran: each has a key prefix of its own
 }
 
+// newDeployment starts nothing.
 func newDeployment(ctx context.Context, t *testing.T) *deployment {
 	t.Helper()
 	root, err := filepath.Abs("..")
@@ -43,8 +45,14 @@ func newDeployment(ctx context.Context, t *testing.T) *deployment {
 	if exec.CommandContext(ctx, "docker", "compose", "version").Run() == nil {
 		d.composeCommand = []string{"docker", "compose"}
 	}
+	return d
+}
+
+// claim makes sure that nothing is in the way, and that nothing stays.
+func (d *deployment) claim(t *testing.T) {
+	t.Helper()
 	d.removeAll(t) // what an earlier test left that was killed
-	for _, n := range []loadcheck.Target{n1, n2, n3, n4, n5} {
+	for _, n := range five {
 		l, err := net.Listen("tcp", strings.TrimPrefix(n.URL, "http://"))
 		if err != nil {
 			t.Fatalf("the port of %s is not free, stop what listens there: %v", n.Name, err)
@@ -53,11 +61,11 @@ func newDeployment(ctx context.Context, t *testing.T) *deployment {
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
+			d.printViews(t)
 			d.printLogs(t)
 		}
 		d.removeAll(t)
 	})
-	return d
 }
 
 // command runs a program in the repository's root and returns what it printed.
@@ -142,10 +150,11 @@ func (d *deployment) waitHealthy(ctx context.Context, t *testing.T, service stri
 	begin, id := time.Now(), d.container(ctx, t, service)
 	waitFor(ctx, t, service+" is healthy", healthyAfter, func() error {
 		health := d.docker(ctx, t, "inspect", "--format", "{{.State.Status}}, {{.State.Health.Status}}", id)
-		if health != "running, healthy" {
-			return fmt.Errorf("%s is %s", service, health)
+		if health == "running, healthy" {
+			return nil
 		}
-		return nil
+		last := d.docker(ctx, t, "inspect", "--format", "{{range .State.Health.Log}}{{.Output}}{{end}}", id)
+		return fmt.Errorf("%s is %s; it says: %s", service, health, last[strings.LastIndexByte(last, '\n')+1:])
 	})
 	say(t, "%s is healthy after %v", service, time.Since(begin).Round(100*time.Millisecond))
 }
@@ -159,61 +168,4 @@ func (d *deployment) runNode(ctx context.Context, t *testing.T, n loadcheck.Targ
 		"--label", runLabel, "--network", network, "--network-alias", n.Name,
 		"--publish", strings.TrimPrefix(n.URL, "http://") + ":8080",
 		"--env", "PXKV_NAME=" + n.Name, "--env", "PXKV_ADVERTISE=" + n.Name, project}, args...)...)
-}
-
-// containers returns the ids of all containers of this test, running or not.
-func (d *deployment) containers(ctx context.Context) ([]string, error) {
-	var ids []string
-	for _, label := range []string{composeLabel, runLabel} {
-		text, err := d.command(ctx, "docker", "ps", "--all", "--quiet", "--filter", "label="+label)
-		if err != nil {
-			return nil, err
-		}
-		ids = append(ids, strings.Fields(text)...)
-	}
-	return ids, nil
-}
-
-func (d *deployment) printLogs(t *testing.T) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	ids, err := d.containers(ctx)
-	if err != nil {
-		say(t, "no logs: %v", err)
-		return
-	}
-	for _, id := range ids {
-		name, err := d.command(ctx, "docker", "inspect", "--format", "{{.Name}} ({{.State.Status}}, exit code {{.State.ExitCode}}, out of memory {{.State.OOMKilled}}{{.State.Error}})", id)
-		if err != nil {
-			name = err.Error()
-		}
-		text, err := exec.CommandContext(ctx, "docker", "logs", "--tail", "60", id).CombinedOutput()
-		say(t, "last lines of %s: %v\n%s", name, err, text)
-	}
-}
-
-// removeAll removes the containers, volumes, network and image of this test.
-func (d *deployment) removeAll(t *testing.T) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	defer cancel()
-	ids, err := d.containers(ctx)
-	if err != nil {
-		t.Fatalf("is the Docker engine running, and may you use it? %v", err)
-	}
-	if len(ids) > 0 {
-		d.remove(ctx, t, "docker", append([]string{"rm", "--force", "--volumes"}, ids...)...)
-	}
-	d.remove(ctx, t, d.composeCommand[0], d.composeArgs("--profile", "scale", "down", "--volumes", "--remove-orphans")...)
-	if _, err := d.command(ctx, "docker", "image", "inspect", project); err == nil {
-		d.remove(ctx, t, "docker", "image", "rm", "--force", project)
-	}
-}
-
-func (d *deployment) remove(ctx context.Context, t *testing.T, name string, args ...string) {
-	t.Helper()
-	if _, err := d.command(ctx, name, args...); err != nil {
-		t.Errorf("clean up: %v", err)
-	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"sync"
 	"time"
 
 	"pxkv/node/kv"
@@ -26,16 +27,16 @@ func (n *Node) HandleFrame(from kv.NodeID, frame []byte) {
 // leads. reply is called exactly once, maybe later.
 func (n *Node) HandleRequest(from kv.NodeID, kind uint8, deadline time.Time, payload []byte, reply func([]byte, error)) {
 	if n.stop.Load() {
-		reply(encodeError(kv.Errorf(kv.Unavailable, "node %s is shutting down", n.o.Name)), nil)
+		reply(encodeError(n.errStopping()), nil)
 		return
 	}
 	switch kind {
 	case reqWrite:
 		n.answerWrite(payload, reply)
 	case reqRead:
-		n.answerRead(until(deadline), payload, reply)
+		n.answerRead(deadline, payload, reply)
 	case reqScan:
-		n.answerScan(until(deadline), payload, reply)
+		n.answerScan(deadline, payload, reply)
 	case reqMeta:
 		n.answerMeta(from, payload, reply)
 	case reqLeading:
@@ -46,19 +47,52 @@ func (n *Node) HandleRequest(from kv.NodeID, kind uint8, deadline time.Time, pay
 	}
 }
 
-// until is a context that costs nothing: it has a deadline that callees may ask for, and the
-// few that wait make a real one of it.
-func until(deadline time.Time) context.Context {
-	return deadlineContext{context.Background(), deadline}
+// answer runs f, which replies, on a goroutine of its own. Its context ends at the request's
+// deadline, or when this node stops.
+func (n *Node) answer(deadline time.Time, reply func([]byte, error), f func(context.Context)) {
+	if !n.answering.enter() {
+		reply(encodeError(n.errStopping()), nil)
+		return
+	}
+	go func() {
+		defer n.answering.leave()
+		ctx, cancel := context.WithDeadline(n.life, deadline)
+		defer cancel()
+		f(ctx)
+	}()
 }
 
-type deadlineContext struct {
-	context.Context
-	deadline time.Time
+// door counts the answers under way that read the store on goroutines of their own, so that a
+// stopping node can wait for the last of them before it closes the store.
+type door struct {
+	mu     sync.RWMutex
+	closed bool
+	inside sync.WaitGroup
 }
 
-// Deadline implements context.Context.
-func (c deadlineContext) Deadline() (time.Time, bool) { return c.deadline, true }
+// enter reports whether the door is open; leave must follow then.
+func (d *door) enter() bool {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if !d.closed {
+		d.inside.Add(1)
+	}
+	return !d.closed
+}
+
+func (d *door) leave() { d.inside.Done() }
+
+// close lets nobody in any more and waits until all have left.
+func (d *door) close() {
+	d.mu.Lock()
+	d.closed = true
+	d.mu.Unlock()
+	d.inside.Wait()
+}
+
+func (n *Node) errStopping() *kv.Error {
+	return kv.Errorf(kv.Unavailable, "node %s is shutting down", n.o.Name)
+}
 
 // answerMeta proposes a command of the meta group for another node. Only the commands by
 // which a node speaks for itself are taken, and only from that node.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"iter"
 	"sync"
+	"time"
 
 	"pxkv/node/kv"
 	"pxkv/node/replica"
@@ -33,8 +34,9 @@ func (n *Node) List(ctx context.Context, q kv.ListQuery) iter.Seq2[kv.Item, erro
 			yield(kv.Item{}, err)
 			return
 		}
-		for i := 0; len(m) > 0 && (q.Limit == 0 || i < q.Limit); i++ {
-			if !yield(m[0].page.items[m[0].next], nil) {
+		for i := 1; len(m) > 0; i++ {
+			// Behind the last item that is wanted nothing is fetched: that could fail, too.
+			if !yield(m[0].page.items[m[0].next], nil) || i == q.Limit {
 				return
 			}
 			if err := m.advance(ctx); err != nil {
@@ -133,6 +135,8 @@ func (m *merge) advance(ctx context.Context) error {
 func (s *stream) fetch(ctx context.Context) error {
 	s.next = 0
 	n, p := s.n, s.req.partition
+	ctx, cancel := n.bound(ctx)
+	defer cancel()
 	if s.req.stale {
 		if h := n.o.Loop.Handle(p); h != nil && h.Applied() > 0 {
 			var e *kv.Error
@@ -190,18 +194,18 @@ func (n *Node) forwardScan(ctx context.Context, to kv.NodeID, r *scanRequest) (p
 }
 
 // answerScan serves another node's page. It reads many keys, so it gets a goroutine.
-func (n *Node) answerScan(ctx context.Context, request []byte, reply func([]byte, error)) {
+func (n *Node) answerScan(deadline time.Time, request []byte, reply func([]byte, error)) {
 	r, err := decodeScan(request)
 	if err != nil {
 		reply(nil, err)
 		return
 	}
-	go func() {
+	n.answer(deadline, reply, func(ctx context.Context) {
 		pg, e := n.scanHere(ctx, &r)
 		if e != nil {
 			reply(encodeError(e), nil)
 			return
 		}
 		reply(pg.encode(), nil)
-	}()
+	})
 }

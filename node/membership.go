@@ -72,16 +72,11 @@ func (m *Membership) Bootstrap() error {
 	if err := s.Validate(); err != nil {
 		return fmt.Errorf("new cluster: %w", err)
 	}
-	a := o.DB.NewApply()
-	o.Machine.Seed(a, &s)
-	if err := a.Commit(); err != nil {
-		return fmt.Errorf("new cluster: %w", err)
-	}
-	err := o.Host.Bootstrap(kv.Meta, s.Members[0].MetaReplica)
+	err := o.Host.Bootstrap(kv.Meta, s.Members[0].MetaReplica, o.Machine.Seed(&s))
 	for p, row := range s.Placement {
-		err = errors.Join(err, o.Host.Bootstrap(kv.PartitionID(p), row[0].ID))
+		err = errors.Join(err, o.Host.Bootstrap(kv.PartitionID(p), row[0].ID, nil))
 	}
-	if err = errors.Join(err, o.Host.CommitNow()); err != nil {
+	if err = errors.Join(err, o.Host.CommitNow(), o.Machine.Reload()); err != nil {
 		return fmt.Errorf("new cluster: %w", err)
 	}
 	o.Logger.Info("new cluster", "cluster", cluster.String(), "name", o.ClusterName, "partitions", o.Partitions, "replicas", o.Replicas)

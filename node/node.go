@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -52,8 +53,13 @@ type Node struct {
 	log     *slog.Logger
 	routes  routes
 	metrics metrics
-	full    atomic.Bool // the disk has no room for writes
-	stop    atomic.Bool // no new requests
+	full    atomic.Bool   // the disk has no room for writes
+	timeout time.Duration // of requests whose context has no deadline
+
+	stop      atomic.Bool     // no new requests
+	life      context.Context // of answers to other nodes; ends with stop
+	end       context.CancelFunc
+	answering door
 }
 
 // New returns a Node. It starts nothing.
@@ -74,21 +80,21 @@ func New(o Options) (*Node, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	n := &Node{o: o, log: o.Logger, metrics: newMetrics(o.Metrics)}
+	n := &Node{o: o, log: o.Logger, metrics: newMetrics(o.Metrics), timeout: defaultTimeout}
 	n.routes.node = n
+	n.life, n.end = context.WithCancel(context.Background())
 	return n, nil
 }
 
 // defaultTimeout is for requests whose context has no deadline.
 const defaultTimeout = 10 * time.Second
 
-type deadliner interface{ Deadline() (time.Time, bool) }
-
-func deadlineOf(ctx deadliner) time.Time {
-	if t, ok := ctx.Deadline(); ok {
-		return t
+// bound gives a context a deadline when it has none, so that every request ends.
+func (n *Node) bound(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, ok := ctx.Deadline(); ok {
+		return ctx, func() {}
 	}
-	return time.Now().Add(defaultTimeout)
+	return context.WithTimeout(ctx, n.timeout)
 }
 
 // locate finds a key's partition, which takes knowing the cluster.

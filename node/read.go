@@ -19,6 +19,8 @@ func (n *Node) Read(ctx context.Context, key []byte, opt kv.ReadOptions) (kv.Rea
 	if err != nil {
 		return kv.ReadResult{}, err
 	}
+	ctx, cancel := n.bound(ctx)
+	defer cancel()
 	if opt.Consistency == kv.Stale {
 		return n.readStale(ctx, p, key, opt)
 	}
@@ -114,7 +116,7 @@ func (n *Node) forwardRead(ctx context.Context, to kv.NodeID, key []byte, opt kv
 
 // answerRead serves another node's forwarded read: on the spot when there is a lease, so
 // that most reads cost no goroutine here.
-func (n *Node) answerRead(ctx context.Context, request []byte, reply func([]byte, error)) {
+func (n *Node) answerRead(deadline time.Time, request []byte, reply func([]byte, error)) {
 	key, opt, err := decodeRead(request)
 	if err != nil {
 		reply(nil, err)
@@ -134,17 +136,23 @@ func (n *Node) answerRead(ctx context.Context, request []byte, reply func([]byte
 			replyRead(reply)(n.readAsIs(h, key))
 			return
 		}
-		go func() { replyRead(reply)(n.awaitIndex(ctx, h, key, opt.MinIndex)) }()
+		n.answer(deadline, reply, func(ctx context.Context) { replyRead(reply)(n.awaitIndex(ctx, h, key, opt.MinIndex)) })
 	case h.HasLease(bootTime()):
 		replyRead(reply)(n.readLocal(h, key))
+	case !n.answering.enter():
+		reply(encodeError(n.errStopping()), nil)
 	default:
 		// The reply comes on the loop's goroutine, which must not wait for the disk.
 		n.o.Loop.Read(replica.ReadOp{Partition: p, Reply: func(e *kv.Error) {
 			if e != nil {
 				reply(encodeError(e), nil)
+				n.answering.leave()
 				return
 			}
-			go func() { replyRead(reply)(n.readLocal(h, key)) }()
+			go func() {
+				defer n.answering.leave()
+				replyRead(reply)(n.readLocal(h, key))
+			}()
 		}})
 	}
 }
@@ -209,7 +217,7 @@ func (n *Node) readAsIs(h *replica.Handle, key []byte) (kv.ReadResult, *kv.Error
 	if h.Applied() == 0 {
 		return kv.ReadResult{}, errNotHere(h.Partition) // waits for its first snapshot
 	}
-	res := kv.ReadResult{Receipt: n.receipt(h.Partition, h.Applied()), StalenessMS: h.Silence(bootTime()).Milliseconds()}
+	res := kv.ReadResult{Receipt: n.receipt(h.Partition, h.Applied()), StalenessMS: h.Staleness(Clock()).Milliseconds()}
 	rec, found, err := n.o.DB.Get(h.Partition, key)
 	switch {
 	case err != nil:

@@ -78,10 +78,10 @@ func (r *routes) leader(p kv.PartitionID) kv.NodeID {
 // done, or how it failed.
 type attempt func(ctx context.Context, to kv.NodeID) *kv.Error
 
-// try asks until the request is done, its outcome is unknown, or time is up. Only a request
-// that was certainly not done is ever made again.
+// try asks until the request is done, its outcome is unknown, or time is up: ctx has a
+// deadline. Only a request that was certainly not done is ever made again.
 func (n *Node) try(ctx context.Context, p kv.PartitionID, do attempt) error {
-	deadline := deadlineOf(ctx)
+	deadline, _ := ctx.Deadline()
 	pause := firstPause
 	var last *kv.Error
 	for i := 0; ; i++ {

@@ -60,7 +60,7 @@ func (n *Node) askLeading(to kv.NodeID) {
 		}
 		for len(d.Rest()) > 0 && d.Err() == nil {
 			p := kv.PartitionID(d.Uvarint())
-			if n.o.Loop.Handle(p) == nil {
+			if s := n.o.Machine.State(); int64(p) < int64(s.Partitions) && n.o.Loop.Handle(p) == nil {
 				n.routes.learn(p, to)
 			}
 		}
@@ -90,6 +90,10 @@ func (n *Node) HandOver(ctx context.Context) {
 	}
 }
 
-// Stop makes the node refuse what other nodes ask and stop trying again: the last step
-// before the loop ends.
-func (n *Node) Stop() { n.stop.Store(true) }
+// Stop makes the node refuse what other nodes ask and stop trying again, and waits for the
+// answers under way that read the store: the last step before the loop ends.
+func (n *Node) Stop() {
+	n.stop.Store(true)
+	n.end()
+	n.answering.close()
+}

@@ -86,7 +86,7 @@ func (n *Node) Ready() error {
 		return errNotJoined()
 	}
 	if n.stop.Load() {
-		return kv.Errorf(kv.Unavailable, "node %s is shutting down", n.o.Name)
+		return n.errStopping()
 	}
 	var missing []string
 	count := 0

@@ -3,6 +3,7 @@ package node
 import (
 	"encoding/binary"
 	"errors"
+	"math"
 
 	"pxkv/node/kv"
 )
@@ -76,11 +77,16 @@ func decodeScan(b []byte) (scanRequest, error) {
 	if d.Byte() != wireVersion {
 		return scanRequest{}, errWire
 	}
-	r := scanRequest{partition: kv.PartitionID(d.Uvarint()), from: d.Bytes(), prefix: d.Bytes()}
+	partition := d.Uvarint()
+	r := scanRequest{partition: kv.PartitionID(partition), from: d.Bytes(), prefix: d.Bytes()}
 	flags := d.Byte()
 	r.keysOnly, r.stale = flags&1 != 0, flags&2 != 0
 	r.maxItems, r.maxLen = int(min(d.Uvarint(), maxPageItems)), int(min(d.Uvarint(), maxPageBytes))
-	return r, d.End()
+	// To the store 0 means no limit, which no other node may ask for.
+	if d.End() != nil || partition > math.MaxUint32 || r.maxItems == 0 || r.maxLen == 0 {
+		return scanRequest{}, errWire
+	}
+	return r, nil
 }
 
 // page is a piece of one partition's keys, in order.
@@ -104,9 +110,11 @@ func (p *page) encode() []byte {
 func decodePage(d *kv.Decoder) (page, *kv.Error) {
 	pg := page{more: d.Byte() != 0}
 	n := d.Count()
-	pg.items = make([]kv.Item, 0, min(n, maxPageItems))
-	for range n {
-		pg.items = append(pg.items, d.ReadItem())
+	if n <= maxPageItems { // else End finds all of them left over, before they cost memory
+		pg.items = make([]kv.Item, 0, n)
+		for range n {
+			pg.items = append(pg.items, d.ReadItem())
+		}
 	}
 	if d.End() != nil {
 		return page{}, kv.Errorf(kv.Internal, "malformed page from another node")

@@ -19,6 +19,8 @@ func (n *Node) Write(ctx context.Context, cmd *kv.Command) (kv.Result, error) {
 	if err != nil {
 		return kv.Result{}, err
 	}
+	ctx, cancel := n.bound(ctx)
+	defer cancel()
 	// The request owns its bytes from here on: it may outlive this call, whose caller is then
 	// told that the outcome is unknown.
 	request := cmd.AppendTo(append(make([]byte, 0, 1+cmd.EncodedSize()), wireVersion))
@@ -69,20 +71,21 @@ func (n *Node) forwardWrite(ctx context.Context, to kv.NodeID, request []byte) (
 		return kv.Result{}, e
 	}
 	res := d.ReadResult()
-	if d.End() != nil {
+	if d.End() != nil || res.Outcome < kv.Done || res.Outcome > kv.ConditionFailed {
 		return kv.Result{}, kv.ErrUnknown()
 	}
 	return res, nil
 }
 
-// ask sends a request to another node and waits for the answer.
+// ask sends a request to another node and waits for the answer. ctx has a deadline.
 func (n *Node) ask(ctx context.Context, to kv.NodeID, kind uint8, payload []byte) ([]byte, error) {
 	type answer struct {
 		b   []byte
 		err error
 	}
 	done := make(chan answer, 1)
-	n.o.Peers.Go(to, kind, deadlineOf(ctx), payload, func(b []byte, err error) { done <- answer{b, err} })
+	deadline, _ := ctx.Deadline()
+	n.o.Peers.Go(to, kind, deadline, payload, func(b []byte, err error) { done <- answer{b, err} })
 	select {
 	case a := <-done:
 		return a.b, a.err

@@ -80,6 +80,13 @@ func (b *Batch) Create(p kv.PartitionID, id kv.ReplicaID, initial *Applied) *Rep
 	return r
 }
 
+// Put sets a key of a replica that this Batch creates: the data that a partition begins with
+// is there with it or not at all. Everything later goes through an Apply.
+func (b *Batch) Put(r *Replica, key []byte, rec Record) {
+	r.mustLive()
+	set(b.step(true).batch, appendDataKey(nil, r.partition, key), rec.AppendTo(nil))
+}
+
 // keyValue is one of the few records that are not worth deferring.
 type keyValue struct{ key, value []byte }
 

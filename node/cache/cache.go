@@ -37,8 +37,8 @@ type stripe struct {
 	mu    sync.Mutex
 	lru   *simplelru.LRU[string, kv.Item]
 	bytes int
-	// gen changes whenever a key of the stripe begins to change. A Fill whose Token is of
-	// another gen read a value that may be old.
+	// gen changes whenever a key of the stripe begins or ends to change. A Fill whose Token is
+	// of another gen read a value that may be old: before the change, or in the middle of it.
 	gen uint64
 	// busy counts keys between Begin and End. While one changes nothing of the stripe is kept:
 	// one reader could have seen the new value already, and a later one must not be given the old.
@@ -117,6 +117,7 @@ func (c *Cache) End(_ kv.PartitionID, key []byte) {
 	s := c.stripe(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.gen++ // whoever began to read between Begin and End may still hold the old value
 	s.busy--
 }
 

@@ -47,7 +47,12 @@ func TestNothingIsKeptWhileAKeyChanges(t *testing.T) {
 	if _, ok, _ := c.Get(k); ok {
 		t.Error("kept a value that was read during a change")
 	}
+	_, _, tok = c.Get(k)
 	c.End(0, k)
+	c.Fill(k, item("old"), tok)
+	if _, ok, _ := c.Get(k); ok {
+		t.Error("kept a value that was read during a change, when the change was over")
+	}
 	_, _, tok = c.Get(k)
 	c.Fill(k, item("new"), tok)
 	if it, ok, _ := c.Get(k); !ok || string(it.Value.Data) != "new" {

@@ -91,10 +91,9 @@ func (m *Machine) Reload() error {
 	return nil
 }
 
-// Seed writes the first state of a new cluster into an apply batch. The caller commits it
-// before the replicas of the cluster exist.
-func (m *Machine) Seed(a *persist.Apply, s *State) {
-	a.Put(kv.Meta, stateKey, record(s.Encode(), 1, 0))
+// Seed puts the first state of a new cluster into the batch that creates its meta replica.
+func (m *Machine) Seed(s *State) func(*persist.Batch, *persist.Replica) {
+	return func(b *persist.Batch, r *persist.Replica) { b.Put(r, stateKey, record(s.Encode(), 1, 0)) }
 }
 
 // Assigned implements replica.Policy.

@@ -60,7 +60,9 @@ func (e *Executor) Tick(h *replica.Host) {
 		}
 		progress, last := h.Progress(p)
 		a := Next(d, asGroup(v, progress, last), caughtUp)
-		if a.Kind == AddLearner {
+		// A node takes no replica before it knows the meta state, so that one never has to wait for
+		// its turn behind others that cannot be filled without it.
+		if a.Kind == AddLearner && p != kv.Meta {
 			if filling >= maxFilling {
 				continue
 			}
@@ -100,7 +102,7 @@ func (e *Executor) filling(h *replica.Host) int {
 		progress, last := h.Progress(p)
 		if slices.ContainsFunc(v.Conf.GetLearners(), func(id uint64) bool {
 			pr := progress[kv.ReplicaID(id)]
-			return pr.Snapshot || pr.Match+caughtUp < last
+			return pr.Snapshot > 0 || pr.Match+caughtUp < last
 		}) {
 			n++
 		}
@@ -175,7 +177,7 @@ func asGroup(v replica.View, progress map[kv.ReplicaID]replica.Progress, last ui
 		Outgoing: replicaIDs(v.Conf.GetVotersOutgoing()), LearnersNext: replicaIDs(v.Conf.GetLearnersNext()),
 	}
 	for id, pr := range progress {
-		g.Progress[id] = Progress(pr)
+		g.Progress[id] = Progress{Match: pr.Match, Snapshot: pr.Snapshot > 0, Active: pr.Active}
 	}
 	return g
 }

@@ -31,6 +31,9 @@ func messages() []Message {
 	for i, m := range raw {
 		m.From, m.To = new(uint64(2)), new(uint64(1<<40))
 		out = append(out, Message{Kind: RaftMessage, Partition: kv.PartitionID(i), From: 2, To: 1 << 40, FromNode: 77, Raft: m})
+		if m.GetType() == pb.MsgHeartbeat {
+			out[i].Committed = 1 << 61
+		}
 	}
 	return append(out,
 		Message{Kind: Probe, Partition: kv.Meta, From: 3, FromNode: 77},

@@ -45,8 +45,8 @@ type View struct {
 // Progress is how far a replica is, seen from its leader.
 type Progress struct {
 	Match    uint64
-	Snapshot bool // a snapshot is on its way
-	Active   bool // heard from within an election timeout
+	Snapshot uint64 // index of the snapshot that is on its way, 0 when there is none
+	Active   bool   // heard from within an election timeout
 }
 
 // Partitions lists the partitions of which this node has a replica, in order.
@@ -77,7 +77,7 @@ func (h *Host) Progress(p kv.PartitionID) (progress map[kv.ReplicaID]Progress, l
 	last, _ = g.store.LastIndex()
 	progress = map[kv.ReplicaID]Progress{}
 	g.rn.WithProgress(func(id uint64, _ raft.ProgressType, pr tracker.Progress) {
-		progress[kv.ReplicaID(id)] = Progress{Match: pr.Match, Snapshot: pr.PendingSnapshot > 0, Active: g.active(kv.ReplicaID(id))}
+		progress[kv.ReplicaID(id)] = Progress{Match: pr.Match, Snapshot: pr.PendingSnapshot, Active: g.active(kv.ReplicaID(id))}
 	})
 	return progress, last
 }
@@ -148,6 +148,7 @@ func (g *group) applyConf(ap *persist.Applied, e *pb.Entry) error {
 	g.conf.pending = false
 	// Cheap and safe: the next round is counted under the new configuration.
 	g.endLease()
+	g.reads.requeue()
 	g.h.markDirty(g)
 	return nil
 }

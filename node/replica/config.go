@@ -33,15 +33,16 @@ const (
 // Limits of one group and of the node. Each bounds what a client or a peer can make grow.
 const (
 	maxEntryBytes        = 256 << 10 // commands merged into one entry; one larger command goes alone
-	maxSizePerMsg        = 1 << 20
+	maxSizePerMsg        = 256 << 10
 	maxCommittedPerReady = 1 << 20  // applied at once, so that a backlog does not hold up heartbeats
 	maxUncommittedBytes  = 32 << 20 // per group; beyond it proposals are refused, certainly not done
 	maxInflightMsgs      = 256
-	maxInflightBytes     = 8 << 20
-	maxWaitingReads      = 16384 // per group
-	maxReadRounds        = 4     // under way per group
-	hashHistory          = 128   // applied indexes whose hash is remembered for comparison
-	readyRounds          = 4     // of one group in one turn
+	maxInflightBytes     = 1 << 20 // per follower of a group; with all groups it must fit a peer's queue
+	maxWaitingReads      = 16384   // per group
+	maxReadRounds        = 4       // under way per group
+	hashHistory          = 128     // applied indexes whose hash is remembered for comparison
+	readyRounds          = 4       // of one group in one turn
+	maxApplyPerTurn      = 4 << 20 // of all groups: heartbeats must not wait for longer
 )
 
 // Policy answers, from the placement this node knows, what a Host may not decide itself.

@@ -48,6 +48,8 @@ type group struct {
 	reads    readQueue                      //
 	lease    lease                          //
 	conf     confState                      //
+	behind   pending                        // the state of this moment is not reached yet; index 0: it is
+	probed   uint64                         // tick at which a probe was last answered
 	touched  bool                           // effects wait in the turn's apply batch
 }
 
@@ -86,7 +88,7 @@ func newGroup(h *Host, store *persist.Replica) (*group, error) {
 	if g.rn, err = raft.NewRawNode(h.cfg.raft(g.id, store, index)); err != nil {
 		return nil, fmt.Errorf("start raft: %w", err)
 	}
-	g.handle.applied.Store(g.applied.Index)
+	g.publish()
 	g.publishLeader()
 	return g, nil
 }
@@ -131,22 +133,54 @@ func (g *group) step(m Message) {
 	if (t == pb.MsgVote || t == pb.MsgPreVote) && !g.mayVote(m.Raft) {
 		return
 	}
-	if g.nodes[m.From] == 0 {
-		g.nodes[m.From] = m.FromNode
-	}
-	g.heard[m.From] = g.h.now.Boot
+	g.hear(m.From, m.FromNode)
 	if last, _ := g.store.LastIndex(); t == pb.MsgHeartbeat && m.Raft.GetCommit() > last {
 		g.h.fail(fmt.Errorf("partition %s: this replica once acknowledged index %d, and its log ends at %d: the data directory is an old copy or has lost data; start this node with an empty data directory", g.p, m.Raft.GetCommit(), last))
 		return
 	}
 	if fromLeader(t) && m.Raft.GetTerm() >= g.term {
 		g.contact = g.h.now.Boot
-		g.handle.contact.Store(int64(g.contact))
+		if t == pb.MsgHeartbeat {
+			g.caughtUp(m.Committed)
+		}
 	}
 	// Errors mean that the library has no use for the message: an answer from a replica that
 	// left the configuration, for example.
 	_ = g.rn.Step(m.Raft)
 	g.h.markDirty(g)
+}
+
+// maxStrangers bounds how many replicas outside the configuration are remembered.
+const maxStrangers = 32
+
+// hear notes that a replica is there, and where. One outside the configuration may be the
+// leader of a newer one.
+func (g *group) hear(id kv.ReplicaID, node kv.NodeID) {
+	if g.nodes[id] == 0 {
+		if len(g.nodes) >= len(g.replicas)+maxStrangers {
+			return
+		}
+		g.nodes[id] = node
+	}
+	g.heard[id] = g.h.now.Boot
+}
+
+// caughtUp notes how fresh the state is: as of now, when it holds all that the leader says is
+// committed; else as soon as it does, as of now.
+func (g *group) caughtUp(committed uint64) {
+	switch {
+	case g.handle.Applied() >= committed:
+		g.handle.fresh.Store(int64(g.h.now.Boot))
+		g.behind = pending{}
+	case g.behind.index == 0:
+		g.behind = pending{committed, g.h.now.Boot}
+	}
+}
+
+// pending is a moment whose state is reached when an index is applied.
+type pending struct {
+	index uint64
+	at    time.Duration
 }
 
 // mayVote holds the promise behind leases: whoever answered a leader's heartbeat helps no
@@ -225,8 +259,18 @@ func (g *group) notLeader() *kv.Error {
 func (g *group) publishApplied() {
 	if g.touched {
 		g.touched = false
-		g.handle.applied.Store(g.applied.Index)
+		g.publish()
 		g.machine.Committed()
+	}
+}
+
+// publish lets others know how far the readable state is.
+func (g *group) publish() {
+	g.handle.timeMS.Store(g.applied.TimeMS)
+	g.handle.applied.Store(g.applied.Index)
+	if g.behind.index != 0 && g.applied.Index >= g.behind.index {
+		g.handle.fresh.Store(int64(g.behind.at))
+		g.behind = pending{}
 	}
 }
 
@@ -249,7 +293,7 @@ func (g *group) installed() {
 		g.h.fail(fmt.Errorf("partition %s: load installed snapshot: %w", g.p, err))
 		return
 	}
-	g.handle.applied.Store(ap.Index)
+	g.publish()
 	g.machine.Committed()
 	g.endLease()
 	g.publishLeader()

@@ -25,7 +25,8 @@ type Handle struct {
 	// is 0 unless this replica leads and has applied an entry of its own term.
 	leaseUntil atomic.Int64
 	applied    atomic.Uint64
-	contact    atomic.Int64 // boot time of the last word from the leader
+	fresh      atomic.Int64 // boot time at which the state was last known to hold all commits, 0: never
+	timeMS     atomic.Int64 // the group's time: Unix milliseconds of the newest write applied
 	used       atomic.Bool  // a read used or wanted the lease since the last renewal
 	gone       atomic.Bool  // the replica is being deleted: what is read now may be nothing
 }
@@ -53,13 +54,17 @@ func (h *Handle) LeaseUntil() time.Duration { return time.Duration(h.leaseUntil.
 // Gone reports whether the replica's data is being deleted, so that a read of it is void.
 func (h *Handle) Gone() bool { return h.gone.Load() }
 
-// Silence is how long ago the leader was last heard, which bounds how old the local state
-// is; 0 on the leader itself.
-func (h *Handle) Silence(boot time.Duration) time.Duration {
-	if h.leader.Load().Self {
+// Staleness is how old the local state may be: the time since it was known to hold all that
+// the leader had committed, 0 on the leader itself. A replica that has not heard a leader since
+// the process started can only tell how long ago the newest write that it has was made.
+func (h *Handle) Staleness(now Now) time.Duration {
+	switch fresh := h.fresh.Load(); {
+	case h.leader.Load().Self:
 		return 0
+	case fresh != 0:
+		return max(0, now.Boot-time.Duration(fresh))
 	}
-	return max(0, boot-time.Duration(h.contact.Load()))
+	return max(0, time.Duration(now.WallMS-h.timeMS.Load())*time.Millisecond)
 }
 
 // handles is an immutable table; a group that comes or goes makes a new one.

@@ -104,7 +104,10 @@ type Host struct {
 	dirty     []*group // groups whose Ready must be looked at
 	// replies and after are released when the turn's effects can be read.
 	replies, spareReplies []answer
+	readReplies           []readAnswer
 	after                 []func()
+	offered               []*group // got a snapshot in this turn
+	applying              int      // bytes of entries applied in this turn
 	stats                 Stats
 }
 
@@ -170,7 +173,11 @@ func (h *Host) Turn(now Now, in *Input) (out Output, err error) {
 	h.takeReads(in.Reads)
 	h.takeOps(in.Ops)
 	more := h.drain()
+	h.discardRefused()
 	h.commitApply()
+	if h.err == nil {
+		h.release()
+	}
 	out = Output{Frames: h.frames.take(), Snapshots: h.snapshots, More: more}
 	h.snapshots = nil
 	return out, h.err
@@ -203,13 +210,14 @@ func (h *Host) markDirty(g *group) {
 // drain looks at the Ready of every group that something happened to. It reports whether
 // some group has more to do.
 func (h *Host) drain() bool {
+	h.applying = 0
 	var again []*group
 	for len(h.dirty) > 0 {
 		work := h.dirty
 		h.dirty = nil
 		for _, g := range work {
 			g.dirty = false
-			if h.err == nil && g.drain() {
+			if h.err == nil && (h.applying > maxApplyPerTurn || g.drain()) {
 				again = append(again, g)
 			}
 		}
@@ -220,27 +228,25 @@ func (h *Host) drain() bool {
 	return len(again) > 0
 }
 
-// commitApply makes the turn's effects readable, then releases the replies that wait for it.
+// commitApply makes the effects gathered so far readable.
 func (h *Host) commitApply() {
-	if h.err != nil {
+	a := h.apply
+	if h.err != nil || a == nil {
 		return
 	}
-	if a := h.apply; a != nil {
-		h.apply = nil
-		// Between Begin and End the cache neither keeps nor serves these keys: a reader that
-		// saw the new value must not be followed by one that sees the old.
-		a.Touched(h.cfg.Cache.Begin)
-		err := a.Commit()
-		a.Touched(h.cfg.Cache.End)
-		if err != nil {
-			h.fail(fmt.Errorf("apply committed entries: %w", err))
-			return
-		}
-		for _, g := range h.ordered {
-			g.publishApplied()
-		}
+	h.apply = nil
+	// Between Begin and End the cache neither keeps nor serves these keys: a reader that saw
+	// the new value must not be followed by one that sees the old.
+	a.Touched(h.cfg.Cache.Begin)
+	err := a.Commit()
+	a.Touched(h.cfg.Cache.End)
+	if err != nil {
+		h.fail(fmt.Errorf("apply committed entries: %w", err))
+		return
 	}
-	h.release()
+	for _, g := range h.ordered {
+		g.publishApplied()
+	}
 }
 
 // receive hands a message from another node to the replica it is meant for.
@@ -300,6 +306,7 @@ func (h *Host) addGroup(r *persist.Replica) (*group, error) {
 
 // destroy deletes a replica and leaves a tombstone, so that no message revives it.
 func (h *Host) destroy(g *group) {
+	h.commitApply() // its effects must not come after its end
 	g.close(kv.Errorf(kv.NotLeader, "partition %s moved away", g.p))
 	g.handle.gone.Store(true)
 	h.job().batch.Destroy(g.store)
@@ -327,6 +334,9 @@ func (h *Host) unreachable(node kv.NodeID) {
 // Shutdown ends every write and read that is still waiting: their outcome is unknown. No
 // turn may follow.
 func (h *Host) Shutdown() {
+	if h.err != nil {
+		h.disown()
+	}
 	for _, g := range h.ordered {
 		g.close(kv.Errorf(kv.Unavailable, "node is shutting down"))
 	}
@@ -335,7 +345,9 @@ func (h *Host) Shutdown() {
 
 // Bootstrap makes this node the only voter of a partition. It may be called only on a node
 // that is in no cluster, before the first turn; CommitNow then writes it to disk.
-func (h *Host) Bootstrap(p kv.PartitionID, id kv.ReplicaID) error {
+//
+// seed, when not nil, puts the partition's first data into the same batch.
+func (h *Host) Bootstrap(p kv.PartitionID, id kv.ReplicaID, seed func(*persist.Batch, *persist.Replica)) error {
 	if h.groups[p] != nil {
 		return fmt.Errorf("partition %s is there already", p)
 	}
@@ -347,6 +359,9 @@ func (h *Host) Bootstrap(p kv.PartitionID, id kv.ReplicaID) error {
 	r := h.job().batch.Create(p, id, initial)
 	if r == nil {
 		return fmt.Errorf("partition %s: replica id %d was used before", p, id)
+	}
+	if seed != nil {
+		seed(h.job().batch, r)
 	}
 	_, err := h.addGroup(r)
 	return err

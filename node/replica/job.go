@@ -84,15 +84,23 @@ func (h *Host) finish(j *Job) {
 	}
 }
 
-// frames gathers what is to be said, one frame a peer.
+// frames gathers what is to be said, in few frames a peer.
 type frames struct{ list []Frame }
+
+// frameBytes is about where a frame ends and the next begins. A peer's queue takes or drops a
+// frame whole, heartbeats included, so one must not hold all that a turn sends to a follower
+// that catches up in many groups. Only a single large entry makes a longer one.
+const frameBytes = 256 << 10
 
 func (f *frames) add(to kv.NodeID, m *Message) {
 	if to == 0 {
 		return // an id nobody told us the node of; the sender tries again
 	}
-	for i := range f.list {
+	for i := len(f.list) - 1; i >= 0; i-- {
 		if f.list[i].To == to {
+			if len(f.list[i].Data) >= frameBytes {
+				break
+			}
 			f.list[i].Data = appendMessage(f.list[i].Data, m)
 			return
 		}

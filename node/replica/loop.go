@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -102,7 +103,11 @@ func (l *Loop) Deliver(ms []Message) {
 
 // Unreachable reports that frames to a node are being lost.
 func (l *Loop) Unreachable(n kv.NodeID) {
-	l.inbox.put(func(in *Input) { in.Unreachable = append(in.Unreachable, n) })
+	l.inbox.put(func(in *Input) {
+		if !slices.Contains(in.Unreachable, n) {
+			in.Unreachable = append(in.Unreachable, n)
+		}
+	})
 }
 
 // Do runs f on the goroutine of the turns and waits for it.
@@ -214,14 +219,23 @@ func (l *Loop) turns(ctx context.Context) error {
 }
 
 func (l *Loop) release(ctx context.Context, out Output) {
-	for _, f := range out.Frames {
-		l.o.Sender.Send(f.To, f.Data)
-	}
+	l.send(out.Frames)
 	for _, r := range out.Snapshots {
 		l.sendSnapshot(ctx, r)
 	}
 	if out.More {
 		l.inbox.signal()
+	}
+}
+
+// send lets frames leave. The groups hear of one that was dropped, so that they slow down
+// instead of sending more of what cannot arrive.
+func (l *Loop) send(fs []Frame) {
+	for _, f := range fs {
+		if !l.o.Sender.Send(f.To, f.Data) {
+			l.metrics.refused.Inc()
+			l.Unreachable(f.To)
+		}
 	}
 }
 
@@ -242,9 +256,7 @@ func (l *Loop) commit(j *Job) error {
 	if err := j.Commit(); err != nil {
 		return fmt.Errorf("write to disk: %w", err)
 	}
-	for _, f := range j.Frames() {
-		l.o.Sender.Send(f.To, f.Data)
-	}
+	l.send(j.Frames())
 	l.inbox.put(func(in *Input) { in.Finished = append(in.Finished, j) })
 	return nil
 }

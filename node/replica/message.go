@@ -31,6 +31,9 @@ type Message struct {
 	From, To  kv.ReplicaID
 	FromNode  kv.NodeID   // filled by the receiver from the proven identity of its peer
 	Raft      *pb.Message // for RaftMessage
+	// Committed goes with a heartbeat: the leader's commit index. The heartbeat's own is cut to
+	// what the follower has, and so cannot tell it how far it is behind.
+	Committed uint64
 }
 
 // Frame is all that one turn has to say to one peer.
@@ -58,6 +61,9 @@ func appendMessage(b []byte, m *Message) []byte {
 	b = binary.AppendUvarint(b, uint64(m.To))
 	if m.Kind == RaftMessage {
 		b = appendRaft(b, m.Raft)
+		if m.Raft.GetType() == pb.MsgHeartbeat {
+			b = binary.AppendUvarint(b, m.Committed)
+		}
 	}
 	return b
 }
@@ -79,6 +85,9 @@ func DecodeFrame(from kv.NodeID, frame []byte) ([]Message, error) {
 		case RaftMessage:
 			m.Raft = readRaft(&d)
 			if m.Raft != nil {
+				if m.Raft.GetType() == pb.MsgHeartbeat {
+					m.Committed = d.Uvarint()
+				}
 				m.Raft.From, m.Raft.To = new(uint64(m.From)), new(uint64(m.To))
 			}
 		case Probe, Gone:

@@ -6,14 +6,19 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-type loopMetrics struct{ dropped prometheus.Counter }
+type loopMetrics struct{ dropped, refused prometheus.Counter }
 
 // newLoopMetrics registers the Host's figures. With a nil Registerer they are counted for
 // nobody.
 func newLoopMetrics(reg prometheus.Registerer, s *Stats) loopMetrics {
-	m := loopMetrics{dropped: prometheus.NewCounter(prometheus.CounterOpts{
-		Name: "pxkv_raft_messages_dropped_total", Help: "Raft messages dropped because the loop was too far behind.",
-	})}
+	m := loopMetrics{
+		dropped: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "pxkv_raft_messages_dropped_total", Help: "Raft messages dropped because the loop was too far behind.",
+		}),
+		refused: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "pxkv_raft_frames_refused_total", Help: "Raft frames that could not be queued for their peer.",
+		}),
+	}
 	if reg == nil {
 		return m
 	}
@@ -24,7 +29,7 @@ func newLoopMetrics(reg prometheus.Registerer, s *Stats) loopMetrics {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(v.Load()) })
 	}
 	reg.MustRegister(
-		m.dropped,
+		m.dropped, m.refused,
 		total("pxkv_raft_proposals_total", "Log entries proposed on this node.", &s.Proposed),
 		total("pxkv_raft_commands_total", "Commands in those entries; divided by proposals it is the batch size.", &s.Commands),
 		total("pxkv_raft_entries_appended_total", "Log entries appended on this node.", &s.Appended),

@@ -67,7 +67,13 @@ func (h *Host) takeReads(reads []ReadOp) {
 }
 
 func (h *Host) replyRead(op ReadOp, err *kv.Error) {
-	h.after = append(h.after, func() { op.Reply(err) })
+	h.readReplies = append(h.readReplies, readAnswer{op.Reply, err})
+}
+
+// readAnswer is the answer to a ReadOp on its way out.
+type readAnswer struct {
+	to  func(*kv.Error)
+	err *kv.Error
 }
 
 // issueReads starts a round for the reads in the queue.
@@ -159,6 +165,16 @@ func (q *readQueue) applied(g *group, index uint64) {
 		q.count -= len(w.ops)
 	}
 	q.waiting = kept
+}
+
+// requeue starts the rounds under way anew. A changed configuration may leave one without an
+// answer for ever: the library no longer takes those of a replica that went, and asks nobody
+// again when only one voter is left.
+func (q *readQueue) requeue() {
+	for _, r := range q.rounds {
+		q.queue = append(q.queue, r.ops...)
+	}
+	q.rounds = nil
 }
 
 // dropAll ends all reads: the library forgets its own part when leadership changes.

@@ -74,7 +74,7 @@ func (g *group) send(m *pb.Message) {
 		}
 	}
 	if travels(m.GetType()) {
-		g.h.frames.add(g.nodes[to], &Message{Kind: RaftMessage, Partition: g.p, From: g.id, To: to, Raft: m})
+		g.h.frames.add(g.nodes[to], &Message{Kind: RaftMessage, Partition: g.p, From: g.id, To: to, Raft: m, Committed: g.commit})
 	}
 }
 
@@ -91,6 +91,7 @@ func (g *group) append(m *pb.Message) {
 			g.h.fail(fmt.Errorf("partition %s: the library accepted a snapshot that was not staged", g.p))
 			return
 		}
+		g.h.commitApply() // what was applied before must not come after the snapshot
 		hard.Commit = new(max(hard.GetCommit(), g.staged.Applied().Index))
 		j.batch.Install(g.store, g.staged, hard)
 		g.staged, g.staging = nil, g.staged
@@ -164,6 +165,7 @@ func (g *group) applyEntries(m *pb.Message) {
 			return
 		}
 		g.applied = ap
+		h.applying += len(e.GetData()) + 64
 		g.remember(ap)
 		g.resolve(e, replies)
 	}

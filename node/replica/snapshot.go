@@ -38,8 +38,8 @@ func (h *Host) Wants(r SnapshotRequest) bool {
 	return h.cfg.Policy.Assigned(r.Partition, r.To) && r.To > h.cfg.DB.Tombstone(r.Partition)
 }
 
-// receiveSnapshot offers a staged snapshot to the library, which takes it or has no use for
-// it; then it is thrown away.
+// receiveSnapshot offers a staged snapshot to the library, which takes it in this turn or has
+// no use for it.
 func (h *Host) receiveSnapshot(s ArrivedSnapshot) {
 	g := h.groups[s.Request.Partition]
 	if g == nil {
@@ -58,11 +58,19 @@ func (h *Host) receiveSnapshot(s ArrivedSnapshot) {
 			Snapshot: &pb.Snapshot{Metadata: &pb.SnapshotMetadata{ConfState: ap.Conf, Index: new(ap.Index), Term: new(ap.Term)}},
 		},
 	})
-	g.drain()
-	if g.staged != nil { // not accepted: it is older than what is here
-		g.staged.Discard()
-		g.staged = nil
+	h.offered = append(h.offered, g)
+}
+
+// discardRefused throws the snapshots away that the library did not take in this turn: they
+// are older than what is here.
+func (h *Host) discardRefused() {
+	for _, g := range h.offered {
+		if g.staged != nil {
+			g.staged.Discard()
+			g.staged = nil
+		}
 	}
+	h.offered = nil
 }
 
 // report tells the leader's side how sending ended.

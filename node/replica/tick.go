@@ -65,13 +65,8 @@ func (g *group) truncate() {
 	// Keep about a quarter of the limit for followers that are only a little behind.
 	keep := uint64(limit/4) * (last - first + 1) / uint64(size)
 	to := applied - min(keep, applied-first)
-	if g.leads() && size < 4*limit {
-		progress, _ := g.h.Progress(g.p)
-		for id, pr := range progress {
-			if id != g.id && pr.Active {
-				to = min(to, pr.Match)
-			}
-		}
+	if g.leads() {
+		to = g.keepForFollowers(to, size)
 	}
 	if to <= first {
 		return
@@ -79,6 +74,24 @@ func (g *group) truncate() {
 	if err := g.h.job().batch.Truncate(g.store, to); err != nil {
 		g.h.fail(err)
 	}
+}
+
+// keepForFollowers holds back what followers that are alive still need: up to four times the
+// limit, and sixteen times while a snapshot is on its way, which is worth nothing when the log
+// after it is gone by the time it arrives.
+func (g *group) keepForFollowers(to uint64, size int64) uint64 {
+	limit := g.h.cfg.LogBytes
+	progress, _ := g.h.Progress(g.p)
+	for id, pr := range progress {
+		switch {
+		case id == g.id || !pr.Active:
+		case pr.Snapshot > 0 && size < 16*limit:
+			to = min(to, pr.Snapshot)
+		case pr.Snapshot == 0 && size < 4*limit:
+			to = min(to, pr.Match)
+		}
+	}
+	return to
 }
 
 // probe asks whether this replica is still wanted, when the placement does not name it.
@@ -113,9 +126,10 @@ func (g *group) probe() {
 // When it is committed, a majority of the present voters will remember.
 func (g *group) answerProbe(m Message) {
 	out := func() bool { return g.ready() && !InConf(g.applied.Conf, m.From) && m.From != g.id }
-	if !out() {
-		return
+	if !out() || g.probed == g.h.ticks {
+		return // one barrier a tick is enough for all who ask
 	}
+	g.probed = g.h.ticks
 	tell := func(r Reply) {
 		if r.Err == nil && out() {
 			g.h.frames.add(m.FromNode, &Message{Kind: Gone, Partition: g.p, From: g.id, To: m.From})
@@ -159,7 +173,7 @@ func (h *Host) handOver() {
 		var best kv.ReplicaID
 		for _, id := range g.applied.Conf.GetVoters() {
 			pr := progress[kv.ReplicaID(id)]
-			if kv.ReplicaID(id) != g.id && g.answers(kv.ReplicaID(id)) && !pr.Snapshot && (best == 0 || pr.Match > progress[best].Match) {
+			if kv.ReplicaID(id) != g.id && g.answers(kv.ReplicaID(id)) && pr.Snapshot == 0 && (best == 0 || pr.Match > progress[best].Match) {
 				best = kv.ReplicaID(id)
 			}
 		}

@@ -35,18 +35,35 @@ type answer struct {
 
 // release hands out what waited for the turn's effects. Answers may make more of both.
 func (h *Host) release() {
-	for len(h.replies) > 0 || len(h.after) > 0 {
-		replies, after := h.replies, h.after
-		h.replies, h.after = h.spareReplies[:0], nil
+	for len(h.replies) > 0 || len(h.readReplies) > 0 || len(h.after) > 0 {
+		replies, reads, after := h.replies, h.readReplies, h.after
+		h.replies, h.readReplies, h.after = h.spareReplies[:0], nil, nil
+		for _, f := range after {
+			f()
+		}
 		for _, a := range replies {
 			a.to(a.reply)
 		}
-		for _, f := range after {
-			f()
+		for _, a := range reads {
+			a.to(a.err)
 		}
 		clear(replies)
 		h.spareReplies = replies
 	}
+}
+
+// disown turns the answers of a turn that failed into what is true of them: its effects were
+// perhaps not made.
+func (h *Host) disown() {
+	for i := range h.replies {
+		if h.replies[i].reply.Err == nil {
+			h.replies[i].reply = Reply{Err: kv.ErrUnknown()}
+		}
+	}
+	for i := range h.readReplies {
+		h.readReplies[i].err = kv.Errorf(kv.Unavailable, "node is stopping")
+	}
+	h.after = nil
 }
 
 // Propose takes a write from within a turn, for OnTick and orders.

@@ -160,17 +160,12 @@ func (n *node) start(bootstrap bool) {
 func (n *node) bootstrap(ident persist.Identity) {
 	w := n.w
 	s := meta.Bootstrap(w.cluster, "sim", w.o.Partitions, w.o.Replicas, n.member())
-	a := n.db.NewApply()
-	n.machine.Seed(a, &s)
-	if err := a.Commit(); err != nil {
-		w.fail("bootstrap: %v", err)
-	}
-	err := n.host.Bootstrap(kv.Meta, s.Members[0].MetaReplica)
+	err := n.host.Bootstrap(kv.Meta, s.Members[0].MetaReplica, n.machine.Seed(&s))
 	for p, row := range s.Placement {
-		err = errors.Join(err, n.host.Bootstrap(kv.PartitionID(p), row[0].ID))
+		err = errors.Join(err, n.host.Bootstrap(kv.PartitionID(p), row[0].ID, nil))
 	}
 	if err == nil {
-		err = n.host.CommitNow()
+		err = errors.Join(n.host.CommitNow(), n.machine.Reload())
 	}
 	ident.Cluster, ident.MetaReplica = w.cluster, s.Members[0].MetaReplica
 	if err = errors.Join(err, n.db.SaveIdentity(ident)); err != nil {

@@ -1,0 +1,220 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"pxkv/node/kv"
+)
+
+// A write ends in one of three ways: done, certainly not done, unknown.
+
+func TestALostAnswerIsUnknownAndNeverRetried(t *testing.T) {
+	t.Parallel()
+	c, servers := of(t, 3)
+	for name, lose := range map[string]fate{"the link breaks": loseAnswer, "silence": holdAnswer} {
+		key := "lost when " + name
+		leader, followers, _ := holders(t, servers, key)
+		var asked atomic.Int32
+		c.net.setJudge(func(r request) fate {
+			if r.kind != reqWrite {
+				return deliver
+			}
+			asked.Add(1)
+			return lose
+		})
+		// Were it retried, the second attempt would meet what the first created.
+		_, err := followers[0].node.Write(within(t, time.Second), create(key, "v"))
+		c.net.setJudge(nil)
+		wantKind(t, err, kv.Unknown)
+		if n := asked.Load(); n != 1 {
+			t.Errorf("%s: asked %d times, want once", name, n)
+		}
+		eventually(t, "the write is there after all", func() error {
+			if got := leader.get(key); got != "v" {
+				return fmt.Errorf("read %q", got)
+			}
+			return nil
+		})
+		if res := leader.write(create(key, "w")); res.Outcome != kv.ConditionFailed {
+			t.Errorf("%s: %+v", name, res)
+		}
+	}
+}
+
+// Whatever the network does to requests and answers, a create that is done happened once,
+// and one that is certainly not done never.
+func TestEveryEndingIsTrue(t *testing.T) {
+	t.Parallel()
+	c, servers := of(t, 3)
+	var mu sync.Mutex
+	rng := rand.New(rand.NewPCG(1, 2))
+	c.net.setJudge(func(r request) fate {
+		mu.Lock()
+		defer mu.Unlock()
+		if r.kind != reqWrite {
+			return deliver
+		}
+		return []fate{deliver, notSent, loseAnswer}[rng.IntN(3)]
+	})
+	const writes = 200
+	endings := make([]error, writes)
+	var wg sync.WaitGroup
+	for w := range 4 {
+		wg.Go(func() {
+			for i := w; i < writes; i += 4 {
+				var res kv.Result
+				res, endings[i] = servers[i%3].node.Write(within(t, 50*time.Millisecond), create(fmt.Sprint("ending ", i), "v"))
+				if endings[i] == nil && (res.Outcome != kv.Done || !res.Created) {
+					t.Errorf("write %d was made twice: %+v", i, res)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	c.net.setJudge(nil)
+	count := map[kv.ErrorKind]int{}
+	for i, err := range endings {
+		kind := kv.KindOf(err)
+		count[kind]++
+		there := servers[0].get(fmt.Sprint("ending ", i)) != ""
+		if kind == 0 && !there || kind == kv.Unavailable && there || kind != 0 && kind != kv.Unavailable && kind != kv.Unknown {
+			t.Errorf("write %d ended with %v, and it is there: %v", i, err, there)
+		}
+	}
+	if count[0] == 0 || count[kv.Unknown] == 0 {
+		t.Errorf("endings %v: want done ones and unknown ones", count)
+	}
+	t.Logf("endings: %v", count)
+}
+
+func TestAWriteThatWasNotSentIsRetried(t *testing.T) {
+	t.Parallel()
+	c, servers := of(t, 3)
+	leader, followers, _ := holders(t, servers, "k")
+	from := followers[0]
+	c.net.cutLink(from.id(), leader.id())
+	_, err := from.node.Write(within(t, 300*time.Millisecond), create("k", "early"))
+	if kind := kv.KindOf(err); kind != kv.Unavailable || !strings.Contains(err.Error(), "partition") {
+		t.Errorf("with the link cut: %v", err)
+	}
+	if got := followers[1].get("k"); got != "" {
+		t.Errorf("the write that was certainly not done is there: %q", got)
+	}
+	done := make(chan error, 1)
+	before := from.counter("pxkv_request_retries_total")
+	go func() {
+		res, err := from.node.Write(within(t, patience), create("k", "late"))
+		if err == nil && !res.Created {
+			err = fmt.Errorf("done twice: %+v", res)
+		}
+		done <- err
+	}()
+	eventually(t, "it is tried again", func() error {
+		if from.counter("pxkv_request_retries_total") < before+3 {
+			return fmt.Errorf("no retry counted")
+		}
+		return nil
+	})
+	c.net.heal()
+	must(t, <-done)
+	if got := leader.get("k"); got != "late" {
+		t.Errorf("read %q", got)
+	}
+}
+
+func TestAWriteFindsTheNewLeader(t *testing.T) {
+	t.Parallel()
+	c, servers := of(t, 3)
+	leader, followers, _ := holders(t, servers, "k")
+	c.net.isolate(leader)
+	for _, s := range followers {
+		res := s.write(put("k", s.name))
+		if res.Receipt.Node == leader.name || res.Receipt.Node == "" {
+			t.Errorf("answered by %q", res.Receipt.Node)
+		}
+	}
+	c.net.heal()
+	c.settled(3)
+	if got := leader.get("k"); got != followers[1].name {
+		t.Errorf("the former leader reads %q", got)
+	}
+}
+
+func TestAWriteWithoutAMajorityEndsAtItsDeadline(t *testing.T) {
+	t.Parallel()
+	c, servers := of(t, 3)
+	leader, _, _ := holders(t, servers, "k")
+	c.net.isolate(leader)
+	// The first is proposed while the leader still believes that it leads: nobody knows what
+	// becomes of it. The others find no leader: certainly not done.
+	_, err := leader.node.Write(within(t, 5*c.tick), create("k", "1"))
+	wantKind(t, err, kv.Unknown)
+	eventually(t, "it gives up leading", func() error {
+		if leader.loop.Handle(leader.node.Owner([]byte("k")).Partition).Leader().Self {
+			return fmt.Errorf("still leads")
+		}
+		return nil
+	})
+	_, err = leader.node.Write(within(t, 5*c.tick), create("k", "2"))
+	wantKind(t, err, kv.Unavailable)
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err = leader.node.Write(gone, create("k", "3")); err == nil {
+		t.Error("a write for a caller that has gone was done")
+	}
+	c.net.heal()
+	c.settled(3)
+	if got := leader.get("k"); got == "2" || got == "3" {
+		t.Errorf("read %q, which was certainly not written", got)
+	}
+}
+
+func TestARequestWithoutADeadlineEndsAllTheSame(t *testing.T) {
+	t.Parallel()
+	c, servers := of(t, 3)
+	leader, _, _ := holders(t, servers, "k")
+	leader.node.timeout = 10 * c.tick
+	c.net.isolate(leader)
+	ctx := context.Background()
+	ended := make(chan error, 4)
+	go func() { _, err := leader.node.Write(ctx, put("k", "1")); ended <- err }()
+	go func() { _, err := leader.node.Read(ctx, []byte("k"), kv.ReadOptions{}); ended <- err }()
+	go func() {
+		_, err := leader.node.Read(ctx, []byte("k"), kv.ReadOptions{Consistency: kv.Stale, MinIndex: 1 << 40})
+		ended <- err
+	}()
+	go func() { _, err := collect(leader.node.List(ctx, kv.ListQuery{})); ended <- err }()
+	for range 4 {
+		select {
+		case err := <-ended:
+			if err != nil && kv.KindOf(err) != kv.Unknown && kv.KindOf(err) != kv.Unavailable {
+				t.Errorf("ended with %v", err)
+			}
+		case <-time.After(patience / 2):
+			t.Fatal("a request without a deadline did not end")
+		}
+	}
+}
+
+func TestAnAnswerAfterTheDeadlineIsUnknown(t *testing.T) {
+	t.Parallel()
+	c, servers := of(t, 3)
+	leader, followers, _ := holders(t, servers, "k")
+	c.net.setDelay(leader, followers[0], 500*time.Millisecond)
+	_, err := followers[0].node.Write(within(t, 100*time.Millisecond), create("k", "v"))
+	wantKind(t, err, kv.Unknown)
+	c.net.heal()
+	eventually(t, "the write is there", func() error {
+		if got := followers[1].get("k"); got != "v" {
+			return fmt.Errorf("read %q", got)
+		}
+		return nil
+	})
+}

@@ -1,0 +1,8 @@
+//go:build race
+
+package node
+
+import "time"
+
+// testTick is longer under the race detector, where a turn may take tens of milliseconds.
+const testTick = 30 * time.Millisecond
