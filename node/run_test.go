@@ -1,0 +1,166 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"pxkv/node/kv"
+	"pxkv/node/replica"
+)
+
+// writers write without end and fail the test at the first error.
+type writers struct {
+	done  atomic.Int64
+	end   context.CancelFunc
+	group sync.WaitGroup
+}
+
+func keepWriting(t *testing.T, through ...*server) *writers {
+	ctx, cancel := context.WithCancel(t.Context())
+	w := &writers{end: cancel}
+	t.Cleanup(w.stop)
+	for i, s := range through {
+		w.group.Go(func() {
+			for n := 0; ctx.Err() == nil; n++ {
+				key := fmt.Sprintf("writer %d key %d", i, n%50)
+				res, err := s.node.Write(within(t, patience), put(key, fmt.Sprint(n)))
+				if err != nil || res.Outcome != kv.Done {
+					t.Errorf("write %d through %s: %+v, %v", n, s.name, res, err)
+					return
+				}
+				w.done.Add(1)
+			}
+		})
+	}
+	return w
+}
+
+// proceed waits for so many more writes.
+func (w *writers) proceed(t *testing.T, n int64) {
+	t.Helper()
+	from := w.done.Load()
+	eventually(t, "writes go on", func() error {
+		if done := w.done.Load() - from; done < n {
+			return fmt.Errorf("%d writes were done", done)
+		}
+		return nil
+	})
+}
+
+func (w *writers) stop() {
+	w.end()
+	w.group.Wait()
+}
+
+func (s *server) leading() (n int) {
+	s.c.t.Helper()
+	must(s.c.t, s.loop.Do(within(s.c.t, patience), func(h *replica.Host) { n = h.Leading() }))
+	return n
+}
+
+func TestHandOverGivesEveryLeadershipAway(t *testing.T) {
+	t.Parallel()
+	_, servers := of(t, 3)
+	b := servers[1]
+	if b.leading() == 0 {
+		t.Fatal("it leads nothing to begin with")
+	}
+	w := keepWriting(t, servers...)
+	w.proceed(t, 100)
+	b.node.HandOver(within(t, patience))
+	if n := b.leading(); n != 0 {
+		t.Errorf("it still leads %d groups", n)
+	}
+	w.proceed(t, 100)
+	w.stop()
+	eventually(t, "the others lead all", func() error {
+		for _, p := range b.node.Partitions() {
+			if p.Leader == "" || p.Leader == b.name {
+				return fmt.Errorf("partition %s is led by %q", p.Partition, p.Leader)
+			}
+		}
+		return nil
+	})
+}
+
+func TestARollingRestartCostsNoWrite(t *testing.T) {
+	t.Parallel()
+	c, servers := of(t, 4)
+	w := keepWriting(t, servers[3], servers[3], servers[3])
+	for _, s := range servers[:3] {
+		w.proceed(t, 50)
+		s.stop()
+		w.proceed(t, 50)
+		s.restart()
+		c.settled(4)
+	}
+	w.proceed(t, 50)
+	w.stop()
+}
+
+func TestHandOverEndsWhenNobodyCanTakeOver(t *testing.T) {
+	t.Parallel()
+	c, servers := of(t, 1)
+	began := time.Now()
+	servers[0].node.HandOver(within(t, patience)) // it has no other voters
+	c.joining("b")
+	c.joining("w")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	servers[0].node.HandOver(ctx)
+	if took := time.Since(began); took > handOverLimit {
+		t.Errorf("it took %v", took)
+	}
+}
+
+// smallDisk is a disk of 100 GiB with as much room as the test says.
+type smallDisk struct {
+	vfs.FS
+	free atomic.Uint64
+}
+
+func (d *smallDisk) GetDiskUsage(string) (vfs.DiskUsage, error) {
+	const total = 100 << 30
+	return vfs.DiskUsage{AvailBytes: d.free.Load(), TotalBytes: total, UsedBytes: total - d.free.Load()}, nil
+}
+
+func TestAFullDiskStopsWritesOnly(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	disk := &smallDisk{FS: vfs.NewMem()}
+	disk.free.Store(50 << 30)
+	a := c.startOn("a", disk, false, 0).awaitStart()
+	b := c.joining("b")
+	c.settled(2)
+	here, there := keyLedBy(t, a, "here"), keyLedBy(t, b, "there")
+	a.write(put(here, "v"))
+	disk.free.Store(1<<30 - 1) // the reserve is 1 GiB at most
+	for _, s := range []*server{a, b} {
+		eventually(t, "writes stop through "+s.name, func() error {
+			_, err := s.node.Write(within(t, patience), put(here, "v"))
+			if kv.KindOf(err) != kv.Full {
+				return fmt.Errorf("write: %w", err)
+			}
+			return nil
+		})
+		if got := s.get(here); got != "v" {
+			t.Errorf("%s reads %q", s.name, got)
+		}
+		if got := keysOf(s.listed(kv.ListQuery{})); !slices.Contains(got, here) {
+			t.Errorf("%s lists %q", s.name, got)
+		}
+		s.write(put(there, s.name)) // led by the node whose disk has room
+	}
+	disk.free.Store(50 << 30)
+	eventually(t, "writes go on", func() error {
+		_, err := b.node.Write(within(t, patience), put(here, "w"))
+		return err
+	})
+}
