@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -68,13 +69,17 @@ func (d *deployment) claim(t *testing.T) {
 	})
 }
 
-// command runs a program in the repository's root and returns what it printed.
+// command runs a program in the repository's root and returns what it printed. When ctx ends,
+// the program and those that it started are asked to end: docker-compose builds by docker.
 func (d *deployment) command(ctx context.Context, name string, args ...string) (string, error) {
 	var stderr strings.Builder
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = d.root
 	cmd.Env = append(os.Environ(), "PXKV_IMAGE="+project, "COMPOSE_PROFILES=")
 	cmd.Stderr = &stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+	cmd.WaitDelay = 10 * time.Second
 	text, err := cmd.Output()
 	if err != nil {
 		return "", fmt.Errorf("%s %s: %w\n%s%s", name, strings.Join(args, " "), err, text, stderr.String())

@@ -218,3 +218,42 @@ func TestAnAnswerAfterTheDeadlineIsUnknown(t *testing.T) {
 		return nil
 	})
 }
+
+// An answer that makes no sense tells nothing of what became of a write.
+func TestAnAnswerThatNobodyCanReadIsUnknown(t *testing.T) {
+	t.Parallel()
+	_, servers := of(t, 2, replicas(1), partitions(4))
+	key := keyLedBy(t, servers[1], "k")
+	var answer []byte
+	var asked atomic.Int32
+	a := servers[0].over(t, func(done func([]byte, error)) {
+		asked.Add(1)
+		done(answer, nil)
+	})
+	for name, b := range map[string][]byte{
+		"nothing":             nil,
+		"neither nor":         {7},
+		"half an error":       {answerError, byte(kv.Unavailable)},
+		"an unknown error":    encodeError(&kv.Error{Kind: 99, Text: "from tomorrow"}),
+		"a bug over there":    encodeError(kv.Errorf(kv.Internal, "oops")),
+		"no result":           {answerOK},
+		"an unknown outcome":  {answerOK, 9, 0, 1, 0, 0, 0},
+		"more than a result":  {answerOK, 1, 0, 1, 0, 0, 0, 0},
+		"half an item of two": {answerOK, 0, 2, 1, 'k', 1},
+	} {
+		answer = b
+		asked.Store(0)
+		_, err := a.Write(within(t, patience), create(key, "v"))
+		wantKind(t, err, kv.Unknown)
+		if n := asked.Load(); n != 1 {
+			t.Errorf("%s: asked %d times", name, n)
+		}
+		ctx := within(t, 100*time.Millisecond)
+		if res, err := a.Read(ctx, []byte(key), kv.ReadOptions{}); err == nil {
+			t.Errorf("%s: read %+v", name, res)
+		}
+		if items, err := collect(a.List(ctx, kv.ListQuery{})); err == nil {
+			t.Errorf("%s: listed %+v", name, items)
+		}
+	}
+}

@@ -334,6 +334,7 @@ func (s *server) stop() { s.end(true) }
 func (s *server) kill() {
 	s.c.net.isolate(s)
 	s.end(false)
+	s.c.net.reconnect(s.id())
 }
 
 func (s *server) end(handOver bool) {

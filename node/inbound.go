@@ -42,8 +42,7 @@ func (n *Node) HandleRequest(from kv.NodeID, kind uint8, deadline time.Time, pay
 	case reqLeading:
 		reply(n.leading(), nil)
 	default:
-		n.metrics.malformed.Inc()
-		reply(nil, fmt.Errorf("request of unknown kind %d: is this node of an older version?", kind))
+		n.refuse(reply, fmt.Errorf("request of unknown kind %d: is this node of an older version?", kind))
 	}
 }
 
@@ -94,13 +93,30 @@ func (n *Node) errStopping() *kv.Error {
 	return kv.Errorf(kv.Unavailable, "node %s is shutting down", n.o.Name)
 }
 
+// refuse answers what no sound node sends.
+func (n *Node) refuse(reply func([]byte, error), err error) {
+	n.metrics.malformed.Inc()
+	reply(nil, err)
+}
+
+// maxMetaBytes is several times what a node can have to say of itself. Longer commands would
+// be refused as well, but only when they are in the log.
+const maxMetaBytes = 64 << 10
+
 // answerMeta proposes a command of the meta group for another node. Only the commands by
 // which a node speaks for itself are taken, and only from that node.
 func (n *Node) answerMeta(from kv.NodeID, payload []byte, reply func([]byte, error)) {
+	if len(payload) > maxMetaBytes {
+		n.refuse(reply, fmt.Errorf("meta command of %d bytes from node %s refused: the limit is %d bytes", len(payload), from, maxMetaBytes))
+		return
+	}
 	who, err := meta.Speaker(payload)
-	if err != nil || who != from {
-		n.metrics.malformed.Inc()
-		reply(nil, fmt.Errorf("meta command from node %s refused: %v", from, err))
+	switch {
+	case err != nil:
+		n.refuse(reply, fmt.Errorf("meta command from node %s refused: %w", from, err))
+		return
+	case who != from:
+		n.refuse(reply, fmt.Errorf("meta command from node %s refused: it speaks for node %s", from, who))
 		return
 	}
 	n.proposeMeta(n.withDeadFormer(payload), func(b []byte, e *kv.Error) {

@@ -76,24 +76,29 @@ func TestAnotherNodeCannotFillTheRoutes(t *testing.T) {
 	for p := range 10_000 {
 		lies = binary.AppendUvarint(lies, uint64(p)<<20)
 	}
-	a := servers[0]
-	honest := a.node.o.Peers
-	a.node.o.Peers = peersFunc(func(_ kv.NodeID, _ uint8, _ time.Time, _ []byte, done func([]byte, error)) { done(lies, nil) })
-	a.node.askLeading(servers[1].id())
-	a.node.o.Peers = honest
-	a.node.routes.mu.RLock()
-	defer a.node.routes.mu.RUnlock()
-	if n := len(a.node.routes.told); n > 4 {
+	a := servers[0].over(t, func(done func([]byte, error)) { done(lies, nil) })
+	a.askLeading(servers[1].id())
+	if n := len(a.routes.told); n > 4 {
 		t.Errorf("%d routes in a cluster of 4 partitions", n)
 	}
 }
 
-// peersFunc implements Peers.
-type peersFunc func(to kv.NodeID, kind uint8, deadline time.Time, payload []byte, done func([]byte, error))
-
-func (f peersFunc) Go(to kv.NodeID, kind uint8, deadline time.Time, payload []byte, done func([]byte, error)) {
-	f(to, kind, deadline, payload, done)
+// over returns another Node on the parts of a running one, whose requests to others end as
+// the test says.
+func (s *server) over(t *testing.T, end func(done func([]byte, error))) *Node {
+	t.Helper()
+	o := s.node.o
+	o.Peers, o.Metrics = peersFunc(end), nil
+	n, err := New(o)
+	must(t, err)
+	t.Cleanup(n.Stop)
+	return n
 }
+
+// peersFunc implements Peers.
+type peersFunc func(done func([]byte, error))
+
+func (f peersFunc) Go(_ kv.NodeID, _ uint8, _ time.Time, _ []byte, done func([]byte, error)) { f(done) }
 
 func TestMetaCommandsAreTakenOnlyFromWhomTheySpeakFor(t *testing.T) {
 	t.Parallel()
@@ -110,6 +115,7 @@ func TestMetaCommandsAreTakenOnlyFromWhomTheySpeakFor(t *testing.T) {
 		"a placement":           meta.Place{Expect: before.Epoch, Rows: [][]kv.NodeID{{b.id()}}, For: []kv.NodeID{b.id()}}.Encode(),
 		"nothing":               nil,
 		"what is no command":    []byte(`{"version":1,"type":"start"}`),
+		"a very long name":      meta.Join{Member: meta.Member{ID: b.id(), Name: strings.Repeat("n", maxMetaBytes), Starts: 1}}.Encode(),
 		"a command of tomorrow": []byte(`{"version":2,"type":"start","body":{}}`),
 	} {
 		for _, to := range servers {
@@ -254,6 +260,7 @@ func TestMalformedRequestsFromPeers(t *testing.T) {
 	const requests = 20_000
 	rng := rand.New(rand.NewPCG(3, 4))
 	endings := map[string]int{}
+	before := a.counter("pxkv_peer_malformed_total")
 	type answer struct {
 		kind uint8
 		b    []byte
@@ -281,6 +288,9 @@ func TestMalformedRequestsFromPeers(t *testing.T) {
 		done += batch
 	}
 	t.Logf("endings: %v", endings)
+	if n := a.counter("pxkv_peer_malformed_total") - before; int(n) != endings["refused"] {
+		t.Errorf("%v requests were counted as malformed, %d were refused", n, endings["refused"])
+	}
 	if endings["answer"] == 0 || endings["refused"] == 0 {
 		t.Errorf("endings %v: want some of each", endings)
 	}

@@ -197,7 +197,7 @@ func (n *Node) forwardScan(ctx context.Context, to kv.NodeID, r *scanRequest) (p
 func (n *Node) answerScan(deadline time.Time, request []byte, reply func([]byte, error)) {
 	r, err := decodeScan(request)
 	if err != nil {
-		reply(nil, err)
+		n.refuse(reply, err)
 		return
 	}
 	n.answer(deadline, reply, func(ctx context.Context) {

@@ -51,7 +51,7 @@ func TestAWipedNodeReplacesItsDeadFormerSelf(t *testing.T) {
 	introductions := map[kv.NodeID]*atomic.Int32{}
 
 	// While the former self is alive, the heir waits, and says so.
-	heir := c.joining(former.name)
+	heir := c.expecting(former.name, 3) // the command line of the first start is right for ever
 	introductions[heir.id()] = &atomic.Int32{}
 	c.net.setJudge(func(r request) fate {
 		if n := introductions[r.from]; n != nil && r.kind == reqMeta {
@@ -78,6 +78,9 @@ func TestAWipedNodeReplacesItsDeadFormerSelf(t *testing.T) {
 	c.settled(3)
 	c.asPlanned()
 	s := servers[0].machine.State()
+	if c.drawn != 1 {
+		t.Errorf("%d clusters were made", c.drawn)
+	}
 	if m, ok := s.MemberByName(heir.name); !ok || m.ID != heir.id() || heir.id() == former.id() || !s.WasRemoved(former.id()) {
 		t.Errorf("members are %+v, former ones %+v", s.Members, s.Removed)
 	}
@@ -180,7 +183,7 @@ func TestAWholeClusterRestarts(t *testing.T) {
 	}
 	c.settled(3)
 	for _, s := range c.running() {
-		if got := s.listed(kv.ListQuery{}); len(got) != len(keys) {
+		if got := s.listed(kv.ListQuery{Prefix: []byte("key ")}); len(got) != len(keys) {
 			t.Errorf("%s lists %d keys, want %d", s.name, len(got), len(keys))
 		}
 		s.write(put("after", s.name))
@@ -250,6 +253,36 @@ func TestALostAnswerToAJoinDoesNoHarm(t *testing.T) {
 	if joins.Load() < 3 {
 		t.Errorf("it asked %d times", joins.Load())
 	}
+}
+
+// The cluster has committed the newcomer, which died before it heard of that.
+func TestANodeThatCrashedWhileJoiningJoinsAgain(t *testing.T) {
+	t.Parallel()
+	c, servers := of(t, 1)
+	c.net.setJudge(func(r request) fate {
+		if r.kind == reqMeta {
+			return holdAnswer
+		}
+		return deliver
+	})
+	b := c.joining("b")
+	eventually(t, "it is a member and does not know", func() error {
+		if n := len(servers[0].machine.State().Members); n != 2 {
+			return fmt.Errorf("%d members", n)
+		}
+		return nil
+	})
+	b.kill()
+	c.net.heal()
+	if b.cluster.Load() != 0 {
+		t.Fatal("it knew")
+	}
+	again := b.restart()
+	c.settled(2)
+	if s := servers[0].machine.State(); again.id() != b.id() || len(s.Removed) != 0 {
+		t.Errorf("members %+v, former ones %+v", s.Members, s.Removed)
+	}
+	again.write(put("k", "v"))
 }
 
 // A join reaches the meta group's leader over any member, which says who that is.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -99,6 +100,14 @@ func (n *network) isolate(s *server) {
 	}
 }
 
+// reconnect mends all links of a node.
+func (n *network) reconnect(id kv.NodeID) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	maps.DeleteFunc(n.cut, func(d direction, _ bool) bool { return d.from == id || d.to == id })
+}
+
+// heal mends all links, and ends delays and judgements.
 func (n *network) heal() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -309,7 +318,9 @@ func (st *station) Go(to kv.NodeID, kind uint8, deadline time.Time, payload []by
 		return
 	}
 	c := &call{n: st.n, back: direction{to, st.id}, fate: what, done: done}
+	c.mu.Lock()
 	c.late = time.AfterFunc(time.Until(deadline), func() { c.end(nil, errLost) })
+	c.mu.Unlock()
 	payload = bytes.Clone(payload)
 	if !target.take(st.id, parcel{due: time.Now().Add(delay), lose: func() { c.end(nil, errLost) }, arrive: func() {
 		target.open.Add(1)
@@ -328,16 +339,23 @@ type call struct {
 	n    *network
 	back direction
 	fate fate
-	late *time.Timer
-	once sync.Once
 	done func([]byte, error)
+
+	mu    sync.Mutex
+	late  *time.Timer // ends the call at its deadline
+	ended bool
 }
 
+// end ends the call, once.
 func (c *call) end(b []byte, err error) {
-	c.once.Do(func() {
-		c.late.Stop()
+	c.mu.Lock()
+	before := c.ended
+	c.ended = true
+	c.late.Stop()
+	c.mu.Unlock()
+	if !before {
 		c.done(b, err)
-	})
+	}
 }
 
 // answer is the reply function of a request, which checks that it is called once only.

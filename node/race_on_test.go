@@ -5,4 +5,4 @@ package node
 import "time"
 
 // testTick is longer under the race detector, where a turn may take tens of milliseconds.
-const testTick = 30 * time.Millisecond
+const testTick = 20 * time.Millisecond

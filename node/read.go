@@ -119,7 +119,7 @@ func (n *Node) forwardRead(ctx context.Context, to kv.NodeID, key []byte, opt kv
 func (n *Node) answerRead(deadline time.Time, request []byte, reply func([]byte, error)) {
 	key, opt, err := decodeRead(request)
 	if err != nil {
-		reply(nil, err)
+		n.refuse(reply, err)
 		return
 	}
 	p, err := n.locate(key)

@@ -102,6 +102,11 @@ func TestACutOffLeaderNeverReadsTheOld(t *testing.T) {
 					t.Errorf("read %q", res.Item.Value.Data)
 				}
 			}
+			for it, err := range leader.node.List(within(t, 2*c.tick), kv.ListQuery{Prefix: []byte("k")}) {
+				if err == nil {
+					t.Errorf("listed %q after another value was acknowledged", it.Value.Data)
+				}
+			}
 			c.net.heal()
 			if got := leader.get("k"); got != "new" {
 				t.Errorf("read %q after healing", got)

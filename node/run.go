@@ -71,7 +71,8 @@ func (n *Node) askLeading(to kv.NodeID) {
 const handOverLimit = 5 * time.Second
 
 // HandOver gives every leadership to another node, so that stopping this one interrupts
-// nothing. It returns when none is left, or when nobody can take them in time.
+// nothing. It returns when none is left and the writes that were proposed here have ended, or
+// when nobody can take them in time.
 func (n *Node) HandOver(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, handOverLimit)
 	defer cancel()
@@ -79,7 +80,7 @@ func (n *Node) HandOver(ctx context.Context) {
 	defer ticker.Stop()
 	for {
 		left := 0
-		if n.o.Loop.Do(ctx, func(h *replica.Host) { h.Drain(); left = h.Leading() }) != nil || left == 0 {
+		if n.o.Loop.Do(ctx, func(h *replica.Host) { h.Drain(); left = h.Leading() + h.Awaited() }) != nil || left == 0 {
 			return
 		}
 		select {

@@ -107,16 +107,20 @@ func TestARollingRestartCostsNoWrite(t *testing.T) {
 
 func TestHandOverEndsWhenNobodyCanTakeOver(t *testing.T) {
 	t.Parallel()
-	c, servers := of(t, 1)
+	_, alone := of(t, 1)
 	began := time.Now()
-	servers[0].node.HandOver(within(t, patience)) // it has no other voters
-	c.joining("b")
-	c.joining("w")
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	servers[0].node.HandOver(ctx)
-	if took := time.Since(began); took > handOverLimit {
-		t.Errorf("it took %v", took)
+	alone[0].node.HandOver(within(t, patience)) // no group of it has another voter
+	if took := time.Since(began); took > handOverLimit/2 {
+		t.Errorf("alone it took %v", took)
+	}
+	alone[0].write(put("k", "v"))
+
+	c, servers := of(t, 3)
+	c.net.isolate(servers[0])
+	began = time.Now()
+	servers[0].node.HandOver(within(t, patience))
+	if took := time.Since(began); took > handOverLimit+patience/4 {
+		t.Errorf("cut off it took %v", took)
 	}
 }
 

@@ -122,6 +122,15 @@ func decodePage(d *kv.Decoder) (page, *kv.Error) {
 	return pg, nil
 }
 
+// decodeResult reads the result of a write; one that nobody can read leaves its outcome unknown.
+func decodeResult(d *kv.Decoder) (kv.Result, *kv.Error) {
+	res := d.ReadResult()
+	if d.End() != nil || res.Outcome < kv.Done || res.Outcome > kv.ConditionFailed {
+		return kv.Result{}, kv.ErrUnknown()
+	}
+	return res, nil
+}
+
 func encodeRead(key []byte, opt kv.ReadOptions) []byte {
 	b := make([]byte, 0, 16+len(key))
 	b = append(b, wireVersion, byte(opt.Consistency))

@@ -134,7 +134,7 @@ func FuzzAnswer(f *testing.F) {
 		}
 		asRead := d
 		asRead.ReadReadResult()
-		if res, e := d.ReadResult(), d.End(); e == nil && (res.Outcome < kv.Done || res.Outcome > kv.ConditionFailed) {
+		if res, e := decodeResult(&d); e == nil && (res.Outcome < kv.Done || res.Outcome > kv.ConditionFailed) {
 			t.Fatalf("outcome %d", res.Outcome)
 		}
 	})

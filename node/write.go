@@ -70,11 +70,7 @@ func (n *Node) forwardWrite(ctx context.Context, to kv.NodeID, request []byte) (
 		}
 		return kv.Result{}, e
 	}
-	res := d.ReadResult()
-	if d.End() != nil || res.Outcome < kv.Done || res.Outcome > kv.ConditionFailed {
-		return kv.Result{}, kv.ErrUnknown()
-	}
-	return res, nil
+	return decodeResult(&d)
 }
 
 // ask sends a request to another node and waits for the answer. ctx has a deadline.
@@ -98,13 +94,13 @@ func (n *Node) ask(ctx context.Context, to kv.NodeID, kind uint8, payload []byte
 func (n *Node) answerWrite(request []byte, reply func([]byte, error)) {
 	d := kv.NewDecoder(request)
 	if d.Byte() != wireVersion {
-		reply(nil, errWire)
+		n.refuse(reply, errWire)
 		return
 	}
 	command := d.Rest()
 	c := d.ReadCommand()
 	if d.End() != nil {
-		reply(nil, errWire)
+		n.refuse(reply, errWire)
 		return
 	}
 	// Validated again: what is in the log must be sound whoever sent it.
@@ -142,17 +138,19 @@ func errFull() *kv.Error {
 	return kv.Errorf(kv.Full, "The disk of the partition's leader is full: free some space on it")
 }
 
-// spaceInterval is how often the free space is looked at.
-const spaceInterval = time.Second
+// spaceInterval is how often the free space is looked at: large values at full speed must not
+// use up the reserve in between.
+const spaceInterval = 200 * time.Millisecond
 
 // watchSpace stops writes while the disk has less room than the store needs to tidy up:
-// 2 % of it, between 64 MiB and 1 GiB. Reads, and the deletion of old log, go on.
+// 2 % of it, but 256 MiB to 1 GiB, and never more than a quarter. Reads, and the deletion of
+// old log, go on.
 func (n *Node) watchSpace(ctx context.Context) {
 	ticker := time.NewTicker(spaceInterval)
 	defer ticker.Stop()
 	for {
 		if free, total, err := n.o.DB.FreeBytes(); err == nil && total > 0 {
-			reserve := min(max(total/50, 64<<20), 1<<30)
+			reserve := min(max(total/50, 256<<20), 1<<30, total/4)
 			if full := free < reserve; full != n.full.Swap(full) {
 				n.log.Warn("disk space", "full", full, "free", free, "reserve", reserve)
 			}

@@ -120,7 +120,7 @@ func (n *node) start() {
 	}
 }
 
-// restartAfter kills or ends the process, lets time pass and starts it again.
+// terminate asks the process to end, and asserts that it does so in time and in good order.
 func (n *node) terminate() {
 	n.t.Helper()
 	begin := time.Now()

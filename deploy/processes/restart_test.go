@@ -3,6 +3,7 @@
 package processes
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -70,6 +71,25 @@ func TestWipedNodeReturns(t *testing.T) {
 		}
 	}
 	verify(t, &ledger, c.nodes)
+	keys, err := see[[]string](c.nodes[0], "/kv?keys_only&prefix=wiped-")
+	if err != nil || len(keys) < ledger.Len() {
+		t.Fatalf("%d keys of %d acknowledged writes (%v)", len(keys), ledger.Len(), err)
+	}
+	await(t, "the wiped node has every key on its own disk", settledAfter, func() error { return wiped.holdsItself(keys) })
+}
+
+// holdsItself returns nil when the node finds every key without asking another node.
+func (n *node) holdsItself(keys []string) error {
+	for _, key := range keys {
+		_, header, err := n.look("/kv/" + key + "?consistency=stale")
+		if err != nil {
+			return err
+		}
+		if by := header.Get("X-Pxkv-Node"); by != n.name {
+			return fmt.Errorf("%s was read from %s", key, by)
+		}
+	}
+	return nil
 }
 
 // idOf returns the id of the member of a name.

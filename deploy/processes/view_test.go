@@ -20,29 +20,29 @@ import (
 // viewer asks nodes about the cluster, apart from the clients that are measured.
 var viewer = &http.Client{Timeout: 2 * time.Second}
 
-// look asks a node and returns the answer's body, or an error for any status but 200.
-func (n *node) look(path string) ([]byte, error) {
+// look asks a node and returns the answer's body and headers, or an error for any status but 200.
+func (n *node) look(path string) ([]byte, http.Header, error) {
 	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, n.url()+path, nil)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	resp, err := viewer.Do(req)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 4<<20))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("GET %s: %s: %.300s", path, resp.Status, body)
+		return nil, nil, fmt.Errorf("GET %s: %s: %.300s", path, resp.Status, body)
 	}
-	return body, nil
+	return body, resp.Header, nil
 }
 
 func see[T any](n *node, path string) (view T, err error) {
-	body, err := n.look(path)
+	body, _, err := n.look(path)
 	if err != nil {
 		return view, err
 	}
@@ -50,7 +50,7 @@ func see[T any](n *node, path string) (view T, err error) {
 }
 
 func (n *node) ready() error {
-	_, err := n.look("/readyz")
+	_, _, err := n.look("/readyz")
 	return err
 }
 
@@ -66,7 +66,7 @@ func (n *node) owner(key string) (kv.OwnerView, error) {
 
 // metric returns one of the node's figures.
 func (n *node) metric(name string) (float64, error) {
-	body, err := n.look("/metrics")
+	body, _, err := n.look("/metrics")
 	if err != nil {
 		return 0, err
 	}

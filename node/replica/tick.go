@@ -163,6 +163,18 @@ func (h *Host) Leading() int {
 	return n
 }
 
+// Awaited counts the groups that another replica leads by now and whose log holds writes
+// that were proposed here: their outcome will be learned as soon as they are applied here.
+func (h *Host) Awaited() int {
+	n := 0
+	for _, g := range h.ordered {
+		if !g.leads() && len(g.flights) > 0 {
+			n++
+		}
+	}
+	return n
+}
+
 // handOver asks the best follower of each led group to take over.
 func (h *Host) handOver() {
 	for _, g := range h.ordered {

@@ -1,0 +1,82 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"pxkv/node/kv"
+)
+
+// While partitions move from node to node nothing is missing: not for a read, not in a list,
+// not even for a stale read that says what it has seen. A replica that was removed answers
+// "not mine", never "not found".
+func TestNothingIsMissingWhilePartitionsMove(t *testing.T) {
+	t.Parallel()
+	c, servers := of(t, 3)
+	keys := numbered("key ", 400)
+	indexes := make([]uint64, len(keys))
+	for i, key := range keys {
+		indexes[i] = servers[i%3].write(put(key, key)).Receipt.Index
+	}
+	w := keepWriting(t, servers...)
+	ctx, cancel := context.WithCancel(t.Context())
+	var group sync.WaitGroup
+	defer group.Wait()
+	defer cancel()
+	var reads, lists atomic.Int64
+	for _, s := range servers {
+		group.Go(func() {
+			for n := 0; ctx.Err() == nil; n++ {
+				i := n % len(keys)
+				for _, opt := range []kv.ReadOptions{{}, {Consistency: kv.Stale, MinIndex: indexes[i]}} {
+					res, err := s.node.Read(within(t, patience), []byte(keys[i]), opt)
+					if err != nil || string(res.Item.Value.Data) != keys[i] {
+						t.Errorf("%s reads %q with %+v: %+v, %v", s.name, keys[i], opt, res, err)
+						return
+					}
+				}
+				reads.Add(1)
+			}
+		})
+		group.Go(func() {
+			for ctx.Err() == nil {
+				items, err := collect(s.node.List(within(t, patience), kv.ListQuery{Prefix: []byte("key "), KeysOnly: true}))
+				if err != nil || !slices.Equal(keysOf(items), keys) {
+					t.Errorf("%s lists %d keys, want %d: %v", s.name, len(items), len(keys), err)
+					return
+				}
+				lists.Add(1)
+			}
+		})
+	}
+	epoch := servers[0].machine.State().Epoch
+	c.joining("d")
+	c.joining("e")
+	c.settled(5)
+	before := [2]int64{reads.Load(), lists.Load()}
+	eventually(t, "reads and lists go on", func() error {
+		if reads.Load() < before[0]+100 || lists.Load() < before[1]+3 {
+			return fmt.Errorf("%d reads and %d lists, before %v", reads.Load(), lists.Load(), before)
+		}
+		return nil
+	})
+	w.proceed(t, 100)
+	w.stop()
+	cancel()
+	group.Wait()
+	c.asPlanned()
+	moved := 0
+	for p := range c.partitions {
+		if servers[0].loop.Handle(kv.PartitionID(p)) == nil {
+			moved++
+		}
+	}
+	if now := servers[0].machine.State().Epoch; now == epoch || moved == 0 {
+		t.Error(errors.New("nothing moved"), epoch, now, moved)
+	}
+}
