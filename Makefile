@@ -5,7 +5,7 @@ COMMIT  ?= $(shell git rev-parse --verify --quiet HEAD 2>/dev/null || echo unkno
 LDFLAGS  = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
 # Packages that start goroutines: their tests also run under the race detector.
-CONCURRENT = ./cmd/... ./node/... ./persist/... ./transport/...
+CONCURRENT = ./cmd/... ./node ./node/cache ./node/replica ./persist/... ./transport/...
 
 SEED     ?= 1
 COUNT    ?= 500
@@ -38,10 +38,14 @@ lint: ## format, vet, staticcheck
 	go vet ./...
 	go tool staticcheck ./...
 
+.PHONY: race
+race: ## the packages that start goroutines, under the race detector
+	go test -timeout 20m -race $(CONCURRENT)
+
 .PHONY: check
 check: lint ## all that a commit must pass: lint, tests with invariants, race
 	go test -timeout 10m -tags invariants ./...
-	go test -timeout 20m -race $(CONCURRENT)
+	$(MAKE) race
 
 .PHONY: sim
 sim: ## simulate whole clusters: COUNT schedules from SEED on; SIM_LOG=1 shows what the nodes log

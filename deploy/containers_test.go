@@ -32,6 +32,7 @@ var (
 	n5 = loadcheck.Target{Name: "n5", URL: "http://127.0.0.1:8084"}
 
 	three = []loadcheck.Target{n1, n2, n3}
+	four  = []loadcheck.Target{n1, n2, n3, n4}
 	five  = []loadcheck.Target{n1, n2, n3, n4, n5}
 )
 
@@ -73,7 +74,7 @@ func startThree(ctx context.Context, t *testing.T, d *deployment) {
 	for _, n := range three {
 		d.waitHealthy(ctx, t, n.Name)
 	}
-	d.waitShare(ctx, t, n1, "n1", "n2", "n3")
+	d.waitShare(ctx, t, three)
 }
 
 func imageIsSmall(ctx context.Context, t *testing.T, d *deployment) {
@@ -128,7 +129,7 @@ func wipe(ctx context.Context, t *testing.T, d *deployment) {
 		d.docker(ctx, t, "volume", "rm", d.volume(ctx, t, "n3"))
 		d.compose(ctx, t, "up", "-d", "--no-recreate", "n3")
 		d.waitHealthy(ctx, t, "n3")
-		d.waitShare(ctx, t, n1, "n1", "n2", "n3")
+		d.waitShare(ctx, t, three)
 	})
 	if sum.Failed > 0 || sum.Lost > 0 {
 		t.Errorf("%d writes or reads failed and %d pairs were lost, want none", sum.Failed, sum.Lost)
@@ -140,18 +141,18 @@ func addByCompose(ctx context.Context, t *testing.T, d *deployment) {
 	sum := d.underLoad(ctx, t, three, func() {
 		d.compose(ctx, t, "--profile", "scale", "up", "-d", "--no-recreate", "n4")
 		d.waitHealthy(ctx, t, "n4")
-		d.waitShare(ctx, t, n1, "n1", "n2", "n3", "n4")
+		d.waitShare(ctx, t, four)
 	})
 	nothingWrong(t, sum)
-	d.verify(ctx, t, []loadcheck.Target{n1, n2, n3, n4})
+	d.verify(ctx, t, four)
 }
 
 // addByRun adds a node the way of docs/operations.md: it knows one other node, and how many
 // there are is none of its business.
 func addByRun(ctx context.Context, t *testing.T, d *deployment) {
-	sum := d.underLoad(ctx, t, five[:4], func() {
+	sum := d.underLoad(ctx, t, four, func() {
 		d.runNode(ctx, t, n5, "serve", "--join", "n1:7946")
-		d.waitShare(ctx, t, n1, "n1", "n2", "n3", "n4", "n5")
+		d.waitShare(ctx, t, five)
 	})
 	nothingWrong(t, sum)
 	d.verify(ctx, t, five)

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -71,21 +73,60 @@ func (d *deployment) verify(ctx context.Context, t *testing.T, targets []loadche
 		time.Since(begin).Round(100*time.Millisecond))
 }
 
-// waitShare waits until exactly the named nodes are members, every replica and leader is in
-// its place, and each node has at least half and at most twice its fair share of both.
-func (d *deployment) waitShare(ctx context.Context, t *testing.T, ask loadcheck.Target, names ...string) {
+// waitShare waits until exactly these nodes are members, every replica and leader is in its
+// place, each node has at least half and at most twice its fair share of both, and nothing is
+// left of a replica that moved.
+func (d *deployment) waitShare(ctx context.Context, t *testing.T, nodes []loadcheck.Target) {
 	t.Helper()
+	var names []string
+	for _, n := range nodes {
+		names = append(names, n.Name)
+	}
 	begin := time.Now()
 	var view kv.ClusterView
 	waitFor(ctx, t, "replicas and leaders are shared by "+strings.Join(names, " "), sharedAfter, func() error {
-		v, err := cluster(ctx, ask)
+		v, err := cluster(ctx, nodes[0])
 		if err != nil {
 			return err
 		}
 		view = v
-		return shareOf(v, names)
+		if err := shareOf(v, names); err != nil {
+			return err
+		}
+		return inPlace(ctx, v, nodes)
 	})
 	say(t, "shared after %v: %s", time.Since(begin).Round(100*time.Millisecond), describe(view))
+}
+
+// inPlace checks that each node holds as many replicas as are placed on it. The view tells
+// where replicas belong, not where they are.
+func inPlace(ctx context.Context, v kv.ClusterView, nodes []loadcheck.Target) error {
+	for _, n := range nodes {
+		i := slices.IndexFunc(v.Members, func(m kv.MemberView) bool { return m.Name == n.Name })
+		held, err := replicasOn(ctx, n)
+		if err != nil {
+			return err
+		}
+		if placed := v.Members[i].Replicas; held != placed {
+			return fmt.Errorf("%s holds %d replicas of partitions, %d belong there", n.Name, held, placed)
+		}
+	}
+	return nil
+}
+
+// replicasOn returns how many replicas of partitions a node holds, by its metrics.
+func replicasOn(ctx context.Context, n loadcheck.Target) (int, error) {
+	body, err := ask(ctx, "GET", n.URL+"/metrics", "")
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(body) {
+		if figure, ok := strings.CutPrefix(line, "pxkv_groups "); ok {
+			groups, err := strconv.Atoi(strings.TrimSpace(figure))
+			return groups - 1, err // but the meta group, which is everywhere
+		}
+	}
+	return 0, fmt.Errorf("%s has no metric pxkv_groups", n.Name)
 }
 
 func shareOf(v kv.ClusterView, names []string) error {
@@ -164,6 +205,17 @@ func ask(ctx context.Context, method, url, body string) (string, error) {
 		return "", fmt.Errorf("%s %s: %s: %.300s", method, url, resp.Status, text)
 	}
 	return strings.TrimSpace(string(text)), nil
+}
+
+// verifyOwn reads every acknowledged write from each node's own disk.
+func (d *deployment) verifyOwn(ctx context.Context, t *testing.T, targets []loadcheck.Target) {
+	t.Helper()
+	begin := time.Now()
+	if err := d.ledger.VerifyOwn(ctx, targets); err != nil {
+		t.Fatal(err)
+	}
+	say(t, "%d pairs are on the own disks of %d nodes, read in %v", d.ledger.Len(), len(targets),
+		time.Since(begin).Round(100*time.Millisecond))
 }
 
 // waitFor polls until check returns nil; the last error says what is missing.
