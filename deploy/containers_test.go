@@ -123,6 +123,8 @@ func restartGracefully(ctx context.Context, t *testing.T, d *deployment) {
 	d.verify(ctx, t, three)
 }
 
+// wipe proves that a node which lost its disk gets back all that was on it, while the others
+// serve.
 func wipe(ctx context.Context, t *testing.T, d *deployment) {
 	sum := d.underLoad(ctx, t, []loadcheck.Target{n1, n2}, func() {
 		d.docker(ctx, t, "rm", "--force", d.container(ctx, t, "n3"))
@@ -135,6 +137,7 @@ func wipe(ctx context.Context, t *testing.T, d *deployment) {
 		t.Errorf("%d writes or reads failed and %d pairs were lost, want none", sum.Failed, sum.Lost)
 	}
 	d.verify(ctx, t, three)
+	d.verifyOwn(ctx, t, n3)
 }
 
 func addByCompose(ctx context.Context, t *testing.T, d *deployment) {

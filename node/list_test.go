@@ -174,6 +174,12 @@ func TestAListFetchesPageByPage(t *testing.T) {
 			c, lister, holder := apart(t)
 			keys := numbered(tag(t, holder), test.keys)
 			holder.fill(keys, func(key string) string { return key + strings.Repeat("x", test.valueBytes) })
+			c.net.setJudge(func(r request) fate {
+				if scan, err := decodeScan(r.payload); r.kind == reqScan && (err != nil || test.q.Limit > 0 && scan.maxItems > test.q.Limit) {
+					t.Errorf("%d items of a page are asked for, and the limit is %d (%v)", scan.maxItems, test.q.Limit, err)
+				}
+				return deliver
+			})
 			before := c.net.requests(reqScan)
 			got := lister.listed(test.q)
 			if !slices.Equal(keysOf(got), keys[:test.items]) {
@@ -184,6 +190,21 @@ func TestAListFetchesPageByPage(t *testing.T) {
 				t.Errorf("%d pages were fetched, want %d", pages, want)
 			}
 		})
+	}
+}
+
+// The key that follows the last of a page may be that one and a zero byte.
+func TestPagesMeetWithoutAGap(t *testing.T) {
+	t.Parallel()
+	_, lister, holder := apart(t)
+	keys := numbered(tag(t, holder), maxPageItems)
+	last := keys[maxPageItems-1]
+	keys = append(keys, last+"\x00", last+"\x00\x00", last+"\x01")
+	holder.fill(keys, itself)
+	for _, s := range []*server{lister, holder} {
+		if got := keysOf(s.listed(kv.ListQuery{})); !slices.Equal(got, keys) {
+			t.Errorf("%s lists %d keys, want %d", s.name, len(got), len(keys))
+		}
 	}
 }
 

@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -10,6 +9,7 @@ import (
 	"testing"
 
 	"pxkv/node/kv"
+	"pxkv/node/replica"
 )
 
 // While partitions move from node to node nothing is missing: not for a read, not in a list,
@@ -55,6 +55,10 @@ func TestNothingIsMissingWhilePartitionsMove(t *testing.T) {
 		})
 	}
 	epoch := servers[0].machine.State().Epoch
+	held := make([]*replica.Handle, c.partitions) // by requests that began before the move
+	for p := range held {
+		held[p] = servers[0].loop.Handle(kv.PartitionID(p))
+	}
 	c.joining("d")
 	c.joining("e")
 	c.settled(5)
@@ -71,12 +75,22 @@ func TestNothingIsMissingWhilePartitionsMove(t *testing.T) {
 	group.Wait()
 	c.asPlanned()
 	moved := 0
-	for p := range c.partitions {
-		if servers[0].loop.Handle(kv.PartitionID(p)) == nil {
-			moved++
+	for p, h := range held {
+		if servers[0].loop.Handle(kv.PartitionID(p)) != nil {
+			continue
+		}
+		moved++
+		n := servers[0].node
+		_, e1 := n.readLocal(h, []byte(keys[0]))
+		_, e2 := n.readAsIs(h, []byte(keys[0]))
+		_, e3 := n.scanLocal(h, &scanRequest{partition: h.Partition, maxItems: 1, maxLen: 1})
+		for _, e := range []*kv.Error{e1, e2, e3} {
+			if e == nil || e.Kind != kv.NotLeader {
+				t.Errorf("a late look at partition %d, which moved away: %v", p, e)
+			}
 		}
 	}
 	if now := servers[0].machine.State().Epoch; now == epoch || moved == 0 {
-		t.Error(errors.New("nothing moved"), epoch, now, moved)
+		t.Errorf("nothing moved: epoch %d, then %d", epoch, now)
 	}
 }

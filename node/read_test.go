@@ -186,6 +186,18 @@ func TestANodeWithoutAReplicaReadsThroughOthers(t *testing.T) {
 	_, err := read(10*c.tick, kv.ReadOptions{Consistency: kv.Stale, MinIndex: 1 << 40})
 	wantKind(t, err, kv.Unavailable)
 
+	// One replica that does not answer is no reason to give up.
+	c.net.setJudge(func(r request) fate {
+		if r.kind == reqRead && r.to != followers[1].id() {
+			return notSent
+		}
+		return deliver
+	})
+	if res, err := read(patience, kv.ReadOptions{Consistency: kv.Stale}); err != nil || res.Receipt.Node != followers[1].name {
+		t.Errorf("with one replica that answers: %+v, %v", res, err)
+	}
+	c.net.setJudge(nil)
+
 	// Stale reads need no leader and no majority, only one replica.
 	c.net.isolate(leader)
 	c.net.isolate(followers[0])
@@ -199,8 +211,12 @@ func TestANodeWithoutAReplicaReadsThroughOthers(t *testing.T) {
 	_, err = read(30*c.tick, kv.ReadOptions{})
 	wantKind(t, err, kv.Unavailable)
 	c.net.isolate(followers[1])
+	tried := outside.counter("pxkv_requests_routed_total")
 	_, err = read(time.Second, kv.ReadOptions{Consistency: kv.Stale})
 	wantKind(t, err, kv.Unavailable)
+	if n := outside.counter("pxkv_requests_routed_total") - tried; n != 0 {
+		t.Errorf("%v nodes were asked that are known to be gone", n)
+	}
 }
 
 // The cache never answers what is not there any more.

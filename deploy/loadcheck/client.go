@@ -68,22 +68,40 @@ func (c *client) put(ctx context.Context, t Target, key, value string) (outcome,
 	return done, nil
 }
 
-// get reads one key from t and compares. Another value than the wanted one is an error with
+// get reads one key through t and compares. Another value than the wanted one is an error with
 // outcome failed.
 func (c *client) get(ctx context.Context, t Target, key, want string) (outcome, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, t.URL+"/kv?key="+url.QueryEscape(key), nil)
-	if err != nil {
-		return failed, fmt.Errorf("get %s from %s: %w", key, t.Name, err)
+	o, _, err := c.read(ctx, t, "?key="+url.QueryEscape(key), key, want)
+	return o, err
+}
+
+// getOwn is like get, but takes an answer only from the replica on t itself. That one may be
+// behind, or still be filled: then the outcome is notDone.
+func (c *client) getOwn(ctx context.Context, t Target, key, want string) (outcome, error) {
+	o, by, err := c.read(ctx, t, "?consistency=stale&key="+url.QueryEscape(key), key, want)
+	switch {
+	case o == absent:
+		return notDone, err
+	case err == nil && by != t.Name:
+		return notDone, fmt.Errorf("get %s from %s: it has no replica and let %s answer", key, t.Name, by)
 	}
-	o, body, err := c.do(req)
+	return o, err
+}
+
+func (c *client) read(ctx context.Context, t Target, query, key, want string) (o outcome, by string, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, t.URL+"/kv"+query, nil)
 	if err != nil {
-		return o, fmt.Errorf("get %s from %s: %w", key, t.Name, err)
+		return failed, "", fmt.Errorf("get %s from %s: %w", key, t.Name, err)
+	}
+	o, answer, err := c.do(req)
+	if err != nil {
+		return o, "", fmt.Errorf("get %s from %s: %w", key, t.Name, err)
 	}
 	var pair map[string]string
-	if err := json.Unmarshal(body, &pair); err != nil || pair[key] != want {
-		return failed, fmt.Errorf("get %s from %s: answer %s, want the value %q", key, t.Name, body, want)
+	if err := json.Unmarshal(answer.body, &pair); err != nil || pair[key] != want {
+		return failed, answer.by, fmt.Errorf("get %s from %s: answer %s, want the value %q", key, t.Name, answer.body, want)
 	}
-	return done, nil
+	return done, answer.by, nil
 }
 
 // ready tells whether t says that it serves.
@@ -98,25 +116,30 @@ func (c *client) ready(ctx context.Context, t Target) bool {
 	return err == nil && o == done
 }
 
-// do sends one request. The error is nil for status 200 only, and then the outcome is done
-// and the bytes are the body, cut at 64 KiB.
-func (c *client) do(req *http.Request) (outcome, []byte, error) {
+// answer is what came with status 200.
+type answer struct {
+	by   string // the node that answered for the key
+	body []byte // cut at 64 KiB
+}
+
+// do sends one request. The error is nil for status 200 only, and then the outcome is done.
+func (c *client) do(req *http.Request) (outcome, answer, error) {
 	resp, err := c.http.Do(req)
 	if err != nil {
 		if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
-			return refused, nil, err
+			return refused, answer{}, err
 		}
-		return unknown, nil, err
+		return unknown, answer{}, err
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
 	if err != nil {
-		return unknown, nil, err
+		return unknown, answer{}, err
 	}
 	if resp.StatusCode == http.StatusOK {
-		return done, body, nil
+		return done, answer{by: resp.Header.Get("X-Pxkv-Node"), body: body}, nil
 	}
-	return outcomeOf(req.Method, resp.StatusCode), nil, fmt.Errorf("%s: %.200s", resp.Status, body)
+	return outcomeOf(req.Method, resp.StatusCode), answer{}, fmt.Errorf("%s: %.200s", resp.Status, body)
 }
 
 // outcomeOf sorts the statuses other than 200. What is not promised to be "not done" counts

@@ -59,17 +59,27 @@ func (g *Ledger) snapshot() []string {
 // and quotes what is missing or wrong. Answers that a node cannot read now are repeated
 // for up to 15 s a key.
 func (g *Ledger) Verify(ctx context.Context, targets []Target) error {
-	keys := g.snapshot()
 	c := newClient(verifyWorkers)
 	defer c.close()
 	var errs []error
 	for _, t := range targets {
-		errs = append(errs, verifyOn(ctx, c, t, keys))
+		errs = append(errs, verifyOn(ctx, t, g.snapshot(), c.get))
 	}
 	return errors.Join(errs...)
 }
 
-func verifyOn(ctx context.Context, c *client, t Target, keys []string) error {
+// VerifyOwn is like Verify, but reads from t's own replicas: t must be named as the node is,
+// and have a replica of every partition. It is repeated, for up to 15 s a key, while the
+// replica is behind or still being filled.
+func (g *Ledger) VerifyOwn(ctx context.Context, t Target) error {
+	c := newClient(verifyWorkers)
+	defer c.close()
+	return verifyOn(ctx, t, g.snapshot(), c.getOwn)
+}
+
+type getter func(ctx context.Context, t Target, key, want string) (outcome, error)
+
+func verifyOn(ctx context.Context, t Target, keys []string, get getter) error {
 	var (
 		mu    sync.Mutex
 		bad   int
@@ -80,7 +90,7 @@ func verifyOn(ctx context.Context, c *client, t Target, keys []string) error {
 	for range verifyWorkers {
 		wg.Go(func() {
 			for key := range work {
-				err := verifyKey(ctx, c, t, key)
+				err := verifyKey(ctx, t, key, get)
 				if err == nil {
 					continue
 				}
@@ -115,11 +125,11 @@ func feed(ctx context.Context, work chan<- string, keys []string) {
 	}
 }
 
-func verifyKey(ctx context.Context, c *client, t Target, key string) error {
+func verifyKey(ctx context.Context, t Target, key string, get getter) error {
 	ctx, cancel := context.WithTimeout(ctx, verifyDeadline)
 	defer cancel()
 	for {
-		o, err := c.get(ctx, t, key, valueOf(key))
+		o, err := get(ctx, t, key, valueOf(key))
 		if o == done || o == absent || o == failed {
 			return err
 		}

@@ -20,10 +20,12 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // 0 lets it through.
 type store struct {
 	before func(key string) int
+	by     func(reads int) string // who answers a read, nil: nobody is named
 
 	mu    sync.Mutex
 	pairs map[string]string
 	tries map[string]int
+	reads int
 }
 
 func serve(t *testing.T, s *store) Target {
@@ -59,6 +61,9 @@ func (s *store) put(w http.ResponseWriter, r *http.Request) {
 func (s *store) get(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.reads++; s.by != nil {
+		w.Header().Set("X-Pxkv-Node", s.by(s.reads))
+	}
 	key := r.FormValue("key")
 	value, ok := s.pairs[key]
 	if !ok {
@@ -117,6 +122,23 @@ func TestAWrongValueIsFound(t *testing.T) {
 	s.mu.Unlock()
 	if err := ledger.Verify(t.Context(), []Target{target}); err == nil || !strings.Contains(err.Error(), "other") {
 		t.Errorf("verify says %v, want that k3 holds another value", err)
+	}
+}
+
+func TestANodesOwnDiskIsAskedUntilItAnswersItself(t *testing.T) {
+	t.Parallel()
+	s := &store{by: func(reads int) string {
+		if reads < 3 {
+			return "another" // while the replica is being filled
+		}
+		return "store"
+	}}
+	target := serve(t, s)
+	s.pairs["k"] = valueOf("k")
+	var ledger Ledger
+	ledger.add("k")
+	if err := ledger.VerifyOwn(t.Context(), target); err != nil || s.reads != 3 {
+		t.Errorf("error %v after %d reads, want none after 3", err, s.reads)
 	}
 }
 
