@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"pxkv/node/kv"
 )
 
 const cleanUpLimit = 2 * time.Minute
@@ -78,8 +80,8 @@ func (d *deployment) printViews(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	for _, n := range five {
-		view, err := cluster(ctx, n)
-		if err != nil {
+		var view kv.ClusterView
+		if err := show(ctx, n, "/cluster", &view); err != nil {
 			say(t, "%s: %v", n.Name, err)
 			continue
 		}
