@@ -78,9 +78,14 @@ func (n *Node) readLocal(h *replica.Handle, key []byte) (kv.ReadResult, *kv.Erro
 	res := kv.ReadResult{Receipt: n.receipt(h.Partition, h.Applied())}
 	it, ok, tok := n.o.Cache.Get(key)
 	if ok {
+		if h.Gone() {
+			return res, errNotHere(h.Partition)
+		}
+		n.metrics.cacheHits.Inc()
 		res.Found, res.Item = true, it
 		return res, nil
 	}
+	n.metrics.cacheMisses.Inc()
 	rec, found, err := n.o.DB.Get(h.Partition, key)
 	switch {
 	case err != nil:
