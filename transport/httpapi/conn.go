@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -91,6 +92,22 @@ type conn struct {
 	// answering is true from the moment a handler has a request until its answer has left.
 	// Only the connection's own goroutine uses it.
 	answering bool
+	// ahead was read before the connection came to net/http.
+	ahead []byte
+	// steps is odd while a plain request is being answered, and grows with each.
+	steps atomic.Uint64
+	// cancel ends the context of the plain requests.
+	cancel context.CancelFunc
+}
+
+// Read implements net.Conn.
+func (c *conn) Read(p []byte) (int, error) {
+	if len(c.ahead) > 0 {
+		n := copy(p, c.ahead)
+		c.ahead = c.ahead[n:]
+		return n, nil
+	}
+	return c.Conn.Read(p)
 }
 
 // connKey is the key under which a request's context holds its connection.

@@ -87,7 +87,6 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	// Requests outlive ctx by the grace period, so their context is not ctx's child.
 	base, cut := context.WithCancel(context.WithoutCancel(ctx))
-	defer cut()
 	var conns sync.WaitGroup
 	srv := &http.Server{
 		Handler:                      s.Handler(),
@@ -112,34 +111,47 @@ func (s *Server) Run(ctx context.Context) error {
 			}
 		},
 	}
-	served := make(chan error, 1)
-	go func() { served <- srv.Serve(s.listener) }()
+	rest := newHandover(s.listener.Addr())
+	front := newDoor(base, s, rest)
+	accepting, serving := make(chan error, 1), make(chan error, 1)
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	defer cut()
+	watching.Go(func() { front.watch(base) })
+	go func() { accepting <- front.accept(s.listener) }()
+	go func() { serving <- srv.Serve(rest) }()
 
 	var failed error
 	select {
 	case <-ctx.Done():
-		s.drain(ctx, srv, cut)
-		<-served
-	case err := <-served:
+		s.drain(ctx, front, srv, cut)
+		<-accepting
+	case err := <-accepting:
 		failed = fmt.Errorf("httpapi: serve %s: %w", s.opt.Listen, err)
 		cut()
+		front.cut()
 		srv.Close()
 	}
+	<-serving
+	front.conns.Wait()
 	conns.Wait()
 	s.listener.wait()
 	return failed
 }
 
 // drain ends the server within the grace period.
-func (s *Server) drain(ctx context.Context, srv *http.Server, cut context.CancelFunc) {
+func (s *Server) drain(ctx context.Context, front *door, srv *http.Server, cut context.CancelFunc) {
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opt.ShutdownGrace)
 	defer cancel()
-	if err := srv.Shutdown(grace); err != nil {
+	if err := s.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		s.log.Debug("close of the HTTP listener", "error", err)
+	}
+	front.stop()
+	if err := errors.Join(front.wait(grace), srv.Shutdown(grace)); err != nil {
 		s.log.Warn("HTTP requests were cut at shutdown", "grace", s.opt.ShutdownGrace, "connections", s.openConns())
 		cut()
-		if err := srv.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
-			s.log.Debug("close of the HTTP listener", "error", err)
-		}
+		front.cut()
+		srv.Close()
 	}
 }
 

@@ -1,0 +1,186 @@
+package httpapi
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// plainWriter is the http.ResponseWriter of plain requests. A short answer leaves in one
+// write, with its length; a long one in pieces, chunked unless its length is known.
+type plainWriter struct {
+	conn   *conn
+	header http.Header
+	status int          // 0 until the header is decided
+	isHead bool         // the request's method is HEAD: the body is counted and left out
+	ending *atomic.Bool // the server ends: the answer says that the connection does
+
+	body      []byte // written so far, while the answer is short
+	bodyBytes int    // all of the body
+	out       []byte // scratch: what is handed to the connection
+	streaming bool   // the header is on its way
+	chunked   bool
+	err       error // of the connection
+}
+
+// longAnswer is the size in bytes from which an answer is sent while it is made.
+const longAnswer = 64 << 10
+
+func newPlainWriter(c *conn, ending *atomic.Bool) *plainWriter {
+	return &plainWriter{conn: c, header: http.Header{}, ending: ending}
+}
+
+func (w *plainWriter) reset(isHead bool) {
+	clear(w.header)
+	w.status, w.isHead = 0, isHead
+	w.body, w.bodyBytes = w.body[:0], 0
+	w.streaming, w.chunked = false, false
+}
+
+// Header implements http.ResponseWriter.
+func (w *plainWriter) Header() http.Header { return w.header }
+
+// WriteHeader implements http.ResponseWriter.
+func (w *plainWriter) WriteHeader(status int) {
+	if w.status == 0 {
+		w.status = status
+	}
+}
+
+// Write implements http.ResponseWriter.
+func (w *plainWriter) Write(p []byte) (int, error) {
+	w.WriteHeader(http.StatusOK)
+	w.bodyBytes += len(p)
+	switch {
+	case w.isHead:
+		return len(p), w.err
+	case !w.streaming && len(w.body)+len(p) <= longAnswer:
+		w.body = append(w.body, p...)
+		return len(p), nil
+	case !w.streaming:
+		w.streaming = true
+		_, known := w.header["Content-Length"]
+		w.chunked = !known
+		w.out = w.appendHead(w.out[:0], -1)
+		w.out = w.appendPiece(w.out, w.body)
+		w.send(w.out)
+	}
+	if w.chunked {
+		w.out = w.appendPiece(w.out[:0], p)
+		p = w.out
+	}
+	w.send(p)
+	if w.err != nil {
+		return 0, w.err
+	}
+	return len(p), nil
+}
+
+// appendPiece appends a piece of a long body.
+func (w *plainWriter) appendPiece(b, piece []byte) []byte {
+	if !w.chunked || len(piece) == 0 {
+		return append(b, piece...)
+	}
+	b = strconv.AppendUint(b, uint64(len(piece)), 16)
+	b = append(b, "\r\n"...)
+	b = append(b, piece...)
+	return append(b, "\r\n"...)
+}
+
+func (w *plainWriter) send(b []byte) {
+	if w.err == nil && len(b) > 0 {
+		_, w.err = w.conn.Write(b)
+	}
+}
+
+// finish sends what is left, and reports an error when the client cannot take it.
+func (w *plainWriter) finish() error {
+	w.WriteHeader(http.StatusOK)
+	switch {
+	case !w.streaming:
+		w.out = w.appendHead(w.out[:0], w.bodyBytes)
+		w.send(append(w.out, w.body...))
+	case w.chunked:
+		w.send([]byte("0\r\n\r\n"))
+	}
+	if cap(w.out) > 2*longAnswer {
+		w.out = nil
+	}
+	if cap(w.body) > plainBytes {
+		w.body = nil
+	}
+	return w.err
+}
+
+// appendHead appends status line and headers, in the order of their names. length is the
+// body's, or -1 when it is a long one.
+func (w *plainWriter) appendHead(b []byte, length int) []byte {
+	b = append(b, "HTTP/1.1 "...)
+	b = strconv.AppendInt(b, int64(w.status), 10)
+	b = append(b, ' ')
+	b = append(b, http.StatusText(w.status)...)
+	b = append(b, "\r\n"...)
+	if w.ending.Load() {
+		w.header["Connection"] = closeAfter
+	}
+	var room [16]string
+	names := room[:0]
+	for name := range w.header {
+		i := len(names)
+		names = append(names, name)
+		for ; i > 0 && names[i-1] > name; i-- {
+			names[i] = names[i-1]
+		}
+		names[i] = name
+	}
+	for _, name := range names {
+		for _, value := range w.header[name] {
+			b = append(b, name...)
+			b = append(b, ": "...)
+			b = appendHeaderValue(b, value)
+			b = append(b, "\r\n"...)
+		}
+	}
+	b = append(b, "Date: "...)
+	b = append(b, httpDate()...)
+	switch _, known := w.header["Content-Length"]; {
+	case known || w.status == http.StatusNotModified:
+	case length < 0:
+		b = append(b, "\r\nTransfer-Encoding: chunked"...)
+	default:
+		b = append(b, "\r\nContent-Length: "...)
+		b = strconv.AppendInt(b, int64(length), 10)
+	}
+	return append(b, "\r\n\r\n"...)
+}
+
+// appendHeaderValue appends a value that must not end its line, wherever it came from.
+func appendHeaderValue(b []byte, value string) []byte {
+	if strings.IndexByte(value, '\n') >= 0 || strings.IndexByte(value, '\r') >= 0 {
+		value = strings.NewReplacer("\r", " ", "\n", " ").Replace(value)
+	}
+	return append(b, value...)
+}
+
+// last reports whether the answer said that the connection ends.
+func (w *plainWriter) last() bool { return len(w.header["Connection"]) > 0 }
+
+// date is the text of a Date header, made once a second.
+type date struct {
+	unix int64
+	text string
+}
+
+var lastDate atomic.Pointer[date]
+
+func httpDate() string {
+	now := time.Now()
+	d := lastDate.Load()
+	if d == nil || d.unix != now.Unix() {
+		d = &date{now.Unix(), now.UTC().Format(http.TimeFormat)}
+		lastDate.Store(d)
+	}
+	return d.text
+}
