@@ -116,13 +116,16 @@ func (l *link) endBatch(messages uint64) {
 	if messages > 0 {
 		l.p.t.opt.Handler.BatchEnd()
 	}
+	early := false
 	l.p.mu.Lock()
 	l.hold = false
-	if l.replies.len() > 0 || len(l.control) > 0 || l.retiring || l.byeHeard ||
-		(l.p.current == l && l.p.out.len() > 0) {
-		l.unpark()
+	if l.hasWork() {
+		early = l.start()
 	}
 	l.p.mu.Unlock()
+	if early {
+		l.writeEarly()
+	}
 }
 
 // handle handles one message: its type and its body. owned says that content's memory may be
