@@ -92,7 +92,7 @@ func (c *Config) withDefaults() (Config, error) {
 		out.Tick = DefaultTick
 	}
 	if out.LogBytes == 0 {
-		out.LogBytes = 4 << 20
+		out.LogBytes = 512 << 10
 	}
 	if out.Logger == nil {
 		out.Logger = slog.New(slog.DiscardHandler)

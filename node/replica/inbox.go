@@ -115,6 +115,14 @@ func (b *inbox) swap(used *Input) {
 	b.mu.Unlock()
 }
 
+// empty reports whether nothing has gathered since the last swap.
+func (b *inbox) empty() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	in := &b.in
+	return len(in.Finished)+len(in.Messages)+len(in.Snapshots)+len(in.Reports)+len(in.Unreachable)+len(in.Orders)+len(in.Ops)+len(in.Reads) == 0
+}
+
 // close ends the inbox and returns what no turn will take.
 func (b *inbox) close() Input {
 	b.mu.Lock()

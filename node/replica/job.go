@@ -31,6 +31,9 @@ func (j *Job) Commit() error { return j.batch.Commit() }
 // NeedsSync reports whether Commit waits for the disk.
 func (j *Job) NeedsSync() bool { return j.batch.NeedsSync() }
 
+// installs reports whether a snapshot is installed, which takes a while.
+func (j *Job) installs() bool { return len(j.installed) > 0 }
+
 // Frames returns the frames to send after Commit.
 func (j *Job) Frames() []Frame { return j.frames.take() }
 

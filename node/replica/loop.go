@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -53,6 +54,8 @@ type Loop struct {
 	slots   chan struct{} // snapshots under way
 	waiting chan struct{} // snapshots under way or waiting
 	failed  chan error
+	// lastSync is how long the last commit with an fsync took, in nanoseconds.
+	lastSync atomic.Int64
 }
 
 // NewLoop returns a Loop that has not started.
@@ -239,13 +242,19 @@ func (l *Loop) send(fs []Frame) {
 	}
 }
 
-// startJob gives the next job to the persister; one that waits for nothing is done at once.
+// quickSync is how long a commit may take that is made between two turns. Slower disks are
+// waited for by the persister alone.
+const quickSync = 500 * time.Microsecond
+
+// startJob gives the next job to the persister. One that waits for nothing is done at once; so
+// is one that finds an empty inbox and a fast disk, since two wakeups would cost a lone write
+// more than the turns that are held up meanwhile.
 func (l *Loop) startJob() error {
 	j := l.o.Host.TakeJob()
 	if j == nil {
 		return nil
 	}
-	if j.NeedsSync() {
+	if j.NeedsSync() && (l.lastSync.Load() > int64(quickSync) || j.installs() || !l.inbox.empty()) {
 		l.jobs <- j // never blocks: one job is under way at most
 		return nil
 	}
@@ -253,8 +262,12 @@ func (l *Loop) startJob() error {
 }
 
 func (l *Loop) commit(j *Job) error {
+	sync, began := j.NeedsSync(), time.Now()
 	if err := j.Commit(); err != nil {
 		return fmt.Errorf("write to disk: %w", err)
+	}
+	if sync {
+		l.lastSync.Store(int64(time.Since(began)))
 	}
 	l.send(j.Frames())
 	l.inbox.put(func(in *Input) { in.Finished = append(in.Finished, j) })
