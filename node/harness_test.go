@@ -193,7 +193,7 @@ func (s *server) build() error {
 			if p == kv.Meta {
 				return s.machine
 			}
-			return &replica.KV{}
+			return &replica.KV{Known: values.Has}
 		},
 		Logger: log, Tick: c.tick, Fresh: s.fresh, QuorumReads: c.quorum, OnTick: exec.Tick,
 	})

@@ -6,7 +6,6 @@ import (
 
 	"pxkv/node/kv"
 	"pxkv/node/replica"
-	"pxkv/persist"
 )
 
 // Read reads one key, wherever its partition is led or, for a stale read, from the nearest
@@ -93,14 +92,10 @@ func (n *Node) readLocal(h *replica.Handle, key []byte) (kv.ReadResult, *kv.Erro
 	case h.Gone():
 		return res, errNotHere(h.Partition)
 	case found:
-		res.Found, res.Item = true, item(rec)
+		res.Found, res.Item = true, rec.Item()
 		n.o.Cache.Fill(key, res.Item, tok)
 	}
 	return res, nil
-}
-
-func item(r persist.Record) kv.Item {
-	return kv.Item{Value: r.Value, Version: r.Version, Modified: r.ModifiedMS, Deadline: r.DeadlineMS}
 }
 
 func (n *Node) forwardRead(ctx context.Context, to kv.NodeID, key []byte, opt kv.ReadOptions) (kv.ReadResult, *kv.Error) {
@@ -230,7 +225,7 @@ func (n *Node) readAsIs(h *replica.Handle, key []byte) (kv.ReadResult, *kv.Error
 	case h.Gone():
 		return res, errNotHere(h.Partition)
 	case found:
-		res.Found, res.Item = true, item(rec)
+		res.Found, res.Item = true, rec.Item()
 	}
 	return res, nil
 }

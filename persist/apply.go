@@ -47,6 +47,19 @@ func (a *Apply) Get(p kv.PartitionID, key []byte) (Record, bool, error) {
 	return a.db.Get(p, key)
 }
 
+// Exists is like Get, and says only whether the key is there. known, where it is not nil, may
+// know without a look into the store that a key is in it.
+func (a *Apply) Exists(p kv.PartitionID, key []byte, known func(kv.PartitionID, []byte) bool) (bool, error) {
+	if i, ok := a.latest[string(a.effectKey(p, key))]; ok {
+		return !a.effects[i].deleted, nil
+	}
+	if known != nil && known(p, key) {
+		return true, nil
+	}
+	_, ok, err := a.db.Get(p, key)
+	return ok, err
+}
+
 // Put sets a key. rec.Value.Data must not be changed until Commit has returned.
 func (a *Apply) Put(p kv.PartitionID, key []byte, rec Record) {
 	a.value = rec.appendHeader(a.value[:0])
@@ -91,12 +104,17 @@ func (a *Apply) SetApplied(r *Replica, ap Applied) {
 	a.applied = append(a.applied, replicaApplied{r, ap})
 }
 
-// Touched calls f for each key put or deleted, once, in the order of the first touch. key is
-// valid during the call.
-func (a *Apply) Touched(f func(p kv.PartitionID, key []byte)) {
+// Touched calls f for each key put or deleted, once, in the order of the first touch, with
+// what it holds now, or nil. All are valid during the call.
+func (a *Apply) Touched(f func(p kv.PartitionID, key []byte, now *Record)) {
 	for i := range a.effects {
-		key := append(a.key[:0], a.effects[i].key...)
-		f(kv.PartitionID(binary.BigEndian.Uint32(key)), key[4:])
+		e := &a.effects[i]
+		key := append(a.key[:0], e.key...)
+		now := &e.record
+		if e.deleted {
+			now = nil
+		}
+		f(kv.PartitionID(binary.BigEndian.Uint32(key)), key[4:], now)
 		a.key = key
 	}
 }

@@ -111,7 +111,7 @@ func TestApplySeesItself(t *testing.T) {
 		t.Error("effects are seen before Commit")
 	}
 	var touched []string
-	a.Touched(func(p kv.PartitionID, key []byte) { touched = append(touched, fmt.Sprintf("%s:%s", p, key)) })
+	a.Touched(func(p kv.PartitionID, key []byte, _ *Record) { touched = append(touched, fmt.Sprintf("%s:%s", p, key)) })
 	if fmt.Sprint(touched) != "[1:new 1:old 2:old]" {
 		t.Errorf("touched %v", touched)
 	}

@@ -83,15 +83,15 @@ func DecodeRecord(b []byte) (Record, error) {
 	return rec, c.end("value")
 }
 
+// Item is the record in the words of the node, without its key. It shares the value's bytes.
+func (rec Record) Item() kv.Item {
+	return kv.Item{Value: rec.Value, Version: rec.Version, Modified: rec.ModifiedMS, Deadline: rec.DeadlineMS}
+}
+
 // item makes the kv.Item of a stored record. It owns its memory.
 func (rec Record) item(key []byte, keysOnly bool) kv.Item {
-	it := kv.Item{
-		Key:      append([]byte(nil), key...),
-		Value:    rec.Value,
-		Version:  rec.Version,
-		Modified: rec.ModifiedMS,
-		Deadline: rec.DeadlineMS,
-	}
+	it := rec.Item()
+	it.Key = append([]byte(nil), key...)
 	if keysOnly {
 		it.Value.Data = nil
 	} else {

@@ -138,7 +138,7 @@ func (p *process) buildReplicas() error {
 			if id == kv.Meta {
 				return p.machine
 			}
-			return &replica.KV{}
+			return &replica.KV{Known: p.values.Has}
 		},
 		Logger: p.log, Fresh: p.fresh, QuorumReads: p.f.reads == "quorum", OnTick: exec.Tick,
 	})

@@ -2,11 +2,14 @@
 // neither Pebble nor a decoder. It is never stale: whoever changes keys brackets the change
 // with Begin and End, and a value that was read before Begin is not kept after it.
 //
+// What a leader writes is kept at once, for its own reads.
+//
 // It is an LRU (hashicorp/golang-lru) in stripes with a lock each. Callers: node fills and
 // reads it; node/replica brackets changes.
 package cache
 
 import (
+	"bytes"
 	"sync"
 	"unsafe"
 
@@ -87,9 +90,13 @@ func (c *Cache) Fill(key []byte, it kv.Item, tok Token) {
 	if (s.gen != tok.gen || s.busy > 0) && !ignoreChanges {
 		return
 	}
-	k := string(key)
-	s.lru.Remove(k)
-	s.lru.Add(k, it)
+	s.add(string(key), it)
+}
+
+// add keeps an item. s.mu is held.
+func (s *stripe) add(key string, it kv.Item) {
+	s.lru.Remove(key)
+	s.lru.Add(key, it)
 	s.bytes += weight(&it)
 	for s.bytes > maxBytes/stripes {
 		s.lru.RemoveOldest()
@@ -109,16 +116,39 @@ func (c *Cache) Begin(_ kv.PartitionID, key []byte) {
 	s.lru.Remove(string(key))
 }
 
-// End says that the change which Begin announced can be read from the store.
-func (c *Cache) End(_ kv.PartitionID, key []byte) {
+// End says that the change which Begin announced can be read from the store. Where this node
+// will be asked for the key, now is what it holds, which is kept; else nil.
+func (c *Cache) End(_ kv.PartitionID, key []byte, now *kv.Item) {
 	if c == nil {
 		return
 	}
 	s := c.stripe(key)
+	keep := now != nil && weight(now) <= maxValue
+	var it kv.Item
+	if keep {
+		// The value is a small part of a log entry, which must not be kept as a whole.
+		it = *now
+		it.Value.Data = bytes.Clone(it.Value.Data)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.gen++ // whoever began to read between Begin and End may still hold the old value
 	s.busy--
+	if keep {
+		s.add(string(key), it)
+	}
+}
+
+// Has reports whether the store holds a key, as far as the cache knows: false says nothing.
+// True is sure only on the goroutine that changes keys.
+func (c *Cache) Has(_ kv.PartitionID, key []byte) bool {
+	if c == nil {
+		return false
+	}
+	s := c.stripe(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lru.Contains(unsafe.String(unsafe.SliceData(key), len(key))) // not kept by Contains
 }
 
 // Clear forgets everything, after a change of unknown keys.

@@ -22,7 +22,7 @@ func TestFillIsRefusedWhenTheKeyChanged(t *testing.T) {
 	}{
 		{"nothing happened", func(*Cache, Token) {}, true},
 		{"changing", func(c *Cache, _ Token) { c.Begin(0, k) }, false},
-		{"changed", func(c *Cache, _ Token) { c.Begin(0, k); c.End(0, k) }, false},
+		{"changed", func(c *Cache, _ Token) { c.Begin(0, k); c.End(0, k, nil) }, false},
 		{"cleared", func(c *Cache, _ Token) { c.Clear() }, false},
 	}
 	for _, tc := range cases {
@@ -48,7 +48,7 @@ func TestNothingIsKeptWhileAKeyChanges(t *testing.T) {
 		t.Error("kept a value that was read during a change")
 	}
 	_, _, tok = c.Get(k)
-	c.End(0, k)
+	c.End(0, k, nil)
 	c.Fill(k, item("old"), tok)
 	if _, ok, _ := c.Get(k); ok {
 		t.Error("kept a value that was read during a change, when the change was over")
@@ -57,6 +57,35 @@ func TestNothingIsKeptWhileAKeyChanges(t *testing.T) {
 	c.Fill(k, item("new"), tok)
 	if it, ok, _ := c.Get(k); !ok || string(it.Value.Data) != "new" {
 		t.Error("did not keep a value that was read after the change")
+	}
+}
+
+// What a change wrote is kept, as a copy, and is what a late Fill cannot replace.
+func TestWrittenValueIsKept(t *testing.T) {
+	t.Parallel()
+	c, k := New(100), []byte("k")
+	_, _, tok := c.Get(k)
+	now := item("new")
+	c.Begin(0, k)
+	if c.Has(0, k) {
+		t.Error("has a key that is changing")
+	}
+	c.End(0, k, &now)
+	now.Value.Data[0] = 'X' // the log entry's memory is used again
+	c.Fill(k, item("old"), tok)
+	if it, ok, _ := c.Get(k); !ok || string(it.Value.Data) != "new" || !c.Has(0, k) {
+		t.Errorf("holds %v %q", ok, it.Value.Data)
+	}
+	c.Begin(0, k)
+	c.End(0, k, nil)
+	if _, ok, _ := c.Get(k); ok || c.Has(0, k) {
+		t.Error("kept what was deleted")
+	}
+	big := kv.Item{Value: kv.Value{Data: make([]byte, maxValue+1)}}
+	c.Begin(0, k)
+	c.End(0, k, &big)
+	if c.Len() != 0 {
+		t.Error("kept a value over the limit")
 	}
 }
 
@@ -93,7 +122,7 @@ func TestBounds(t *testing.T) {
 	}
 	var off *Cache
 	off.Begin(0, nil)
-	off.End(0, nil)
+	off.End(0, nil, nil)
 	off.Clear()
 	off.Fill(nil, kv.Item{}, Token{})
 	off.Get(nil)
@@ -109,7 +138,7 @@ func TestConcurrentUse(t *testing.T) {
 				k := []byte(fmt.Sprint(i % 100))
 				if w == 0 {
 					c.Begin(0, k)
-					c.End(0, k)
+					c.End(0, k, nil)
 					continue
 				}
 				if _, ok, tok := c.Get(k); !ok {

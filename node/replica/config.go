@@ -43,6 +43,11 @@ const (
 	hashHistory          = 128     // applied indexes whose hash is remembered for comparison
 	readyRounds          = 4       // of one group in one turn
 	maxApplyPerTurn      = 4 << 20 // of all groups: heartbeats must not wait for longer
+
+	// What is cut from a log soon is not flushed, compacted and then deleted.
+	nodeLogBytes  = 32 << 20 // of all groups, unless followers need more
+	leastLogBytes = 512 << 10
+	mostLogBytes  = 4 << 20
 )
 
 // Policy answers, from the placement this node knows, what a Host may not decide itself.
@@ -57,7 +62,9 @@ type Policy interface {
 // Begin may be kept after End.
 type Cache interface {
 	Begin(p kv.PartitionID, key []byte)
-	End(p kv.PartitionID, key []byte)
+	// End gives what the key holds now, when this replica leads and did not delete it; else nil.
+	// now is valid during the call.
+	End(p kv.PartitionID, key []byte, now *kv.Item)
 	Clear() // everything may have changed
 }
 
@@ -78,8 +85,9 @@ type Config struct {
 	Fresh bool
 	// QuorumReads ends leases: every read batch asks a majority.
 	QuorumReads bool
-	// LogBytes is the size at which a group's log is cut, in bytes; 0: 4 MiB. Logs that a live
-	// follower still needs may grow to four times as much.
+	// LogBytes is the size at which a group's log is cut, in bytes; 0: its share of 32 MiB for
+	// the node, but 512 KiB to 4 MiB. Logs that a live follower still needs may grow to four
+	// times as much.
 	LogBytes int64
 	// OnTick runs at the end of each tick's work, on the goroutine of the turn. It may use
 	// every method of the Host.
@@ -90,9 +98,6 @@ func (c *Config) withDefaults() (Config, error) {
 	out := *c
 	if out.Tick == 0 {
 		out.Tick = DefaultTick
-	}
-	if out.LogBytes == 0 {
-		out.LogBytes = 512 << 10
 	}
 	if out.Logger == nil {
 		out.Logger = slog.New(slog.DiscardHandler)
@@ -146,6 +151,6 @@ func (c *Config) raft(id kv.ReplicaID, storage *persist.Replica, applied uint64)
 
 type noCache struct{}
 
-func (noCache) Begin(kv.PartitionID, []byte) {}
-func (noCache) End(kv.PartitionID, []byte)   {}
-func (noCache) Clear()                       {}
+func (noCache) Begin(kv.PartitionID, []byte)         {}
+func (noCache) End(kv.PartitionID, []byte, *kv.Item) {}
+func (noCache) Clear()                               {}

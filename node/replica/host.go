@@ -237,9 +237,15 @@ func (h *Host) commitApply() {
 	h.apply = nil
 	// Between Begin and End the cache neither keeps nor serves these keys: a reader that saw
 	// the new value must not be followed by one that sees the old.
-	a.Touched(h.cfg.Cache.Begin)
+	a.Touched(func(p kv.PartitionID, key []byte, _ *persist.Record) { h.cfg.Cache.Begin(p, key) })
 	err := a.Commit()
-	a.Touched(h.cfg.Cache.End)
+	a.Touched(func(p kv.PartitionID, key []byte, now *persist.Record) {
+		var it *kv.Item
+		if g := h.groups[p]; err == nil && now != nil && g != nil && g.leads() {
+			it = new(now.Item())
+		}
+		h.cfg.Cache.End(p, key, it)
+	})
 	if err != nil {
 		h.fail(fmt.Errorf("apply committed entries: %w", err))
 		return

@@ -32,7 +32,12 @@ type StateMachine interface {
 }
 
 // KV is the state machine of the partitions that hold users' keys.
-type KV struct{ digest xxhash.Digest }
+type KV struct {
+	// Known, when not nil, may know that the store holds a key. Only answers depend on it,
+	// never effects.
+	Known  func(p kv.PartitionID, key []byte) bool
+	digest xxhash.Digest
+}
 
 // Apply implements StateMachine.
 func (m *KV) Apply(a *persist.Apply, p kv.PartitionID, ap *persist.Applied, payload *Payload, awaited bool) ([]Reply, error) {
@@ -65,11 +70,15 @@ func (m *KV) Reload() error { return nil }
 func (m *KV) apply(a *persist.Apply, p kv.PartitionID, ap *persist.Applied, c *kv.Command) (kv.Result, error) {
 	var old persist.Record
 	var exists bool
-	if c.Op == kv.OpDelete || c.Cond.Kind != kv.CondNone || !c.Blind {
-		var err error
-		if old, exists, err = a.Get(p, c.Key); err != nil {
-			return kv.Result{}, err
-		}
+	var err error
+	switch {
+	case c.Op == kv.OpDelete || c.Cond.Kind != kv.CondNone:
+		old, exists, err = a.Get(p, c.Key)
+	case !c.Blind:
+		exists, err = a.Exists(p, c.Key, m.Known)
+	}
+	if err != nil {
+		return kv.Result{}, err
 	}
 	if !holds(c.Cond, old.Version, exists) {
 		return kv.Result{Outcome: kv.ConditionFailed, Version: old.Version}, nil

@@ -52,7 +52,7 @@ func (h *Host) Now() Now { return h.now }
 // follower that is alive still needs entries they are kept, up to four times the limit: after
 // that it gets a snapshot.
 func (g *group) truncate() {
-	size, limit := g.store.LogBytes(), g.h.cfg.LogBytes
+	size, limit := g.store.LogBytes(), g.h.logLimit()
 	if size <= limit {
 		return
 	}
@@ -76,11 +76,19 @@ func (g *group) truncate() {
 	}
 }
 
+// logLimit is the size in bytes at which a group's log is cut.
+func (h *Host) logLimit() int64 {
+	if h.cfg.LogBytes != 0 {
+		return h.cfg.LogBytes
+	}
+	return min(max(nodeLogBytes/int64(len(h.ordered)), leastLogBytes), mostLogBytes)
+}
+
 // keepForFollowers holds back what followers that are alive still need: up to four times the
 // limit, and sixteen times while a snapshot is on its way, which is worth nothing when the log
 // after it is gone by the time it arrives.
 func (g *group) keepForFollowers(to uint64, size int64) uint64 {
-	limit := g.h.cfg.LogBytes
+	limit := g.h.logLimit()
 	progress, _ := g.h.Progress(g.p)
 	for id, pr := range progress {
 		switch {

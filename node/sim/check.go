@@ -230,6 +230,10 @@ var register = porcupine.Model{
 		switch in.kind {
 		case opGet:
 			return o.value == v, v
+		case opPut:
+			if !o.unknown && !in.blind() && o.created != (v == 0) {
+				return false, v
+			}
 		case opCreate:
 			can = v == 0
 		case opCas:

@@ -37,6 +37,9 @@ type operation struct {
 	done      bool
 }
 
+// blind reports whether a put does not ask if it created its key.
+func (op *operation) blind() bool { return op.value%2 == 0 }
+
 type opKind byte
 
 const (
@@ -50,6 +53,7 @@ const (
 type output struct {
 	unknown bool
 	applied bool   // of writes: it changed something
+	created bool   // of writes: the key was not there before; blind ones do not tell
 	value   uint64 // of reads, 0 is absent
 }
 
@@ -158,7 +162,7 @@ func (n *node) serve(c *client, op *operation) {
 	cmd := &kv.Command{Op: kv.OpPut, Key: []byte(op.key), Value: kv.Value{Kind: kv.String, Data: strconv.AppendUint(nil, op.value, 10)}}
 	switch op.kind {
 	case opPut:
-		cmd.Blind = op.value%2 == 0
+		cmd.Blind = op.blind()
 	case opCreate:
 		cmd.Cond.Kind = kv.CondAbsent
 	case opCas:
@@ -194,7 +198,7 @@ func (c *client) wrote(op *operation, r replica.Reply) {
 		if r.Result.Outcome == kv.Done && op.kind != opDelete {
 			c.seen[op.key] = seen{op.value, r.Result.Version}
 		}
-		c.finish(op, output{applied: r.Result.Outcome == kv.Done})
+		c.finish(op, output{applied: r.Result.Outcome == kv.Done, created: r.Result.Created})
 	}
 }
 

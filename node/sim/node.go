@@ -136,7 +136,7 @@ func (n *node) start(bootstrap bool) {
 			if p == kv.Meta {
 				return n.machine
 			}
-			return &replica.KV{}
+			return &replica.KV{Known: n.cache.Has}
 		},
 		Logger: n.log(), Fresh: bootstrap, QuorumReads: w.o.QuorumReads, LogBytes: w.o.LogBytes, OnTick: exec.Tick,
 	})

@@ -4,7 +4,8 @@
 //
 // Nouns: Server (the listener and its life), Service (the few methods of a node that it
 // calls), exchange (one request and its answer), refusal (an error that this package
-// decided), query (parsed parameters), pairWriter (JSON answers, piece by piece).
+// decided), query (parsed parameters), pairWriter (JSON answers, piece by piece), door (who
+// serves connections), plain request (one that the door answers itself; net/http gets the rest).
 //
 // Callers: only cmd/pxkv, which gives a Service, calls Listen and then Run, and ends Run's
 // context to stop. Tests use Handler.
