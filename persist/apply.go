@@ -1,7 +1,11 @@
 package persist
 
 import (
+	"cmp"
 	"encoding/binary"
+	"slices"
+	"strings"
+	"unsafe"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -11,9 +15,11 @@ import (
 // Apply is the effects of the entries that one turn applied, of one or many partitions.
 // Either all of it is there after a crash or nothing; when it is lost, the log, which stands
 // before it in the same WAL, brings it again.
+//
+// It is put into a Pebble batch at the end, in the order of the keys: each insert into the
+// write buffer then begins where the one before it ended.
 type Apply struct {
 	db      *DB
-	batch   *pebble.Batch
 	effects []effect
 	latest  map[string]int // partition and key -> position in effects
 	applied []replicaApplied
@@ -34,7 +40,7 @@ type replicaApplied struct {
 
 // NewApply begins one.
 func (db *DB) NewApply() *Apply {
-	return &Apply{db: db, batch: db.pebble.NewBatch(), latest: map[string]int{}}
+	return &Apply{db: db, latest: map[string]int{}}
 }
 
 // Get reads a key as it is after the effects put into a so far. The record owns its memory,
@@ -62,19 +68,11 @@ func (a *Apply) Exists(p kv.PartitionID, key []byte, known func(kv.PartitionID, 
 
 // Put sets a key. rec.Value.Data must not be changed until Commit has returned.
 func (a *Apply) Put(p kv.PartitionID, key []byte, rec Record) {
-	a.value = rec.appendHeader(a.value[:0])
-	op := a.batch.SetDeferred(kindPrefixLen+len(key), len(a.value)+len(rec.Value.Data))
-	appendDataKey(op.Key[:0], p, key)
-	copy(op.Value[copy(op.Value, a.value):], rec.Value.Data)
-	mustFinish(op)
 	a.note(effect{key: string(a.effectKey(p, key)), record: rec})
 }
 
 // Delete removes a key, which need not be there.
 func (a *Apply) Delete(p kv.PartitionID, key []byte) {
-	op := a.batch.DeleteDeferred(kindPrefixLen + len(key))
-	appendDataKey(op.Key[:0], p, key)
-	mustFinish(op)
 	a.note(effect{key: string(a.effectKey(p, key)), deleted: true})
 }
 
@@ -109,13 +107,12 @@ func (a *Apply) SetApplied(r *Replica, ap Applied) {
 func (a *Apply) Touched(f func(p kv.PartitionID, key []byte, now *Record)) {
 	for i := range a.effects {
 		e := &a.effects[i]
-		key := append(a.key[:0], e.key...)
 		now := &e.record
 		if e.deleted {
 			now = nil
 		}
-		f(kv.PartitionID(binary.BigEndian.Uint32(key)), key[4:], now)
-		a.key = key
+		p, key := e.split()
+		f(p, key, now)
 	}
 }
 
@@ -125,22 +122,80 @@ func (a *Apply) Commit() error {
 		return ErrClosed
 	}
 	defer a.db.failOnPanic()
+	if len(a.effects) == 0 && len(a.applied) == 0 {
+		return nil
+	}
+	order := a.inOrder()
+	slices.SortFunc(a.applied, func(x, y replicaApplied) int {
+		return cmp.Compare(x.replica.partition, y.replica.partition)
+	})
+	batch := a.db.pebble.NewBatch()
 	if appliedInOwnBatch {
-		a.db.commit(a.batch, true, 0, "effects")
+		for _, i := range order {
+			a.write(batch, &a.effects[i])
+		}
+		order = nil
+		a.db.commit(batch, true, 0, "effects")
 		a.db.between()
-		a.batch = a.db.pebble.NewBatch()
+		batch = a.db.pebble.NewBatch()
 	}
 	for i := range a.applied {
 		ra := &a.applied[i]
+		order = a.writeBelow(batch, order, ra.replica.partition)
 		a.value = ra.applied.appendTo(a.value[:0])
-		set(a.batch, appendKindKey(a.key[:0], ra.replica.partition, kindApplied), a.value)
+		set(batch, appendKindKey(a.key[:0], ra.replica.partition, kindApplied), a.value)
 	}
-	if a.batch.Empty() {
-		return a.batch.Close()
+	for _, i := range order {
+		a.write(batch, &a.effects[i])
 	}
-	a.db.commit(a.batch, false, 0, "effects")
+	a.db.commit(batch, false, 0, "effects")
 	for i := range a.applied {
 		a.applied[i].replica.setApplied(&a.applied[i].applied)
 	}
 	return nil
+}
+
+// inOrder returns the positions of the effects in the order of their keys.
+func (a *Apply) inOrder() []int {
+	order := make([]int, len(a.effects))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(x, y int) int { return strings.Compare(a.effects[x].key, a.effects[y].key) })
+	return order
+}
+
+// writeBelow writes the effects of the partitions before p and returns the others.
+func (a *Apply) writeBelow(batch *pebble.Batch, order []int, p kv.PartitionID) []int {
+	for len(order) > 0 {
+		e := &a.effects[order[0]]
+		if partition, _ := e.split(); partition >= p {
+			break
+		}
+		a.write(batch, e)
+		order = order[1:]
+	}
+	return order
+}
+
+// write puts an effect into a Pebble batch.
+func (a *Apply) write(batch *pebble.Batch, e *effect) {
+	p, key := e.split()
+	if e.deleted {
+		op := batch.DeleteDeferred(kindPrefixLen + len(key))
+		appendDataKey(op.Key[:0], p, key)
+		mustFinish(op)
+		return
+	}
+	a.value = e.record.appendHeader(a.value[:0])
+	op := batch.SetDeferred(kindPrefixLen+len(key), len(a.value)+len(e.record.Value.Data))
+	appendDataKey(op.Key[:0], p, key)
+	copy(op.Value[copy(op.Value, a.value):], e.record.Value.Data)
+	mustFinish(op)
+}
+
+// split returns the partition and the key of an effect. The key is only to be read.
+func (e *effect) split() (kv.PartitionID, []byte) {
+	b := unsafe.Slice(unsafe.StringData(e.key), len(e.key))
+	return kv.PartitionID(binary.BigEndian.Uint32(b)), b[4:]
 }

@@ -44,10 +44,11 @@ const (
 	readyRounds          = 4       // of one group in one turn
 	maxApplyPerTurn      = 4 << 20 // of all groups: heartbeats must not wait for longer
 
-	// What is cut from a log soon is not flushed, compacted and then deleted.
-	nodeLogBytes  = 32 << 20 // of all groups, unless followers need more
-	leastLogBytes = 512 << 10
-	mostLogBytes  = 4 << 20
+	// Logs of all groups together. A node that was away for some seconds under full load finds
+	// what it missed in them, and needs no snapshots.
+	nodeLogBytes  = 256 << 20 // unless followers need more
+	leastLogBytes = 1 << 20
+	mostLogBytes  = 16 << 20
 )
 
 // Policy answers, from the placement this node knows, what a Host may not decide itself.
@@ -85,8 +86,8 @@ type Config struct {
 	Fresh bool
 	// QuorumReads ends leases: every read batch asks a majority.
 	QuorumReads bool
-	// LogBytes is the size at which a group's log is cut, in bytes; 0: its share of 32 MiB for
-	// the node, but 512 KiB to 4 MiB. Logs that a live follower still needs may grow to four
+	// LogBytes is the size at which a group's log is cut, in bytes; 0: its share of 256 MiB for
+	// the node, but 1 to 16 MiB. Logs that a live follower still needs may grow to four
 	// times as much.
 	LogBytes int64
 	// OnTick runs at the end of each tick's work, on the goroutine of the turn. It may use
