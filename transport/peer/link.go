@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net"
 	"sync/atomic"
-	"syscall"
 )
 
 // Why a link ends, in the log.
@@ -36,6 +35,7 @@ type link struct {
 	parked     bool  // the writer waits for a token
 	early      batch // of whoever writes in the parked writer's place
 	resume     bool  // the writer goes on with early
+	wrote      int64 // on the transport's clock, when the last write ended
 	hold       bool  // the reader is in a batch and wakes the writer at its end
 	dead       bool
 	deadCause  error
@@ -47,11 +47,11 @@ type link struct {
 	replyBytes int
 	control    []item // pings and pongs, at most maxControl
 
-	inbound      atomic.Int64    // requests handed to the handler and not yet answered
-	inboundBytes atomic.Int64    // payloads of those requests
-	reads        atomic.Uint64   // reads of the socket that brought something; for liveness
-	rtt          atomic.Int64    // nanoseconds, of the last ping; 0 before
-	raw          syscall.RawConn // nil where writing without waiting is not possible
+	inbound      atomic.Int64     // requests handed to the handler and not yet answered
+	inboundBytes atomic.Int64     // payloads of those requests
+	reads        atomic.Uint64    // reads of the socket that brought something; for liveness
+	rtt          atomic.Int64     // nanoseconds, of the last ping; 0 before
+	atOnce       func([]byte) int // writes without waiting; nil where that is not possible
 
 	silentTicks int    // ticks without a read; for housekeeping only
 	idleTicks   int    // ticks as second link; for housekeeping only
@@ -63,7 +63,7 @@ type link struct {
 const maxControl = 8
 
 func newLink(p *peer, conn net.Conn, remote Remote, dialed bool) *link {
-	return &link{p: p, conn: conn, raw: rawConn(conn), remote: remote, dialed: dialed, since: p.t.now(), wake: make(chan struct{}, 1)}
+	return &link{p: p, conn: conn, atOnce: atOnce(conn), remote: remote, dialed: dialed, since: p.t.now(), wake: make(chan struct{}, 1)}
 }
 
 // run serves the link until it breaks.

@@ -83,6 +83,7 @@ func (l *link) take(b *batch) (ok, bye bool) {
 			return false, false
 		}
 		l.parked = true
+		l.wrote = l.p.t.now()
 		l.p.mu.Unlock()
 		<-l.wake
 		// Let those who are runnable queue what they have: one write then carries it all.
