@@ -179,10 +179,16 @@ func (p *plainRequest) setHeaders(lines string) (length int, ok bool) {
 }
 
 // isToken reports whether s is a header name (RFC 9110, section 5.6.2).
-func isToken(s string) bool {
+func isToken(s string) bool { return isWord(s, "!#$%&'*+-.^_`|~") }
+
+// isPlainHost is stricter than net/http, which is asked about every other one.
+func isPlainHost(s string) bool { return isWord(s, ".:-_[]") }
+
+// isWord reports whether s has only letters, digits and some other characters, and any at all.
+func isWord(s, others string) bool {
 	for i := range len(s) {
 		c := s[i]
-		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0) {
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte(others, c) >= 0) {
 			return false
 		}
 	}
@@ -196,16 +202,6 @@ func isPlainText(s string) bool {
 		}
 	}
 	return true
-}
-
-func isPlainHost(s string) bool {
-	for i := range len(s) {
-		c := s[i]
-		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte(".:-_[]", c) >= 0) {
-			return false
-		}
-	}
-	return s != ""
 }
 
 // smallNumber reads a length of at most five digits: plainBytes has as many.
