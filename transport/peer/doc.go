@@ -21,12 +21,10 @@
 // How it stays cheap. Frames, requests and responses are queued under one mutex per
 // peer, and each link has one writer goroutine, which is woken once, takes all that is
 // queued, and writes it with one system call; what arrives meanwhile waits for its next
-// turn. On an idle link whoever has something to say writes it in the writer's place, as
-// far as that takes no waiting (early.go). The reader decodes all that one read brought
-// before it wakes anybody: the writer is not disturbed while replies are being produced.
-// Calls live in a table of reused slots, their deadlines cost one timer for the whole
-// transport, and liveness costs no deadline per read: a ticker looks whether a counter
-// moved.
+// turn. The reader decodes all that one read brought before it wakes anybody: the
+// writer is not disturbed while replies are being produced. Calls live in a table of
+// reused slots, their deadlines cost one timer for the whole transport, and liveness
+// costs no deadline per read: a ticker looks whether a counter moved.
 //
 // What bounds memory: the outgoing queue of a peer (Options.QueueBytes), the calls in
 // flight (Options.MaxInFlight), the length of a message (Options.MaxFrame, allocated

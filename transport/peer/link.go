@@ -32,11 +32,8 @@ type link struct {
 	since  int64         // on the transport's clock
 	wake   chan struct{} // holds a token for the parked writer
 
-	parked     bool  // the writer waits for a token
-	early      batch // of whoever writes in the parked writer's place
-	resume     bool  // the writer goes on with early
-	wrote      int64 // on the transport's clock, when the last write ended
-	hold       bool  // the reader is in a batch and wakes the writer at its end
+	parked     bool // the writer waits for a token
+	hold       bool // the reader is in a batch and wakes the writer at its end
 	dead       bool
 	deadCause  error
 	retiring   bool // no more requests and frames from here; a bye is written or will be
@@ -47,11 +44,10 @@ type link struct {
 	replyBytes int
 	control    []item // pings and pongs, at most maxControl
 
-	inbound      atomic.Int64     // requests handed to the handler and not yet answered
-	inboundBytes atomic.Int64     // payloads of those requests
-	reads        atomic.Uint64    // reads of the socket that brought something; for liveness
-	rtt          atomic.Int64     // nanoseconds, of the last ping; 0 before
-	atOnce       func([]byte) int // writes without waiting; nil where that is not possible
+	inbound      atomic.Int64  // requests handed to the handler and not yet answered
+	inboundBytes atomic.Int64  // payloads of those requests
+	reads        atomic.Uint64 // reads of the socket that brought something; for liveness
+	rtt          atomic.Int64  // nanoseconds, of the last ping; 0 before
 
 	silentTicks int    // ticks without a read; for housekeeping only
 	idleTicks   int    // ticks as second link; for housekeeping only
@@ -63,7 +59,7 @@ type link struct {
 const maxControl = 8
 
 func newLink(p *peer, conn net.Conn, remote Remote, dialed bool) *link {
-	return &link{p: p, conn: conn, atOnce: atOnce(conn), remote: remote, dialed: dialed, since: p.t.now(), wake: make(chan struct{}, 1)}
+	return &link{p: p, conn: conn, remote: remote, dialed: dialed, since: p.t.now(), wake: make(chan struct{}, 1)}
 }
 
 // run serves the link until it breaks.
@@ -171,14 +167,8 @@ func (l *link) reply(id uint64, size int64, payload []byte, err error) {
 	}
 	limits := &l.p.t.opt
 
-	early := false
 	l.p.mu.Lock()
-	defer func() {
-		l.p.mu.Unlock()
-		if early {
-			l.writeEarly()
-		}
-	}()
+	defer l.p.mu.Unlock()
 	l.inbound.Add(-1)
 	l.inboundBytes.Add(-size)
 	if l.dead {
@@ -195,5 +185,5 @@ func (l *link) reply(id uint64, size int64, payload []byte, err error) {
 	}
 	l.replies.push(it)
 	l.replyBytes += it.cost()
-	early = l.start()
+	l.kick()
 }

@@ -55,34 +55,23 @@ func (p *peer) room(cost int) error {
 // send queues a frame. gone says that p was forgotten meanwhile.
 func (p *peer) send(frame []byte) (ok, gone bool) {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.gone {
-		p.mu.Unlock()
 		return false, true
 	}
 	it := item{typ: typeFrame, payload: frame}
 	if len(frame) > p.t.opt.MaxFrame || p.room(it.cost()) != nil {
-		p.mu.Unlock()
 		p.traffic.droppedFrames.Add(1)
 		return false, false
 	}
-	early := p.queue(it)
-	p.mu.Unlock()
-	if early != nil {
-		early.writeEarly()
-	}
+	p.queue(it)
 	return true, false
 }
 
 // submit queues a request, or returns why it cannot; done is then not called.
 func (p *peer) submit(kind uint8, deadline int64, payload []byte, done func([]byte, error)) (id uint64, gone bool, err error) {
-	var early *link
 	p.mu.Lock()
-	defer func() {
-		p.mu.Unlock()
-		if early != nil {
-			early.writeEarly()
-		}
-	}()
+	defer p.mu.Unlock()
 	if p.gone {
 		return 0, true, nil
 	}
@@ -97,19 +86,16 @@ func (p *peer) submit(kind uint8, deadline int64, payload []byte, done func([]by
 		return 0, false, err
 	}
 	it.id = p.calls.add(deadline, done)
-	early = p.queue(it)
+	p.queue(it)
 	return it.id, false, nil
 }
 
-// queue adds a message to the queue. When it returns a link, its writeEarly must follow, once
-// p.mu is released. p.mu is held.
-func (p *peer) queue(it item) (early *link) {
+func (p *peer) queue(it item) {
 	p.out.push(it)
 	p.outBytes += it.cost()
-	if l := p.current; l != nil && l.start() {
-		return l
+	if p.current != nil {
+		p.current.kick()
 	}
-	return nil
 }
 
 // abandon ends a call early and returns the error it ends with, or false when it has ended

@@ -116,16 +116,13 @@ func (l *link) endBatch(messages uint64) {
 	if messages > 0 {
 		l.p.t.opt.Handler.BatchEnd()
 	}
-	early := false
 	l.p.mu.Lock()
 	l.hold = false
-	if l.hasWork() {
-		early = l.start()
+	if l.replies.len() > 0 || len(l.control) > 0 || l.retiring || l.byeHeard ||
+		(l.p.current == l && l.p.out.len() > 0) {
+		l.unpark()
 	}
 	l.p.mu.Unlock()
-	if early {
-		l.writeEarly()
-	}
 }
 
 // handle handles one message: its type and its body. owned says that content's memory may be

@@ -21,9 +21,6 @@ type batch struct {
 	buf   []byte      // heads and short payloads
 	cuts  []cut       // long payloads that go between the bytes of buf
 	vec   net.Buffers // storage for the pieces of a write with cuts
-
-	encoded bool // buf and cuts are made
-	written int  // bytes of buf that the system has; only without cuts
 }
 
 type cut struct {
@@ -41,7 +38,9 @@ func (l *link) write() {
 			return
 		}
 		n, err := b.writeTo(l.conn)
-		l.count(&b, n)
+		l.p.traffic.writes.Add(1)
+		l.p.traffic.sentBytes.Add(uint64(n))
+		l.p.traffic.sentMessages.Add(uint64(len(b.items)))
 		if err != nil {
 			l.writeFailed(&b, n, err)
 			return
@@ -55,25 +54,14 @@ func (l *link) write() {
 	}
 }
 
-func (l *link) count(b *batch, bytes int64) {
-	l.p.traffic.writes.Add(1)
-	l.p.traffic.sentBytes.Add(uint64(bytes))
-	l.p.traffic.sentMessages.Add(uint64(len(b.items)))
-}
-
 // take fills b, and waits while there is nothing to write. ok is false when the link is dead
 // or finished. bye says that b ends with this side's bye.
 func (l *link) take(b *batch) (ok, bye bool) {
 	l.p.mu.Lock()
 	defer l.p.mu.Unlock()
 	for {
-		if l.dead && !l.resume {
+		if l.dead {
 			return false, false
-		}
-		if l.resume {
-			l.resume = false
-			*b, l.early = l.early, *b
-			return true, false
 		}
 		if bye = l.fill(b); len(b.items) > 0 {
 			return true, bye
@@ -83,7 +71,6 @@ func (l *link) take(b *batch) (ok, bye bool) {
 			return false, false
 		}
 		l.parked = true
-		l.wrote = l.p.t.now()
 		l.p.mu.Unlock()
 		<-l.wake
 		// Let those who are runnable queue what they have: one write then carries it all.
@@ -170,12 +157,8 @@ func (l *link) writeFailed(b *batch, n int64, err error) {
 	l.close(err)
 }
 
-// encode makes buf and cuts of the items, once.
-func (b *batch) encode() {
-	if b.encoded {
-		return
-	}
-	b.encoded = true
+// writeTo encodes the items and writes them. It returns how many bytes the system took.
+func (b *batch) writeTo(conn net.Conn) (int64, error) {
 	end := 0
 	for i := range b.items {
 		it := &b.items[i]
@@ -189,14 +172,9 @@ func (b *batch) encode() {
 			b.cuts = append(b.cuts, cut{len(b.buf), it.payload})
 		}
 	}
-}
-
-// writeTo writes what is not written yet. It returns how many bytes the system has then.
-func (b *batch) writeTo(conn net.Conn) (int64, error) {
-	b.encode()
 	if len(b.cuts) == 0 {
-		n, err := conn.Write(b.buf[b.written:])
-		return int64(b.written + n), err
+		n, err := conn.Write(b.buf)
+		return int64(n), err
 	}
 	vec, from := b.vec[:0], 0
 	for _, c := range b.cuts {
@@ -216,7 +194,6 @@ func (b *batch) reset() {
 	clear(b.cuts)
 	clear(b.vec[:cap(b.vec)])
 	b.items, b.cuts, b.buf = b.items[:0], b.cuts[:0], b.buf[:0]
-	b.encoded, b.written = false, 0
 	if cap(b.buf) > 2*writeBytes {
 		b.buf = nil
 	}
