@@ -74,6 +74,10 @@ bench: ## measure a running node (flags: ARGS="put --servers http://127.0.0.1:80
 compare: ## measure three nodes beside etcd and a bare handler; settings are in deploy/compare.sh
 	./deploy/compare.sh
 
+.PHONY: versus
+versus: ## measure two builds side by side: OLD=path of a pxkv binary, NEW=path (default: this code)
+	OLD=$(OLD) NEW=$(NEW) ./deploy/versus.sh
+
 .PHONY: up
 up: ## three nodes in containers: HTTP on 127.0.0.1:8080, 8081, 8082
 	docker compose up --build

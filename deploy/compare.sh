@@ -25,54 +25,8 @@ KEYS=${KEYS:-10000} SIZE=${SIZE:-256} IDLE=${IDLE:-20} LIST=${LIST:-0} LIST_KEYS
 DIR=${DIR:-/var/tmp} OUT=${OUT:-$root/bin/compare.md} BASE_PORT=${BASE_PORT:-23700}
 ETCD=${ETCD:-} PXKV=${PXKV:-}
 
-pids=()       # every process that this script has started
-pxkv_pids=()  # of those, the three nodes
-work=""       # everything that this script writes, but for the result
-
-say() { printf '%s\n' "$*" >&2; }
-
-die() {
-	say "compare: $*"
-	for log in "$work"/*.log; do
-		[ -s "$log" ] && { say "--- the end of ${log##*/}:"; tail -n 5 "$log" >&2; }
-	done
-	exit 1
-}
-
-cleanup() {
-	trap - EXIT INT TERM
-	for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
-	local deadline=$((SECONDS + 20))
-	for pid in "${pids[@]}"; do
-		while kill -0 "$pid" 2>/dev/null && [ "$SECONDS" -lt "$deadline" ]; do sleep 0.1; done
-		kill -9 "$pid" 2>/dev/null || true
-	done
-	[ -z "$work" ] || rm -rf "$work"
-}
-trap cleanup EXIT
-trap 'exit 130' INT TERM
-
-# start NAME COMMAND...: runs it in the background; its pid is in $started.
-start() {
-	local name=$1
-	shift
-	"$@" >"$work/$name.log" 2>&1 &
-	started=$!
-	pids+=("$started")
-}
-
-# wait_for SECONDS WHAT COMMAND...: repeats the command until it succeeds.
-wait_for() {
-	local deadline=$((SECONDS + $1)) what=$2
-	shift 2
-	until "$@" >/dev/null 2>&1; do
-		[ "$SECONDS" -lt "$deadline" ] || die "waited too long until $what"
-		for pid in "${pids[@]}"; do
-			kill -0 "$pid" 2>/dev/null || die "a server ended while waiting until $what"
-		done
-		sleep 0.2
-	done
-}
+# shellcheck source=deploy/servers.sh
+. "$root/deploy/servers.sh"
 
 # --- programs -------------------------------------------------------------------------
 
@@ -97,38 +51,11 @@ find_programs() {
 
 # --- servers --------------------------------------------------------------------------
 
-host=127.0.0.1
 port() { echo $((BASE_PORT + $1)); }
 url() { echo "http://$host:$(port "$1")"; }
-pxkv_servers="$(url 1),$(url 2),$(url 3)"
-etcd_servers="$(url 31),$(url 32),$(url 33)"
+pxkv_servers=$(urls "$BASE_PORT")
+etcd_servers=$(urls $((BASE_PORT + 30)))
 bare_server=$(url 51)
-
-start_pxkv() {
-	local i join
-	for i in 1 2 3; do
-		join=()
-		[ "$i" = 1 ] || join=(--join "$host:$(port 21)")
-		start "pxkv$i" "$PXKV" serve --name "n$i" --data-dir "$work/pxkv$i" \
-			--http "$host:$(port "$i")" --peer "$host:$(port 1"$i")" --gossip "$host:$(port 2"$i")" \
-			--advertise "$host" "${join[@]}"
-		pxkv_pids+=("$started")
-		[ "$i" != 1 ] || wait_for 30 "the first pxkv node is ready" "$PXKV" status --quiet --server "$(url 1)"
-	done
-	for i in 1 2 3; do
-		wait_for 120 "pxkv node $i sees three members and every partition on three nodes" pxkv_settled "$(url "$i")"
-	done
-}
-
-# pxkv_settled URL: healthy without a warning, three members, as many replicas on each as
-# there are partitions, and some leaders on each.
-pxkv_settled() {
-	"$PXKV" status --quiet --server "$1" &&
-		"$PXKV" status --server "$1" --output json | grep -q '"warnings": \[\]' &&
-		"$PXKV" members --server "$1" | awk -v want="$("$PXKV" partitions --server "$1" | grep -c '^[0-9]')" '
-			NR > 1 { n++; if ($4 != "yes" || $5 != want || $6 == 0) bad = 1 }
-			END { exit !(n == 3 && !bad) }'
-}
 
 start_etcd() {
 	local i cluster
@@ -152,9 +79,6 @@ start_bare() {
 }
 
 # --- measurements ---------------------------------------------------------------------
-
-# field NAME: the first value of that name in the JSON on standard input.
-field() { sed -n "s/.*\"$1\": \([0-9.e+-]*\).*/\1/p" | head -n 1; }
 
 # note SERIES VALUE: adds a value, one a round.
 note() { echo "$2" >>"$work/$1.series"; }
@@ -302,13 +226,11 @@ report() {
 }
 
 main() {
-	work=$(mktemp -d "$DIR/pxkv-compare.XXXXXX")
-	case $(stat -f -c %T "$work") in
-	tmpfs | ramfs) say "warning: $DIR is memory, where fsync costs nothing; give DIR= a directory on a disk" ;;
-	esac
+	make_work "$DIR" pxkv-compare
 	find_programs
 	say "starting three pxkv nodes, three etcd nodes and a bare handler"
-	start_pxkv
+	start_cluster pxkv "$PXKV" "$BASE_PORT"
+	pxkv_pids=("${cluster[@]}")
 	measure_idle
 	start_etcd
 	start_bare

@@ -27,7 +27,7 @@ type Options struct {
 	// StallAfter is how long one disk operation may take before Fatal is called, so that
 	// leaderships move away from a disk that hangs. 0 is 20 s, negative is for ever.
 	StallAfter time.Duration
-	// CacheBytes is the size of the block cache. 0 is 64 MiB, with Light 256 KiB.
+	// CacheBytes is the size of the block cache. 0 is 48 MiB, with Light 256 KiB.
 	CacheBytes int64
 	// MemTableBytes is the size of one of up to four write buffers. 0 is 8 MiB, with Light
 	// 1 MiB.
@@ -64,7 +64,7 @@ func (o Options) withDefaults() Options {
 	if o.Fatal == nil {
 		o.Fatal = func(text string) { panic("persist: " + text) }
 	}
-	cache, memTable := int64(64<<20), int64(8<<20)
+	cache, memTable := int64(48<<20), int64(8<<20)
 	if o.Light {
 		cache, memTable = 256<<10, 1<<20
 	}
