@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -213,5 +214,29 @@ func TestPlainInputIsBounded(t *testing.T) {
 	in.drop(in.have)
 	if len(in.buf) != smallPlainBytes || in.large != nil {
 		t.Errorf("an idle connection keeps %d bytes", len(in.buf))
+	}
+}
+
+// Between two answers a connection holds no buffer for them, however long the last one was.
+func TestPlainWriterKeepsNothing(t *testing.T) {
+	t.Parallel()
+	near, far := net.Pipe()
+	defer near.Close()
+	taken := make(chan int64, 1)
+	go func() {
+		n, _ := io.Copy(io.Discard, near)
+		taken <- n
+	}()
+	w := newPlainWriter(&conn{Conn: far, owner: &listener{stall: time.Minute}}, new(atomic.Bool))
+	for _, size := range []int{10, longAnswer, 4 * longAnswer} {
+		w.reset(false)
+		w.Write(make([]byte, size))
+		if err := w.finish(); err != nil || w.body != nil || w.out != nil {
+			t.Errorf("after %d bytes: %v, body %v, out %v", size, err, w.body, w.out)
+		}
+	}
+	far.Close()
+	if n := <-taken; n < 5*longAnswer {
+		t.Errorf("only %d bytes arrived", n)
 	}
 }

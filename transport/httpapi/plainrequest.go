@@ -11,9 +11,9 @@ import (
 )
 
 // A plain request is about one key, small, and uses nothing of HTTP/1.1 but a method, a path,
-// simple headers and a body of known length. Nearly all requests of clients are plain. Parsing
-// them by hand, on the connection's only goroutine, costs half of what net/http costs; whatever
-// is not plain, be it unusual or wrong, is left to net/http as it came.
+// simple headers and a body of known length. Nearly all requests of clients are plain, and they
+// are parsed by hand, on the connection's only goroutine. Whatever is not plain, be it unusual or
+// wrong, is left to net/http as it came.
 type plainRequest struct {
 	http    http.Request
 	url     url.URL

@@ -17,25 +17,26 @@ type plainWriter struct {
 	isHead bool         // the request's method is HEAD: the body is counted and left out
 	ending *atomic.Bool // the server ends: the answer says that the connection does
 
-	body      []byte // written so far, while the answer is short
-	bodyBytes int    // all of the body
-	out       []byte // scratch: what is handed to the connection
-	streaming bool   // the header is on its way
+	body      *[]byte // written so far, while the answer is short; lent between reset and finish
+	out       *[]byte // what is handed to the connection; lent as well
+	bodyBytes int     // all of the body
+	streaming bool    // the header is on its way
 	chunked   bool
 	err       error // of the connection
 }
 
 // longAnswer is the size in bytes from which an answer is sent while it is made.
-const longAnswer = 64 << 10
+const longAnswer = largePair
 
 func newPlainWriter(c *conn, ending *atomic.Bool) *plainWriter {
 	return &plainWriter{conn: c, header: http.Header{}, ending: ending}
 }
 
+// reset begins an answer. Its buffers are lent until finish, so that an idle connection has none.
 func (w *plainWriter) reset(isHead bool) {
 	clear(w.header)
 	w.status, w.isHead = 0, isHead
-	w.body, w.bodyBytes = w.body[:0], 0
+	w.body, w.out, w.bodyBytes = borrow(), borrow(), 0
 	w.streaming, w.chunked = false, false
 }
 
@@ -56,20 +57,19 @@ func (w *plainWriter) Write(p []byte) (int, error) {
 	switch {
 	case w.isHead:
 		return len(p), w.err
-	case !w.streaming && len(w.body)+len(p) <= longAnswer:
-		w.body = append(w.body, p...)
+	case !w.streaming && len(*w.body)+len(p) <= longAnswer:
+		*w.body = append(*w.body, p...)
 		return len(p), nil
 	case !w.streaming:
 		w.streaming = true
 		_, known := w.header["Content-Length"]
 		w.chunked = !known
-		w.out = w.appendHead(w.out[:0], -1)
-		w.out = w.appendPiece(w.out, w.body)
-		w.send(w.out)
+		*w.out = w.appendPiece(w.appendHead((*w.out)[:0], -1), *w.body)
+		w.send(*w.out)
 	}
 	if w.chunked {
-		w.out = w.appendPiece(w.out[:0], p)
-		p = w.out
+		*w.out = w.appendPiece((*w.out)[:0], p)
+		p = *w.out
 	}
 	w.send(p)
 	if w.err != nil {
@@ -100,17 +100,14 @@ func (w *plainWriter) finish() error {
 	w.WriteHeader(http.StatusOK)
 	switch {
 	case !w.streaming:
-		w.out = w.appendHead(w.out[:0], w.bodyBytes)
-		w.send(append(w.out, w.body...))
+		*w.out = append(w.appendHead((*w.out)[:0], w.bodyBytes), *w.body...)
+		w.send(*w.out)
 	case w.chunked:
 		w.send([]byte("0\r\n\r\n"))
 	}
-	if cap(w.out) > 2*longAnswer {
-		w.out = nil
-	}
-	if cap(w.body) > plainBytes {
-		w.body = nil
-	}
+	giveBack(w.body)
+	giveBack(w.out)
+	w.body, w.out = nil, nil
 	return w.err
 }
 
