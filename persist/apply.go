@@ -22,6 +22,7 @@ type Apply struct {
 	db      *DB
 	effects []effect
 	latest  map[string]int // partition and key -> position in effects
+	expiry  []expiryEffect // in the order in which they happened
 	applied []replicaApplied
 	key     []byte // scratch: partition and key
 	value   []byte // scratch: a record's header
@@ -66,8 +67,12 @@ func (a *Apply) Exists(p kv.PartitionID, key []byte, known func(kv.PartitionID, 
 	return ok, err
 }
 
-// Put sets a key. rec.Value.Data must not be changed until Commit has returned.
+// Put sets a key, and enters it in the expiry index when it has a deadline, which is above 0.
+// rec.Value.Data must not be changed until Commit has returned.
 func (a *Apply) Put(p kv.PartitionID, key []byte, rec Record) {
+	if rec.DeadlineMS > 0 {
+		a.expire(p, key, rec.DeadlineMS)
+	}
 	a.note(effect{key: string(a.effectKey(p, key)), record: rec})
 }
 
@@ -122,7 +127,7 @@ func (a *Apply) Commit() error {
 		return ErrClosed
 	}
 	defer a.db.failOnPanic()
-	if len(a.effects) == 0 && len(a.applied) == 0 {
+	if len(a.effects)+len(a.expiry)+len(a.applied) == 0 {
 		return nil
 	}
 	order := a.inOrder()
@@ -134,7 +139,8 @@ func (a *Apply) Commit() error {
 		for _, i := range order {
 			a.write(batch, &a.effects[i])
 		}
-		order = nil
+		a.writeExpiry(batch)
+		order, a.expiry = nil, nil
 		a.db.commit(batch, true, 0, "effects")
 		a.db.between()
 		batch = a.db.pebble.NewBatch()
@@ -148,6 +154,7 @@ func (a *Apply) Commit() error {
 	for _, i := range order {
 		a.write(batch, &a.effects[i])
 	}
+	a.writeExpiry(batch)
 	a.db.commit(batch, false, 0, "effects")
 	for i := range a.applied {
 		a.applied[i].replica.setApplied(&a.applied[i].applied)
