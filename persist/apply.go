@@ -54,17 +54,18 @@ func (a *Apply) Get(p kv.PartitionID, key []byte) (Record, bool, error) {
 	return a.db.Get(p, key)
 }
 
-// Exists is like Get, and says only whether the key is there. known, where it is not nil, may
-// know without a look into the store that a key is in it.
-func (a *Apply) Exists(p kv.PartitionID, key []byte, known func(kv.PartitionID, []byte) bool) (bool, error) {
+// Exists is like Get, and says only whether the key is there and has not expired at timeMS. known,
+// where it is not nil, may know without a look into the store that a key without a deadline is in it.
+func (a *Apply) Exists(p kv.PartitionID, key []byte, timeMS int64, known func(kv.PartitionID, []byte) bool) (bool, error) {
 	if i, ok := a.latest[string(a.effectKey(p, key))]; ok {
-		return !a.effects[i].deleted, nil
+		e := &a.effects[i]
+		return !e.deleted && !kv.Expired(e.record.DeadlineMS, timeMS), nil
 	}
 	if known != nil && known(p, key) {
 		return true, nil
 	}
-	_, ok, err := a.db.Get(p, key)
-	return ok, err
+	rec, ok, err := a.db.Get(p, key)
+	return ok && !kv.Expired(rec.DeadlineMS, timeMS), err
 }
 
 // Put sets a key, and enters it in the expiry index when it has a deadline, which is above 0.

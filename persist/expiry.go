@@ -65,6 +65,11 @@ func (a *Apply) writeExpiry(batch *pebble.Batch) {
 	}
 }
 
+// Due is DB.Due as of before a, which must not have changed p yet.
+func (a *Apply) Due(p kv.PartitionID, untilMS int64, limit int) (due []Due, next int64, err error) {
+	return a.db.Due(p, untilMS, limit)
+}
+
 // Due lists the first records of p's expiry index whose deadline is at or before untilMS, at
 // most limit of them. next is the deadline of the first record that is not listed, 0 when there is none.
 func (db *DB) Due(p kv.PartitionID, untilMS int64, limit int) (due []Due, next int64, err error) {
