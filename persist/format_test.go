@@ -40,6 +40,12 @@ func golden(t *testing.T) map[string][]byte {
 	a.Put(2, []byte("k"), stringRecord("v", 1))
 	must(t, a.Commit())
 	stream := streamOf(t, db, 2)
+	expiryKey := appendExpiryKey(nil, 2, rec.DeadlineMS, []byte("user:1"))
+	a = db.NewApply()
+	a.Put(2, []byte("user:1"), rec)
+	must(t, a.Commit())
+	expiryValue, _, err := db.getCopy(expiryKey)
+	must(t, err)
 	format, _, err := db.getCopy(formatKey)
 	must(t, err)
 	must(t, db.SaveIdentity(Identity{Node: 0xa1, Name: "n1", Cluster: 0xc1, ClusterName: "pxkv", Starts: 2, MetaReplica: 7}))
@@ -61,6 +67,8 @@ func golden(t *testing.T) map[string][]byte {
 		"data-key":         appendDataKey(nil, 2, []byte("user:1")),
 		"data-value":       rec.AppendTo(nil),
 		"data-value-plain": stringRecord("v", 1).AppendTo(nil),
+		"expiry-key":       expiryKey,
+		"expiry-value":     expiryValue,
 		"meta-data-key":    appendDataKey(nil, kv.Meta, []byte("x")),
 		"log-segment":      segment,
 		"snapshot":         stream,
@@ -153,7 +161,7 @@ func TestPinnedVersions(t *testing.T) {
 	if pebbleFormat != 21 {
 		t.Errorf("Pebble's format is %d", pebbleFormat)
 	}
-	for _, v := range []int{identityFormat, keyspaceFormat - 1, logFormat, recordFormat, entryFormat, appliedFormat, appliedRecordFormat, streamFormat} {
+	for _, v := range []int{identityFormat, keyspaceFormat - 1, logFormat, recordFormat, entryFormat, appliedFormat, appliedRecordFormat, streamFormat, expiryFormat} {
 		if v != 1 {
 			t.Errorf("a format version is %d: does FORMAT.md say how the older one is read?", v)
 		}

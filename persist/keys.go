@@ -22,6 +22,7 @@ const localFormat = 0x01
 const (
 	kindApplied = 0x04
 	kindData    = 0x06 // + the user's key
+	// kindExpiry = 0x07: see expiry.go
 )
 
 const (

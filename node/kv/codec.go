@@ -8,10 +8,25 @@ import (
 // The encodings in this file travel in log entries and between nodes. They carry no version
 // of their own: the envelope around them (log payload, forwarded request) does.
 
+// Flags of a Command.
 const (
-	flagBlind   = 1 << 0
-	flagCreated = 1 << 0
-	flagFound   = 1 << 0
+	flagBlind     = 1 << 0
+	flagReturnOld = 1 << 1
+	flagExpiry    = 1 << 2
+	commandFlags  = flagBlind | flagReturnOld | flagExpiry
+)
+
+// Flags of results.
+const (
+	flagCreated  = 1 << 0
+	flagNumber   = 1 << 1
+	flagDeadline = 1 << 2
+	flagItem     = 1 << 3
+	flagNow      = 1 << 4
+
+	flagFound    = 1 << 0
+	flagReadNow  = 1 << 1
+	flagConflict = 1 << 0
 )
 
 // AppendTo appends the encoding of c.
@@ -20,13 +35,39 @@ func (c *Command) AppendTo(b []byte) []byte {
 	if c.Blind {
 		flags |= flagBlind
 	}
+	if c.ReturnOld {
+		flags |= flagReturnOld
+	}
+	if c.Expiry.Kind != ExpiryNone {
+		flags |= flagExpiry
+	}
 	b = append(b, byte(c.Op), flags, byte(c.Cond.Kind))
-	if c.Cond.Kind == CondVersion {
+	switch c.Cond.Kind {
+	case CondVersion:
 		b = binary.AppendUvarint(b, c.Cond.Version)
+	case CondValue:
+		b = AppendBytes(b, c.Cond.Value)
+	}
+	if flags&flagExpiry != 0 {
+		b = append(b, byte(c.Expiry.Kind))
+		if c.Expiry.Kind >= ExpiryIn {
+			b = binary.AppendVarint(b, c.Expiry.MS)
+		}
 	}
 	b = AppendBytes(b, c.Key)
-	if c.Op == OpPut {
+	switch c.Op {
+	case OpPut:
 		b = appendValue(b, &c.Value)
+	case OpIncr:
+		b = binary.AppendVarint(b, c.Delta)
+	case OpIncrFloat:
+		b = AppendBytes(b, c.Value.Data)
+	case OpAppend:
+		b = AppendBytes(binary.AppendVarint(b, c.Limit), c.Value.Data)
+	case OpSetRange:
+		b = AppendBytes(binary.AppendVarint(binary.AppendVarint(b, c.Limit), c.Offset), c.Value.Data)
+	case OpRename:
+		b = AppendBytes(b, c.NewKey)
 	}
 	return b
 }
@@ -36,20 +77,45 @@ func (c *Command) AppendTo(b []byte) []byte {
 func (d *Decoder) ReadCommand() (c Command) {
 	c.Op = Op(d.Byte())
 	flags := d.Byte()
-	c.Blind = flags&flagBlind != 0
+	c.Blind, c.ReturnOld = flags&flagBlind != 0, flags&flagReturnOld != 0
 	c.Cond.Kind = CondKind(d.Byte())
-	if c.Cond.Kind == CondVersion {
+	switch c.Cond.Kind {
+	case CondVersion:
 		c.Cond.Version = d.Uvarint()
+	case CondValue:
+		c.Cond.Value = d.Bytes()
+	}
+	if flags&flagExpiry != 0 {
+		c.Expiry.Kind = ExpiryKind(d.Byte())
+		if c.Expiry.Kind >= ExpiryIn {
+			c.Expiry.MS = d.Varint()
+		}
+		if c.Expiry.Kind == ExpiryNone || c.Expiry.Kind >= expiryKindLimit {
+			d.fail()
+		}
 	}
 	c.Key = d.Bytes()
 	switch c.Op {
 	case OpPut:
 		c.Value = d.readValue()
-	case OpDelete:
+	case OpDelete, OpExpire, OpRead:
+	case OpIncr:
+		c.Delta = d.Varint()
+	case OpIncrFloat:
+		c.Value.Data = d.Bytes()
+	case OpAppend:
+		c.Limit = d.Varint()
+		c.Value.Data = d.Bytes()
+	case OpSetRange:
+		c.Limit = d.Varint()
+		c.Offset = d.Varint()
+		c.Value.Data = d.Bytes()
+	case OpRename:
+		c.NewKey = d.Bytes()
 	default:
 		d.fail()
 	}
-	if c.Cond.Kind >= condKindLimit || flags&^flagBlind != 0 || len(c.Key) == 0 {
+	if c.Cond.Kind >= condKindLimit || flags&^commandFlags != 0 || len(c.Key) == 0 {
 		d.fail()
 	}
 	return c
@@ -57,7 +123,7 @@ func (d *Decoder) ReadCommand() (c Command) {
 
 // EncodedSize is an upper bound for the length of AppendTo's result.
 func (c *Command) EncodedSize() int {
-	return 3 + 4*binary.MaxVarintLen64 + len(c.Key) + 1 + len(c.Value.ContentType) + len(c.Value.Data)
+	return 5 + 6*binary.MaxVarintLen64 + len(c.Cond.Value) + len(c.Key) + len(c.NewKey) + len(c.Value.ContentType) + len(c.Value.Data)
 }
 
 func appendValue(b []byte, v *Value) []byte {
@@ -95,16 +161,53 @@ func (r *Result) AppendTo(b []byte) []byte {
 	if r.Created {
 		flags |= flagCreated
 	}
+	if r.Number != 0 {
+		flags |= flagNumber
+	}
+	if r.Deadline != 0 {
+		flags |= flagDeadline
+	}
+	if r.Item != nil {
+		flags |= flagItem
+	}
+	if r.NowMS != 0 {
+		flags |= flagNow
+	}
 	b = append(b, byte(r.Outcome), flags)
 	b = binary.AppendUvarint(b, r.Version)
+	if flags&flagNumber != 0 {
+		b = binary.AppendVarint(b, r.Number)
+	}
+	if flags&flagDeadline != 0 {
+		b = binary.AppendVarint(b, r.Deadline)
+	}
+	if flags&flagItem != 0 {
+		b = r.Item.AppendTo(b)
+	}
+	if flags&flagNow != 0 {
+		b = binary.AppendVarint(b, r.NowMS)
+	}
 	return appendReceipt(b, &r.Receipt)
 }
 
-// ReadResult reads a Result.
+// ReadResult reads a Result; the bytes of its Item alias the input.
 func (d *Decoder) ReadResult() (r Result) {
 	r.Outcome = Outcome(d.Byte())
-	r.Created = d.Byte()&flagCreated != 0
+	flags := d.Byte()
+	r.Created = flags&flagCreated != 0
 	r.Version = d.Uvarint()
+	if flags&flagNumber != 0 {
+		r.Number = d.Varint()
+	}
+	if flags&flagDeadline != 0 {
+		r.Deadline = d.Varint()
+	}
+	if flags&flagItem != 0 {
+		r.Item = new(d.ReadItem())
+	}
+	if flags&flagNow != 0 {
+		r.NowMS = d.Varint()
+	}
 	r.Receipt = d.readReceipt()
 	return r
 }
@@ -134,22 +237,32 @@ func (r *ReadResult) AppendTo(b []byte) []byte {
 	if r.Found {
 		flags |= flagFound
 	}
+	if r.NowMS != 0 {
+		flags |= flagReadNow
+	}
 	b = append(b, flags)
 	b = appendReceipt(b, &r.Receipt)
 	b = binary.AppendVarint(b, r.StalenessMS)
 	if r.Found {
 		b = r.Item.AppendTo(b)
 	}
+	if flags&flagReadNow != 0 {
+		b = binary.AppendVarint(b, r.NowMS)
+	}
 	return b
 }
 
 // ReadReadResult reads a ReadResult, whose byte slices alias the input.
 func (d *Decoder) ReadReadResult() (r ReadResult) {
-	r.Found = d.Byte()&flagFound != 0
+	flags := d.Byte()
+	r.Found = flags&flagFound != 0
 	r.Receipt = d.readReceipt()
 	r.StalenessMS = d.Varint()
 	if r.Found {
 		r.Item = d.ReadItem()
+	}
+	if flags&flagReadNow != 0 {
+		r.NowMS = d.Varint()
 	}
 	return r
 }

@@ -3,57 +3,112 @@ package kv
 // Op is what a Command does.
 type Op uint8
 
+// What is said of absent keys holds for expired ones as well.
 const (
 	OpPut    Op = 1 // set Key to Value
 	OpDelete Op = 2 // remove Key
+	// OpIncr adds Delta to the integer that Key holds, 0 when absent. A key that it makes is the
+	// JSON number; one that was there keeps its kind.
+	OpIncr Op = 3
+	// OpIncrFloat adds the decimal number in Value.Data to the number that Key holds, 0 when
+	// absent, as Redis does on x86: with 64 bits of precision, written with at most 17 decimals.
+	OpIncrFloat Op = 4
+	// OpAppend adds Value.Data to the end of what Key holds, nothing when absent.
+	OpAppend Op = 5
+	// OpSetRange writes Value.Data over what Key holds from Offset on, with zero bytes in a gap. Empty
+	// data changes nothing.
+	OpSetRange Op = 6
+	OpExpire   Op = 7 // give Key the deadline that Expiry says, and leave its value alone
+	OpRename   Op = 8 // move value and deadline of Key to NewKey, of the same partition
+	OpRead     Op = 9 // read Key at its place in the log, among the writes of a batch or transaction
+	opLimit    Op = 10
 )
 
-// CondKind is how a Condition compares.
-type CondKind uint8
-
-const (
-	CondNone      CondKind = 0 // always met
-	CondVersion   CondKind = 1 // the key exists and its version is Condition.Version
-	CondAbsent    CondKind = 2 // the key does not exist
-	CondPresent   CondKind = 3 // the key exists
-	condKindLimit CondKind = 4
-)
-
-// Condition must hold in the replicated state when the command is applied, or the command
-// changes nothing and its result is ConditionFailed.
-type Condition struct {
-	Kind    CondKind
-	Version uint64
-}
-
-// Command is one write, as every front door hands it on. It names one key and so one
-// partition; it is decided when it is applied, from replicated state only.
+// Command is one operation, as every front door hands it on. It names keys of one partition; it
+// is decided when it is applied, from replicated state only.
 type Command struct {
 	Op   Op
 	Key  []byte
 	Cond Condition
-	// Value is set for OpPut.
+	// Value is set for OpPut. OpIncrFloat, OpAppend and OpSetRange use its Data alone.
 	Value Value
+	// Expiry says which deadline OpPut and OpExpire give the key. The other operations leave a
+	// deadline as it is.
+	Expiry Expiry
+	Delta  int64  // for OpIncr
+	Offset int64  // for OpSetRange, in bytes
+	NewKey []byte // for OpRename
+	// Limit is the longest value in bytes that OpAppend and OpSetRange may make, at most
+	// DefaultMaxValueBytes, which is also what 0 means. Nodes fill it in.
+	Limit int64
 	// Blind says that the caller does not need Result.Created: an unconditional put then
 	// need not look at the old value.
 	Blind bool
+	// ReturnOld asks for Result.Item: what the key held before, also when the condition failed.
+	ReturnOld bool
 }
 
-// Outcome is how a command ended in the state machine.
+// MaxLength is the longest value in bytes that the command may make.
+func (c *Command) MaxLength() int64 {
+	if c.Limit <= 0 {
+		return DefaultMaxValueBytes
+	}
+	return min(c.Limit, DefaultMaxValueBytes)
+}
+
+// ExpiryKind is how an Expiry is meant.
+type ExpiryKind uint8
+
+const (
+	ExpiryNone      ExpiryKind = 0 // no deadline; a former one ends
+	ExpiryKeep      ExpiryKind = 1 // the deadline that the key has, if any
+	ExpiryIn        ExpiryKind = 2 // MS milliseconds after the moment at which the leader took the command
+	ExpiryAt        ExpiryKind = 3 // the Unix time of MS milliseconds
+	expiryKindLimit ExpiryKind = 4
+)
+
+// Expiry gives a key its deadline. One that has passed already deletes the key, which is then
+// absent as after OpDelete.
+type Expiry struct {
+	Kind ExpiryKind
+	MS   int64
+}
+
+// Outcome is how a command ended in the state machine. With all but Done nothing changed.
 type Outcome uint8
 
 const (
-	Done            Outcome = 1 // applied
-	NotFound        Outcome = 2 // a delete found no such key; nothing changed
-	ConditionFailed Outcome = 3 // the condition was not met; nothing changed
+	Done            Outcome = 1
+	NotFound        Outcome = 2 // OpDelete, OpExpire, OpRename or OpRead found no such key
+	ConditionFailed Outcome = 3 // the condition was not met
+	NotInteger      Outcome = 4 // OpIncr: the value is no integer of 64 bits in plain decimal digits
+	Overflow        Outcome = 5 // OpIncr: the sum is no integer of 64 bits
+	NotFloat        Outcome = 6 // OpIncrFloat: the value is no decimal number
+	NotFinite       Outcome = 7 // OpIncrFloat: the sum is too large
+	// ValueTooLarge: OpAppend or OpSetRange would make a value longer than Limit; or the values that a
+	// transaction asks for, by OpRead and ReturnOld, are over 16 MiB before this one.
+	ValueTooLarge Outcome = 8
+	outcomeLimit  Outcome = 9
 )
+
+// Known reports whether o is an outcome of this version.
+func (o Outcome) Known() bool { return o >= Done && o < outcomeLimit }
 
 // Result is what the state machine answered. It exists only when the command was
 // committed: an Error tells all other endings.
 type Result struct {
 	Outcome Outcome
-	Created bool   // a put that was not Blind made a key that was absent
+	Created bool   // a put that was not Blind, or another write, made a key that was absent
 	Version uint64 // the key's version after the command; 0 when it does not exist
+	// Number is the sum after OpIncr, and the value's length in bytes after OpAppend and OpSetRange.
+	Number int64
+	// Deadline is that of the key after OpPut and OpExpire, Unix milliseconds, 0 for none.
+	Deadline int64
+	// Item is what OpRead read, what ReturnOld asked for, or what OpIncrFloat made; without Key.
+	// It is nil when the key was absent.
+	Item *Item
+	// NowMS is the group's time of OpRead, Unix milliseconds, where Item has a Deadline.
+	NowMS   int64
 	Receipt Receipt
 }
 
@@ -85,6 +140,9 @@ type ReadResult struct {
 	Found   bool
 	Item    Item // without Key; valid when Found
 	Receipt Receipt
+	// NowMS is the group's time of the read, Unix milliseconds, where Item has a Deadline: what is
+	// left of a key's life is counted from it, and not by another clock.
+	NowMS int64
 	// StalenessMS is, for stale reads, how old the data may be in milliseconds (time since the
 	// replica last heard from its leader); 0 for linearizable reads.
 	StalenessMS int64
@@ -97,42 +155,4 @@ type ListQuery struct {
 	Limit       int    // at most so many items; 0 is no limit
 	KeysOnly    bool   // items come without Value.Data
 	Consistency Consistency
-}
-
-// Validate checks what does not depend on any state: key and content type lengths, op,
-// condition and kind. maxValue is the largest value in bytes.
-func (c *Command) Validate(maxValue int) error {
-	if err := ValidateKey(c.Key); err != nil {
-		return err
-	}
-	if c.Cond.Kind >= condKindLimit {
-		return Errorf(Invalid, "unknown condition %d", c.Cond.Kind)
-	}
-	switch c.Op {
-	case OpPut:
-		if c.Value.Kind < String || c.Value.Kind > Binary {
-			return Errorf(Invalid, "unknown value kind %d", c.Value.Kind)
-		}
-		if len(c.Value.Data) > maxValue {
-			return Errorf(TooLarge, "Value of %d bytes is larger than the limit of %d bytes", len(c.Value.Data), maxValue)
-		}
-		if len(c.Value.ContentType) > MaxContentTypeBytes {
-			return Errorf(Invalid, "Content-Type is longer than %d bytes", MaxContentTypeBytes)
-		}
-	case OpDelete:
-	default:
-		return Errorf(Invalid, "unknown operation %d", c.Op)
-	}
-	return nil
-}
-
-// ValidateKey checks a key's length.
-func ValidateKey(key []byte) error {
-	if len(key) == 0 {
-		return Errorf(Invalid, "Missing key")
-	}
-	if len(key) > MaxKeyBytes {
-		return Errorf(Invalid, "Key of %d bytes is longer than the limit of %d bytes", len(key), MaxKeyBytes)
-	}
-	return nil
 }

@@ -1,0 +1,84 @@
+package kv
+
+import (
+	"bytes"
+	"math/big"
+	"strconv"
+)
+
+// floatPrecision is that of the long double of x86, with which Redis adds: results are the same
+// as there, and on every machine.
+const floatPrecision = 64
+
+// maxFloatBytes bounds the text of a number that is parsed.
+const maxFloatBytes = 5 << 10
+
+// maxFloatExponent is that of the long double of x86, base 2.
+const maxFloatExponent = 16384
+
+// ParseInt reads an integer as Redis writes one: decimal digits, a minus sign before it if it is
+// negative, no leading zeros, no spaces.
+func ParseInt(b []byte) (int64, bool) {
+	if len(b) == 0 || len(b) > 20 {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(string(b), 10, 64)
+	if err != nil {
+		return 0, false
+	}
+	var canonical [20]byte
+	return n, bytes.Equal(strconv.AppendInt(canonical[:0], n, 10), b)
+}
+
+// ParseFloat reads a decimal number: digits with an optional sign, point and exponent.
+func ParseFloat(b []byte) (*big.Float, bool) {
+	if len(b) == 0 || len(b) > maxFloatBytes {
+		return nil, false
+	}
+	digits := 0
+	for i, c := range b {
+		switch {
+		case c >= '0' && c <= '9':
+			digits++
+		case c == '.' || c == 'e' || c == 'E':
+		case (c == '+' || c == '-') && (i == 0 || b[i-1] == 'e' || b[i-1] == 'E'):
+		default:
+			return nil, false
+		}
+	}
+	if digits == 0 || longExponent(b) {
+		return nil, false
+	}
+	f, _, err := big.ParseFloat(string(b), 10, floatPrecision, big.ToNearestEven)
+	if err != nil || !finite(f) {
+		return nil, false
+	}
+	return f, true
+}
+
+// longExponent reports whether an exponent has so many digits that the number is no long double,
+// and would take long to compute.
+func longExponent(b []byte) bool {
+	i := bytes.IndexAny(b, "eE")
+	return i >= 0 && len(b)-i > 6
+}
+
+func finite(f *big.Float) bool {
+	return !f.IsInf() && f.MantExp(nil) <= maxFloatExponent
+}
+
+// AddFloat adds two numbers of ParseFloat and writes the sum as Redis does: at most 17 decimals,
+// no exponent, no zeros at the end. It is false when the sum is too large.
+func AddFloat(x, y *big.Float) ([]byte, bool) {
+	sum := new(big.Float).SetPrec(floatPrecision).SetMode(big.ToNearestEven).Add(x, y)
+	if !finite(sum) {
+		return nil, false
+	}
+	b := sum.Append(nil, 'f', 17)
+	b = bytes.TrimRight(b, "0")
+	b = bytes.TrimSuffix(b, []byte("."))
+	if string(b) == "-0" {
+		b = b[1:]
+	}
+	return b, true
+}
