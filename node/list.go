@@ -5,6 +5,7 @@ import (
 	"container/heap"
 	"context"
 	"iter"
+	"slices"
 	"sync"
 	"time"
 
@@ -119,7 +120,7 @@ func (m *merge) advance(ctx context.Context) error {
 		}
 		// The next page begins after the last key: with the smallest key that is larger.
 		last := s.page.items[s.next-1].Key
-		s.req.from = append(append(make([]byte, 0, len(last)+1), last...), 0)
+		s.req.from = after(last)
 		if err := s.fetch(ctx); err != nil {
 			return err
 		}
@@ -140,7 +141,7 @@ func (s *stream) fetch(ctx context.Context) error {
 	if s.req.stale {
 		if h := n.o.Loop.Handle(p); h != nil && h.Applied() > 0 {
 			var e *kv.Error
-			if s.page, e = n.scanLocal(h, &s.req); e == nil {
+			if s.page, _, e = n.scanLocal(ctx, h, &s.req); e == nil {
 				return nil
 			}
 		}
@@ -167,19 +168,53 @@ func (n *Node) scanHere(ctx context.Context, r *scanRequest) (page, *kv.Error) {
 			return page{}, e
 		}
 	}
-	return n.scanLocal(h, r)
+	pg, due, e := n.scanLocal(ctx, h, r)
+	if !due {
+		return pg, e
+	}
+	if e := n.advance(ctx, r.partition); e != nil {
+		return page{}, e
+	}
+	pg, _, e = n.scanLocal(ctx, h, r)
+	return pg, e
 }
 
-func (n *Node) scanLocal(h *replica.Handle, r *scanRequest) (page, *kv.Error) {
-	items, more, err := n.o.DB.Scan(r.partition, r.from, r.prefix, r.keysOnly, r.maxItems, r.maxLen)
-	switch {
-	case err != nil:
-		return page{}, kv.Errorf(kv.Internal, "partition %s: scan: %v", r.partition, err)
-	case h.Gone():
-		return page{}, errNotHere(r.partition)
+// scanLocal reads a page of what has not expired. It reports whether an item is due, as readLocal
+// does. A page without items is the last.
+func (n *Node) scanLocal(ctx context.Context, h *replica.Handle, r *scanRequest) (pg page, due bool, e *kv.Error) {
+	from := r.from
+	for {
+		at := h.Time()
+		items, more, err := n.o.DB.Scan(r.partition, from, r.prefix, r.keysOnly, r.maxItems, r.maxLen)
+		switch {
+		case err != nil:
+			return page{}, false, kv.Errorf(kv.Internal, "partition %s: scan: %v", r.partition, err)
+		case h.Gone():
+			return page{}, false, errNotHere(r.partition)
+		}
+		pg = page{more: more}
+		if more {
+			from = after(items[len(items)-1].Key)
+		}
+		items = slices.DeleteFunc(items, func(it kv.Item) bool {
+			life := replica.Alive
+			if it.Deadline != 0 {
+				life = h.Life(it.Deadline, at, Clock())
+			}
+			due = due || life == replica.Due
+			return life == replica.Expired
+		})
+		if pg.items = items; len(items) > 0 || !more {
+			return pg, due, nil
+		}
+		if ctx.Err() != nil {
+			return page{}, false, kv.Errorf(kv.Unavailable, "partition %s: too many expired keys to list in time", r.partition)
+		}
 	}
-	return page{items, more}, nil
 }
+
+// after is the smallest key above a key.
+func after(key []byte) []byte { return append(append(make([]byte, 0, len(key)+1), key...), 0) }
 
 func (n *Node) forwardScan(ctx context.Context, to kv.NodeID, r *scanRequest) (page, *kv.Error) {
 	b, err := n.ask(ctx, to, reqScan, r.encode())

@@ -4,6 +4,7 @@ import "github.com/prometheus/client_golang/prometheus"
 
 type metrics struct {
 	local, forwarded, retries, malformed prometheus.Counter
+	advances                             prometheus.Counter
 	cacheHits, cacheMisses               prometheus.Counter
 }
 
@@ -16,12 +17,13 @@ func newMetrics(reg prometheus.Registerer) metrics {
 		retries:   prometheus.NewCounter(prometheus.CounterOpts{Name: "pxkv_request_retries_total", Help: "Requests tried again because they were certainly not done."}),
 		malformed: prometheus.NewCounter(prometheus.CounterOpts{Name: "pxkv_peer_malformed_total", Help: "Frames and requests from other nodes that could not be understood."}),
 	}
+	m.advances = prometheus.NewCounter(prometheus.CounterOpts{Name: "pxkv_reads_at_deadline_total", Help: "Reads that brought a group's time forward, because they met a key whose deadline had just come."})
 	cached := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "pxkv_cache_lookups_total", Help: "Reads of single keys by the leader, by whether the value cache had the key.",
 	}, []string{"result"})
 	m.cacheHits, m.cacheMisses = cached.WithLabelValues("hit"), cached.WithLabelValues("miss")
 	if reg != nil {
-		reg.MustRegister(cached, routed, m.retries, m.malformed)
+		reg.MustRegister(cached, routed, m.retries, m.malformed, m.advances)
 	}
 	return m
 }

@@ -81,9 +81,9 @@ func TestNothingIsMissingWhilePartitionsMove(t *testing.T) {
 		}
 		moved++
 		n := servers[0].node
-		_, e1 := n.readLocal(h, []byte(keys[0]))
+		_, _, e1 := n.readLocal(h, []byte(keys[0]))
 		_, e2 := n.readAsIs(h, []byte(keys[0]))
-		_, e3 := n.scanLocal(h, &scanRequest{partition: h.Partition, maxItems: 1, maxLen: 1})
+		_, _, e3 := n.scanLocal(t.Context(), h, &scanRequest{partition: h.Partition, maxItems: 1, maxLen: 1})
 		for _, e := range []*kv.Error{e1, e2, e3} {
 			if e == nil || e.Kind != kv.NotLeader {
 				t.Errorf("a late look at partition %d, which moved away: %v", p, e)

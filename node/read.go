@@ -44,13 +44,43 @@ func (n *Node) readHere(ctx context.Context, p kv.PartitionID, key []byte) (kv.R
 	if h == nil {
 		return kv.ReadResult{}, errNotHere(p)
 	}
-	if h.HasLease(bootTime()) {
-		return n.readLocal(h, key)
+	if !h.HasLease(bootTime()) {
+		if e := n.confirm(ctx, p); e != nil {
+			return kv.ReadResult{}, e
+		}
 	}
-	if e := n.confirm(ctx, p); e != nil {
+	res, due, e := n.readLocal(h, key)
+	if due {
+		return n.readDue(ctx, h, key)
+	}
+	return res, e
+}
+
+// readDue reads a key whose deadline the leader's clock has reached, but not the group's time:
+// it is brought forward through the log first, and decides.
+func (n *Node) readDue(ctx context.Context, h *replica.Handle, key []byte) (kv.ReadResult, *kv.Error) {
+	if e := n.advance(ctx, h.Partition); e != nil {
 		return kv.ReadResult{}, e
 	}
-	return n.readLocal(h, key)
+	// The state here now has an entry that was proposed after the read began, so it needs no lease.
+	res, _, e := n.readLocal(h, key)
+	return res, e
+}
+
+// advance brings a group's time forward to its leader's clock. All that ask at once share an entry.
+func (n *Node) advance(ctx context.Context, p kv.PartitionID) *kv.Error {
+	n.metrics.advances.Inc()
+	done := make(chan *kv.Error, 1)
+	n.o.Loop.Write(replica.Op{Partition: p, Reply: func(r replica.Reply) { done <- r.Err }})
+	select {
+	case e := <-done:
+		if e != nil && e.Kind == kv.Unknown { // whether the time moved is all the same to a read
+			return kv.Errorf(kv.Unavailable, "partition %s changed its leader during a read", p)
+		}
+		return e
+	case <-ctx.Done():
+		return kv.Errorf(kv.Unavailable, "partition %s: no majority answered in time", p)
+	}
 }
 
 func errNotHere(p kv.PartitionID) *kv.Error {
@@ -72,30 +102,47 @@ func (n *Node) confirm(ctx context.Context, p kv.PartitionID) *kv.Error {
 
 // readLocal reads the local state, which the caller has shown to be fresh: through the
 // cache, which must not be given a value that changed meanwhile, and with a last look whether
-// the replica was being deleted.
-func (n *Node) readLocal(h *replica.Handle, key []byte) (kv.ReadResult, *kv.Error) {
-	res := kv.ReadResult{Receipt: n.receipt(h.Partition, h.Applied())}
+// the replica was being deleted. The result has the key unless it expired; when its deadline is
+// due, readDue is to decide that.
+func (n *Node) readLocal(h *replica.Handle, key []byte) (res kv.ReadResult, due bool, e *kv.Error) {
+	at := h.Time()
+	res.Receipt = n.receipt(h.Partition, h.Applied())
 	it, ok, tok := n.o.Cache.Get(key)
 	if ok {
 		if h.Gone() {
-			return res, errNotHere(h.Partition)
+			return res, false, errNotHere(h.Partition)
 		}
 		n.metrics.cacheHits.Inc()
-		res.Found, res.Item = true, it
-		return res, nil
+		return res, judge(h, at, &it, &res) == replica.Due, nil
 	}
 	n.metrics.cacheMisses.Inc()
 	rec, found, err := n.o.DB.Get(h.Partition, key)
 	switch {
 	case err != nil:
-		return res, kv.Errorf(kv.Internal, "partition %s: read: %v", h.Partition, err)
+		return res, false, kv.Errorf(kv.Internal, "partition %s: read: %v", h.Partition, err)
 	case h.Gone():
-		return res, errNotHere(h.Partition)
+		return res, false, errNotHere(h.Partition)
 	case found:
-		res.Found, res.Item = true, rec.Item()
-		n.o.Cache.Fill(key, res.Item, tok)
+		it = rec.Item()
+		n.o.Cache.Fill(key, it, tok)
+		return res, judge(h, at, &it, &res) == replica.Due, nil
 	}
-	return res, nil
+	return res, false, nil
+}
+
+// judge puts an item into a result, unless it had expired at the group's time that was taken
+// before the read.
+func judge(h *replica.Handle, at int64, it *kv.Item, res *kv.ReadResult) replica.Life {
+	life := replica.Alive
+	if it.Deadline != 0 {
+		now := Clock()
+		if life = h.Life(it.Deadline, at, now); life == replica.Expired {
+			return life
+		}
+		res.NowMS = h.Clock(now.Boot)
+	}
+	res.Found, res.Item = true, *it
+	return life
 }
 
 func (n *Node) forwardRead(ctx context.Context, to kv.NodeID, key []byte, opt kv.ReadOptions) (kv.ReadResult, *kv.Error) {
@@ -138,7 +185,12 @@ func (n *Node) answerRead(deadline time.Time, request []byte, reply func([]byte,
 		}
 		n.answer(deadline, reply, func(ctx context.Context) { replyRead(reply)(n.awaitIndex(ctx, h, key, opt.MinIndex)) })
 	case h.HasLease(bootTime()):
-		replyRead(reply)(n.readLocal(h, key))
+		res, due, e := n.readLocal(h, key)
+		if due {
+			n.answer(deadline, reply, func(ctx context.Context) { replyRead(reply)(n.readDue(ctx, h, key)) })
+			return
+		}
+		replyRead(reply)(res, e)
 	case !n.answering.enter():
 		reply(encodeError(n.errStopping()), nil)
 	default:
@@ -151,7 +203,13 @@ func (n *Node) answerRead(deadline time.Time, request []byte, reply func([]byte,
 			}
 			go func() {
 				defer n.answering.leave()
-				replyRead(reply)(n.readLocal(h, key))
+				res, due, e := n.readLocal(h, key)
+				if due {
+					ctx, cancel := context.WithDeadline(n.life, deadline)
+					defer cancel()
+					res, e = n.readDue(ctx, h, key)
+				}
+				replyRead(reply)(res, e)
 			}()
 		}})
 	}
@@ -217,6 +275,7 @@ func (n *Node) readAsIs(h *replica.Handle, key []byte) (kv.ReadResult, *kv.Error
 	if h.Applied() == 0 {
 		return kv.ReadResult{}, errNotHere(h.Partition) // waits for its first snapshot
 	}
+	at := h.Time() // by it alone: it may be behind, as the data is
 	res := kv.ReadResult{Receipt: n.receipt(h.Partition, h.Applied()), StalenessMS: h.Staleness(Clock()).Milliseconds()}
 	rec, found, err := n.o.DB.Get(h.Partition, key)
 	switch {
@@ -225,7 +284,8 @@ func (n *Node) readAsIs(h *replica.Handle, key []byte) (kv.ReadResult, *kv.Error
 	case h.Gone():
 		return res, errNotHere(h.Partition)
 	case found:
-		res.Found, res.Item = true, rec.Item()
+		it := rec.Item()
+		judge(h, at, &it, &res)
 	}
 	return res, nil
 }

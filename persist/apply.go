@@ -22,6 +22,7 @@ type Apply struct {
 	db      *DB
 	effects []effect
 	latest  map[string]int // partition and key -> position in effects
+	expiry  []expiryEffect // in the order in which they happened
 	applied []replicaApplied
 	key     []byte // scratch: partition and key
 	value   []byte // scratch: a record's header
@@ -53,21 +54,26 @@ func (a *Apply) Get(p kv.PartitionID, key []byte) (Record, bool, error) {
 	return a.db.Get(p, key)
 }
 
-// Exists is like Get, and says only whether the key is there. known, where it is not nil, may
-// know without a look into the store that a key is in it.
-func (a *Apply) Exists(p kv.PartitionID, key []byte, known func(kv.PartitionID, []byte) bool) (bool, error) {
+// Exists is like Get, and says only whether the key is there and has not expired at timeMS. known,
+// where it is not nil, may know without a look into the store that a key without a deadline is in it.
+func (a *Apply) Exists(p kv.PartitionID, key []byte, timeMS int64, known func(kv.PartitionID, []byte) bool) (bool, error) {
 	if i, ok := a.latest[string(a.effectKey(p, key))]; ok {
-		return !a.effects[i].deleted, nil
+		e := &a.effects[i]
+		return !e.deleted && !kv.Expired(e.record.DeadlineMS, timeMS), nil
 	}
 	if known != nil && known(p, key) {
 		return true, nil
 	}
-	_, ok, err := a.db.Get(p, key)
-	return ok, err
+	rec, ok, err := a.db.Get(p, key)
+	return ok && !kv.Expired(rec.DeadlineMS, timeMS), err
 }
 
-// Put sets a key. rec.Value.Data must not be changed until Commit has returned.
+// Put sets a key, and enters it in the expiry index when it has a deadline, which is above 0.
+// rec.Value.Data must not be changed until Commit has returned.
 func (a *Apply) Put(p kv.PartitionID, key []byte, rec Record) {
+	if rec.DeadlineMS > 0 {
+		a.expire(p, key, rec.DeadlineMS)
+	}
 	a.note(effect{key: string(a.effectKey(p, key)), record: rec})
 }
 
@@ -122,7 +128,7 @@ func (a *Apply) Commit() error {
 		return ErrClosed
 	}
 	defer a.db.failOnPanic()
-	if len(a.effects) == 0 && len(a.applied) == 0 {
+	if len(a.effects)+len(a.expiry)+len(a.applied) == 0 {
 		return nil
 	}
 	order := a.inOrder()
@@ -134,7 +140,8 @@ func (a *Apply) Commit() error {
 		for _, i := range order {
 			a.write(batch, &a.effects[i])
 		}
-		order = nil
+		a.writeExpiry(batch)
+		order, a.expiry = nil, nil
 		a.db.commit(batch, true, 0, "effects")
 		a.db.between()
 		batch = a.db.pebble.NewBatch()
@@ -148,6 +155,7 @@ func (a *Apply) Commit() error {
 	for _, i := range order {
 		a.write(batch, &a.effects[i])
 	}
+	a.writeExpiry(batch)
 	a.db.commit(batch, false, 0, "effects")
 	for i := range a.applied {
 		a.applied[i].replica.setApplied(&a.applied[i].applied)

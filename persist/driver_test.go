@@ -108,7 +108,7 @@ func (d *driver) create(pb *pendingBatch, p kv.PartitionID) {
 		d.t.Fatalf("replica %d of partition %s not created", id, p)
 	}
 	d.do(pb, func(m *model) {
-		m.replicas[p] = &modelReplica{id: id, hard: hardState{term: ap.Term, commit: ap.Index}, base: entryID{ap.Index, ap.Term}, applied: ap, data: map[string]Record{}}
+		m.replicas[p] = &modelReplica{id: id, hard: hardState{term: ap.Term, commit: ap.Index}, base: entryID{ap.Index, ap.Term}, applied: ap, data: map[string]Record{}, due: map[string]bool{}}
 	})
 }
 
@@ -168,9 +168,15 @@ func (d *driver) install(pb *pendingBatch, r *Replica) {
 		base:    entryID{index, term},
 		applied: Applied{Index: index, Term: term, Revision: v.applied.Revision + 5, Conf: &raftpb.ConfState{Voters: []uint64{9, 10}}, Replicas: []kv.Replica{{ID: 9, Node: 1}, {ID: 10, Node: 2}}},
 		data:    map[string]Record{},
+		due:     map[string]bool{},
 	}
 	for range d.rng.IntN(40) {
 		next.data[fmt.Sprint("key", d.rng.IntN(60))] = d.record()
+	}
+	for key, rec := range next.data {
+		if rec.DeadlineMS > 0 {
+			next.due[dueText(rec.DeadlineMS, key)] = true
+		}
 	}
 	staged, err := d.db.StageSnapshot(p, snapshotStream(d.t, p, next))
 	must(d.t, err)
@@ -249,6 +255,9 @@ func (d *driver) apply() {
 				rec := d.record()
 				a.Put(p, []byte(key), rec)
 				c.data[key] = rec
+				if rec.DeadlineMS > 0 {
+					c.due[dueText(rec.DeadlineMS, key)] = true
+				}
 			}
 			rec, ok, err := a.Get(p, []byte(key))
 			must(d.t, err)
@@ -256,12 +265,26 @@ func (d *driver) apply() {
 				d.t.Fatalf("partition %s, %s: Apply.Get says %v", p, key, rec)
 			}
 		}
+		d.purge(a, p, c)
 		a.SetApplied(r, ap)
 		c.applied = ap
 		d.view.replicas[p].applied = ap
 	}
 	d.history.issue(m)
 	must(d.t, a.Commit())
+}
+
+// purge clears some of the expiry index, as it was before a.
+func (d *driver) purge(a *Apply, p kv.PartitionID, c *modelReplica) {
+	if d.rng.IntN(4) != 0 {
+		return
+	}
+	due, _, err := d.db.Due(p, d.rng.Int64N(1<<40), d.rng.IntN(5))
+	must(d.t, err)
+	for _, due := range due {
+		a.Forget(p, due)
+		delete(c.due, dueText(due.DeadlineMS, string(due.Key)))
+	}
 }
 
 func (d *driver) replaced(p kv.PartitionID) bool {

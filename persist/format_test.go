@@ -39,6 +39,12 @@ func golden(t *testing.T) map[string][]byte {
 	a.Put(2, []byte("k"), stringRecord("v", 1))
 	must(t, a.Commit())
 	stream := streamOf(t, db, 2)
+	expiryKey := appendExpiryKey(nil, 2, rec.DeadlineMS, []byte("user:1"))
+	a = db.NewApply()
+	a.Put(2, []byte("user:1"), rec)
+	must(t, a.Commit())
+	expiryValue, _, err := db.getCopy(expiryKey)
+	must(t, err)
 	format, _, err := db.getCopy(formatKey)
 	must(t, err)
 	mark := db.pebble.NewBatch()
@@ -66,6 +72,8 @@ func golden(t *testing.T) map[string][]byte {
 		"data-key":         appendDataKey(nil, 2, []byte("user:1")),
 		"data-value":       rec.AppendTo(nil),
 		"data-value-plain": stringRecord("v", 1).AppendTo(nil),
+		"expiry-key":       expiryKey,
+		"expiry-value":     expiryValue,
 		"meta-data-key":    appendDataKey(nil, kv.Meta, []byte("x")),
 		"wal-mark":         markBytes,
 		"snapshot":         stream,
@@ -122,7 +130,7 @@ func TestPinnedVersions(t *testing.T) {
 	if pebbleFormat != 21 {
 		t.Errorf("Pebble's format is %d", pebbleFormat)
 	}
-	for _, v := range []int{identityFormat, keyspaceFormat, recordFormat, entryFormat, replicaFormat, hardStateFormat, truncatedFormat, appliedFormat, tombstoneFormat, streamFormat} {
+	for _, v := range []int{identityFormat, keyspaceFormat, recordFormat, entryFormat, replicaFormat, hardStateFormat, truncatedFormat, appliedFormat, tombstoneFormat, streamFormat, expiryFormat} {
 		if v != 1 {
 			t.Errorf("a format version is %d: does FORMAT.md say how the older one is read?", v)
 		}

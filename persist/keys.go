@@ -29,6 +29,7 @@ const (
 	kindApplied   = 0x04
 	kindLog       = 0x05 // + index
 	kindData      = 0x06 // + the user's key
+	// kindExpiry = 0x07: see expiry.go
 )
 
 const (

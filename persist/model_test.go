@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 
@@ -25,6 +26,7 @@ type modelReplica struct {
 	entries []modelEntry // those after base
 	applied Applied
 	data    map[string]Record
+	due     map[string]bool // the expiry index, as dueText
 }
 
 type modelEntry struct {
@@ -40,7 +42,7 @@ func (m *model) clone() *model {
 	c := &model{map[kv.PartitionID]*modelReplica{}, maps.Clone(m.tombstones)}
 	for p, r := range m.replicas {
 		own := *r
-		own.entries, own.data = slices.Clone(r.entries), maps.Clone(r.data)
+		own.entries, own.data, own.due = slices.Clone(r.entries), maps.Clone(r.data), maps.Clone(r.due)
 		c.replicas[p] = &own
 	}
 	return c
@@ -85,6 +87,9 @@ func (r *modelReplica) dataText() string {
 	for _, key := range slices.Sorted(maps.Keys(r.data)) {
 		fmt.Fprintf(&s, " %s", recordText(key, r.data[key]))
 	}
+	for _, due := range slices.Sorted(maps.Keys(r.due)) {
+		fmt.Fprintf(&s, " %s", due)
+	}
 	return s.String()
 }
 
@@ -106,6 +111,10 @@ func entryText(term uint64, data string) string {
 
 func recordText(key string, rec Record) string {
 	return fmt.Sprintf("%q=%d:%08x:%s@%d/%d/%d", key, len(rec.Value.Data), crc32.ChecksumIEEE(rec.Value.Data), rec.Value.ContentType, rec.Version, rec.ModifiedMS, rec.DeadlineMS)
+}
+
+func dueText(deadlineMS int64, key string) string {
+	return fmt.Sprintf("due %020d %q", deadlineMS, key)
 }
 
 func tombstonesText(tombstones map[kv.PartitionID]kv.ReplicaID) string {
@@ -154,9 +163,16 @@ func partitionDataText(db *DB, p kv.PartitionID) (string, error) {
 	if err != nil || more {
 		return "", fmt.Errorf("scan: more %v: %w", more, err)
 	}
+	due, _, err := db.Due(p, math.MaxInt64, math.MaxInt)
+	if err != nil {
+		return "", err
+	}
 	var s strings.Builder
 	for _, it := range items {
 		fmt.Fprintf(&s, " %s", recordText(string(it.Key), Record{it.Value, it.Version, it.Modified, it.Deadline}))
+	}
+	for _, d := range due {
+		fmt.Fprintf(&s, " %s", dueText(d.DeadlineMS, string(d.Key)))
 	}
 	return s.String(), nil
 }

@@ -91,6 +91,12 @@ func (s *Staged) readChunks(fr *frameReader, tables *tableWriter) error {
 			if err := c.end("chunk"); err != nil {
 				return fmt.Errorf("%w: %w", ErrSnapshotStream, err)
 			}
+		case frameExpiry:
+			n, size, err := readExpiry(payload, tables)
+			if err != nil {
+				return err
+			}
+			items, bytes = items+n, bytes+size
 		case frameEnd:
 			wantItems, wantBytes := c.uvarint(), c.uvarint()
 			if err := c.end("end"); err != nil {

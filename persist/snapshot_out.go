@@ -54,6 +54,11 @@ func (s *SnapshotReader) writeFrames(fw *frameWriter) error {
 	if err != nil {
 		return err
 	}
+	dueItems, dueBytes, err := s.writeExpiry(fw)
+	if err != nil {
+		return err
+	}
+	items, bytes = items+dueItems, bytes+dueBytes
 	fw.frame(frameEnd)
 	fw.buf = binary.AppendUvarint(fw.buf, items)
 	fw.buf = binary.AppendUvarint(fw.buf, bytes)

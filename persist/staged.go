@@ -107,6 +107,11 @@ func (t *tableWriter) add(key, value []byte) error {
 	if _, err := DecodeRecord(value); err != nil {
 		return fmt.Errorf("%w: key %q: %w", ErrSnapshotStream, key, err)
 	}
+	return t.set(next, value)
+}
+
+// set writes a record whose key is above all before it.
+func (t *tableWriter) set(next, value []byte) error {
 	if t.bytes >= tableBytes {
 		if err := t.finish(); err != nil {
 			return err

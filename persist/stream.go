@@ -15,6 +15,7 @@ const (
 	frameHeader = 1 // partition, applied state
 	frameChunk  = 2 // items
 	frameEnd    = 3 // totals
+	frameExpiry = 4 // records of the expiry index, behind all items
 
 	frameFixed    = 1 + 4 // type, payload length
 	frameChecksum = 4

@@ -139,8 +139,8 @@ func (c *Cache) End(_ kv.PartitionID, key []byte, now *kv.Item) {
 	}
 }
 
-// Has reports whether the store holds a key, as far as the cache knows: false says nothing.
-// True is sure only on the goroutine that changes keys.
+// Has reports whether the store holds a key that has no deadline, as far as the cache knows:
+// false says nothing. True is sure only on the goroutine that changes keys.
 func (c *Cache) Has(_ kv.PartitionID, key []byte) bool {
 	if c == nil {
 		return false
@@ -148,7 +148,8 @@ func (c *Cache) Has(_ kv.PartitionID, key []byte) bool {
 	s := c.stripe(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.lru.Contains(unsafe.String(unsafe.SliceData(key), len(key))) // not kept by Contains
+	it, ok := s.lru.Peek(unsafe.String(unsafe.SliceData(key), len(key))) // not kept by Peek
+	return ok && it.Deadline == 0
 }
 
 // Clear forgets everything, after a change of unknown keys.

@@ -38,13 +38,22 @@ type Command struct {
 	Delta  int64  // for OpIncr
 	Offset int64  // for OpSetRange, in bytes
 	NewKey []byte // for OpRename
-	// Limit is the longest value in bytes that OpAppend and OpSetRange may make. Nodes fill it in.
+	// Limit is the longest value in bytes that OpAppend and OpSetRange may make, at most
+	// DefaultMaxValueBytes, which is also what 0 means. Nodes fill it in.
 	Limit int64
 	// Blind says that the caller does not need Result.Created: an unconditional put then
 	// need not look at the old value.
 	Blind bool
 	// ReturnOld asks for Result.Item: what the key held before, also when the condition failed.
 	ReturnOld bool
+}
+
+// MaxLength is the longest value in bytes that the command may make.
+func (c *Command) MaxLength() int64 {
+	if c.Limit <= 0 {
+		return DefaultMaxValueBytes
+	}
+	return min(c.Limit, DefaultMaxValueBytes)
 }
 
 // ExpiryKind is how an Expiry is meant.

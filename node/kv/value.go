@@ -80,5 +80,8 @@ type Item struct {
 	Deadline int64  // Unix milliseconds after which the item is gone; 0 is never
 }
 
+// Expired reports whether a deadline, 0 being none, is reached at a time, both in Unix milliseconds.
+func Expired(deadlineMS, timeMS int64) bool { return deadlineMS != 0 && deadlineMS <= timeMS }
+
 // ModifiedTime returns Modified as a time.
 func (it *Item) ModifiedTime() time.Time { return time.UnixMilli(it.Modified) }

@@ -32,7 +32,7 @@ func messages() []Message {
 		m.From, m.To = new(uint64(2)), new(uint64(1<<40))
 		out = append(out, Message{Kind: RaftMessage, Partition: kv.PartitionID(i), From: 2, To: 1 << 40, FromNode: 77, Raft: m})
 		if m.GetType() == pb.MsgHeartbeat {
-			out[i].Committed = 1 << 61
+			out[i].Committed, out[i].TimeMS = 1<<61, -9
 		}
 	}
 	return append(out,
@@ -78,27 +78,42 @@ func TestSnapshotHeaderRoundTrip(t *testing.T) {
 	}
 }
 
+func readUnits(p *Payload) error {
+	return p.Units(func(*kv.Command) error { return nil }, func(*kv.Transaction) error { return nil })
+}
+
+// payloadOf also has a transaction at its end.
 func payloadOf(commands ...kv.Command) []byte {
 	p := Payload{TimeMS: -5, CheckIndex: 3, CheckHash: 1 << 63}
 	b := p.header(nil, payloadCommands)
-	b = append(b, byte(len(commands)))
+	b = append(b, byte(len(commands)+1))
 	for _, c := range commands {
 		b = c.AppendTo(b)
 	}
-	return b
+	return (&kv.Transaction{
+		Watches:  []kv.Watch{{Key: []byte("w"), Version: 1}},
+		Commands: []kv.Command{{Op: kv.OpRename, Key: []byte("o"), NewKey: []byte("n")}},
+	}).AppendTo(b)
 }
 
 func TestPayloadRoundTrip(t *testing.T) {
 	t.Parallel()
 	p, err := DecodePayload(payloadOf(kv.Command{Op: kv.OpPut, Key: []byte("k"), Value: kv.Value{Kind: kv.String, Data: []byte("v")}}, kv.Command{Op: kv.OpDelete, Key: []byte("d")}))
-	if err != nil || p.TimeMS != -5 || p.CheckIndex != 3 || p.CheckHash != 1<<63 || p.Count != 2 {
+	if err != nil || p.TimeMS != -5 || p.CheckIndex != 3 || p.CheckHash != 1<<63 || p.Count != 3 {
 		t.Fatalf("got %+v, %v", p, err)
 	}
 	var keys []string
-	if err := p.Commands(func(c kv.Command) error { keys = append(keys, string(c.Key)); return nil }); err != nil || len(keys) != 2 || keys[1] != "d" {
+	command := func(c *kv.Command) error { keys = append(keys, string(c.Key)); return nil }
+	transaction := func(t *kv.Transaction) error {
+		for k := range t.Keys {
+			keys = append(keys, "tx "+string(k))
+		}
+		return nil
+	}
+	if err := p.Units(command, transaction); err != nil || len(keys) != 5 || keys[1] != "d" || keys[4] != "tx n" {
 		t.Errorf("commands on %v, %v", keys, err)
 	}
-	for _, b := range [][]byte{nil, {2}, {1, 9}, {1, 1}} {
+	for _, b := range [][]byte{nil, {1}, {2, 9}, {2, 1}, {2, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}} {
 		if _, err := DecodePayload(b); err == nil {
 			t.Errorf("payload %v was read", b)
 		}
@@ -117,7 +132,7 @@ func TestMalformedFramesAndPayloads(t *testing.T) {
 		if _, err := DecodeFrame(1, mutate(r, frame)); err != nil {
 			refused++
 		}
-		if p, err := DecodePayload(mutate(r, payload)); err != nil || p.Commands(func(kv.Command) error { return nil }) != nil {
+		if p, err := DecodePayload(mutate(r, payload)); err != nil || readUnits(&p) != nil {
 			refused++
 		}
 	}
@@ -160,7 +175,7 @@ func FuzzPayload(f *testing.F) {
 	f.Add(payloadOf(kv.Command{Op: kv.OpDelete, Key: []byte("d")}))
 	f.Fuzz(func(_ *testing.T, b []byte) {
 		if p, err := DecodePayload(b); err == nil {
-			_ = p.Commands(func(kv.Command) error { return nil })
+			_ = readUnits(&p)
 		}
 	})
 }

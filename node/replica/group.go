@@ -26,6 +26,9 @@ type group struct {
 	// turn's apply batch.
 	applied persist.Applied
 	machine StateMachine
+	kv      *KV // the machine, where it holds users' keys
+	clock   groupClock
+	purging bool // a purge is on its way
 	handle  *Handle
 	dirty   bool
 
@@ -67,6 +70,7 @@ func newGroup(h *Host, store *persist.Replica) (*group, error) {
 		applied: store.Applied(),
 		heard:   map[kv.ReplicaID]time.Duration{},
 	}
+	g.kv, _ = g.machine.(*KV)
 	g.handle.leader.Store(&Leadership{})
 	index := g.applied.Index
 	if planted.confTwice && index > 1 {
@@ -142,6 +146,8 @@ func (g *group) step(m Message) {
 		g.contact = g.h.now.Boot
 		if t == pb.MsgHeartbeat {
 			g.caughtUp(m.Committed)
+			g.clock.hear(m.TimeMS, g.h.now.Boot)
+			g.handle.clock.Store(g.clock.ns - int64(g.clock.at))
 		}
 	}
 	// Errors mean that the library has no use for the message: an answer from a replica that
@@ -235,6 +241,9 @@ func (g *group) setLeader(term uint64, lead kv.ReplicaID, role raft.StateType) {
 		}
 	}
 	g.term, g.lead, g.role = term, lead, role
+	if g.leads() {
+		g.time() // readers judge deadlines by it
+	}
 	g.publishLeader()
 }
 

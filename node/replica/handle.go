@@ -27,6 +27,7 @@ type Handle struct {
 	applied    atomic.Uint64
 	fresh      atomic.Int64 // boot time at which the state was last known to hold all commits, 0: never
 	timeMS     atomic.Int64 // the group's time: Unix milliseconds of the newest write applied
+	clock      atomic.Int64 // nanoseconds from this node's boot time to the leader's clock for the group
 	used       atomic.Bool  // a read used or wanted the lease since the last renewal
 	gone       atomic.Bool  // the replica is being deleted: what is read now may be nothing
 }
@@ -53,6 +54,44 @@ func (h *Handle) LeaseUntil() time.Duration { return time.Duration(h.leaseUntil.
 
 // Gone reports whether the replica's data is being deleted, so that a read of it is void.
 func (h *Handle) Gone() bool { return h.gone.Load() }
+
+// Time returns the group's time here, Unix milliseconds: the latest of the entries applied. Who
+// reads a key calls it before the read, so that it is never later than what was read.
+func (h *Handle) Time() int64 { return h.timeMS.Load() }
+
+// Life is what a deadline means for whoever reads its key.
+type Life uint8
+
+const (
+	Alive   Life = iota
+	Expired      // it is gone, and on every replica that has come as far
+	// Due: the leader's clock has reached the deadline, and the group's time has not. Nobody may say
+	// that the key is gone, for the next leader could find it alive; nor should the key be shown. A
+	// barrier brings the time forward, by which it is then decided.
+	Due
+)
+
+// Life judges the deadline of a key that was read after timeMS was taken with Time.
+func (h *Handle) Life(deadlineMS, timeMS int64, now Now) Life {
+	if planted.localExpiry {
+		timeMS = now.WallMS
+	}
+	switch {
+	case deadlineMS == 0:
+		return Alive
+	case kv.Expired(deadlineMS, timeMS):
+		return Expired
+	case h.leader.Load().Self && kv.Expired(deadlineMS, h.Clock(now.Boot)):
+		return Due
+	}
+	return Alive
+}
+
+// Clock is the leader's clock for the group, Unix milliseconds, as far as this replica heard of it:
+// at least the group's time.
+func (h *Handle) Clock(boot time.Duration) int64 {
+	return max(h.timeMS.Load(), (h.clock.Load()+int64(boot))/int64(time.Millisecond))
+}
 
 // Staleness is how old the local state may be: the time since it was known to hold all that
 // the leader had committed, 0 on the leader itself. A replica that has not heard a leader since

@@ -19,12 +19,14 @@ type Now struct {
 	WallMS int64         // Unix milliseconds
 }
 
-// Op is a write on its way to one partition. One of Command and Raw is set at most; with
-// neither it is a barrier, which changes nothing.
+// Op is a write on its way to one partition. One of Command, Raw and PurgeMS is set at most;
+// with none it is a barrier, which changes nothing but the group's time. Barriers of one turn
+// share an entry.
 type Op struct {
 	Partition kv.PartitionID
-	Command   []byte // an encoded and valid kv.Command, not changed any more
+	Command   []byte // an encoded and valid kv.Command or kv.Transaction, not changed any more
 	Raw       []byte // a command of the meta group
+	PurgeMS   int64  // purge what has expired up to then, Unix milliseconds
 	// Reply is called exactly once, on the goroutine of a turn: it must not block.
 	Reply func(Reply)
 }
@@ -178,7 +180,7 @@ func (h *Host) Turn(now Now, in *Input) (out Output, err error) {
 	if h.err == nil {
 		h.release()
 	}
-	out = Output{Frames: h.frames.take(), Snapshots: h.snapshots, More: more}
+	out = Output{Frames: h.frames.take(), Snapshots: h.snapshots, More: more || len(h.dirty) > 0} // an answer may have proposed more
 	h.snapshots = nil
 	return out, h.err
 }

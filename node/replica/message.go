@@ -34,6 +34,8 @@ type Message struct {
 	// Committed goes with a heartbeat: the leader's commit index. The heartbeat's own is cut to
 	// what the follower has, and so cannot tell it how far it is behind.
 	Committed uint64
+	// TimeMS goes with a heartbeat: the leader's clock for the group, Unix milliseconds.
+	TimeMS int64
 }
 
 // Frame is all that one turn has to say to one peer.
@@ -44,7 +46,7 @@ type Frame struct {
 
 // frameVersion is the first byte of every frame. A node that meets another stops talking
 // to that peer instead of guessing.
-const frameVersion = 1
+const frameVersion = 2
 
 // maxEntriesPerMessage bounds what decoding a hostile frame can allocate. A message of
 // Config.maxSizePerMsg bytes holds fewer.
@@ -63,6 +65,7 @@ func appendMessage(b []byte, m *Message) []byte {
 		b = appendRaft(b, m.Raft)
 		if m.Raft.GetType() == pb.MsgHeartbeat {
 			b = binary.AppendUvarint(b, m.Committed)
+			b = binary.AppendVarint(b, m.TimeMS)
 		}
 	}
 	return b
@@ -87,6 +90,7 @@ func DecodeFrame(from kv.NodeID, frame []byte) ([]Message, error) {
 			if m.Raft != nil {
 				if m.Raft.GetType() == pb.MsgHeartbeat {
 					m.Committed = d.Uvarint()
+					m.TimeMS = d.Varint()
 				}
 				m.Raft.From, m.Raft.To = new(uint64(m.From)), new(uint64(m.To))
 			}

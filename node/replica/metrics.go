@@ -35,6 +35,8 @@ func newLoopMetrics(reg prometheus.Registerer, s *Stats) loopMetrics {
 		total("pxkv_raft_entries_appended_total", "Log entries appended on this node.", &s.Appended),
 		total("pxkv_raft_entries_applied_total", "Log entries applied on this node.", &s.Applied),
 		total("pxkv_raft_read_rounds_total", "ReadIndex rounds started: reads without a lease, and renewals of leases.", &s.ReadRounds),
+		total("pxkv_keys_expired_total", "Keys whose deadline passed and that were deleted, counted by the leader of their partition.", &s.Expired),
+		total("pxkv_purge_entries_total", "Log entries applied on this node that delete expired keys.", &s.Purges),
 		gauge("pxkv_groups", "Replicas on this node.", &s.Groups),
 		gauge("pxkv_groups_leading", "Replicas on this node that lead their group.", &s.Leaders),
 		gauge("pxkv_groups_with_lease", "Led groups that serve reads without asking a majority.", &s.Leases),

@@ -10,7 +10,7 @@ import (
 
 // payloadVersion is the first byte of every log entry that is not empty. An entry of
 // another version stops the node: skipping it would make this replica differ from others.
-const payloadVersion = 1
+const payloadVersion = 2
 
 // payloadKind says which state machine reads the rest.
 type payloadKind byte
@@ -18,7 +18,8 @@ type payloadKind byte
 const (
 	payloadCommands payloadKind = 1 // count, then that many kv.Command
 	payloadRaw      payloadKind = 2 // one opaque command of the meta group
-	payloadBarrier  payloadKind = 3 // nothing: see group.answerProbe
+	payloadBarrier  payloadKind = 3 // nothing: it brings the group's time forward, see also group.answerProbe
+	payloadPurge    payloadKind = 4 // a cut-off and a number: see purge.go
 )
 
 // ErrPayload is the error of a log entry that this version of pxkv cannot read.
@@ -27,15 +28,16 @@ var ErrPayload = errors.New("unreadable log entry")
 // Payload is the content of one log entry: everything that the proposing leader decided
 // before replication, so that applying it is the same on every replica.
 type Payload struct {
-	// TimeMS is the leader's wall clock, Unix milliseconds, when it proposed. It never runs
-	// backwards within a partition: applying takes the larger of it and the group's time.
+	// TimeMS is the leader's clock for the group, Unix milliseconds, when it proposed. The group's
+	// time never runs backwards: applying takes the larger of it and the time so far.
 	TimeMS int64
 	// CheckIndex and CheckHash are what the leader had applied when it proposed, and the
 	// running hash of its effects there: a replica that got elsewhere stops. 0 checks nothing.
 	CheckIndex, CheckHash uint64
 
-	Count    int        // of commands
+	Count    int        // of commands and transactions, or of the index records that a purge takes
 	commands kv.Decoder // positioned at the first command
+	PurgeMS  int64      // of a purge: the latest deadline that it takes; else 0
 	Raw      []byte     // for the meta group, Count is 0
 	Barrier  bool       // for no state machine
 }
@@ -67,6 +69,13 @@ func DecodePayload(data []byte) (Payload, error) {
 	case payloadCommands:
 		p.Count = d.Count()
 		p.commands = d
+	case payloadPurge:
+		p.PurgeMS = d.Varint()
+		p.Count = int(min(d.Uvarint(), purgeKeys))
+		if p.PurgeMS <= 0 {
+			return p, fmt.Errorf("%w: purge up to %d", ErrPayload, p.PurgeMS)
+		}
+		return p, d.End()
 	case payloadRaw:
 		p.Raw = d.Rest()
 	case payloadBarrier:
@@ -78,16 +87,30 @@ func DecodePayload(data []byte) (Payload, error) {
 	return p, d.Err()
 }
 
-// Commands calls yield for each command in order. It returns an error when the payload is
-// damaged, which no leader writes: the caller stops the node.
-func (p *Payload) Commands(yield func(kv.Command) error) error {
+// Units calls command or transaction for each of them in order; what they are given is valid
+// during the call. It returns an error when the payload is damaged, which no leader writes: the
+// caller stops the node.
+func (p *Payload) Units(command func(*kv.Command) error, transaction func(*kv.Transaction) error) error {
 	d := p.commands
+	var c kv.Command
 	for range p.Count {
-		c := d.ReadCommand()
+		var t kv.Transaction
+		isTransaction := d.IsTransaction()
+		if isTransaction {
+			t = d.ReadTransaction()
+		} else {
+			c = d.ReadCommand()
+		}
 		if d.Err() != nil {
 			return fmt.Errorf("%w: %w", ErrPayload, d.Err())
 		}
-		if err := yield(c); err != nil {
+		var err error
+		if isTransaction {
+			err = transaction(&t)
+		} else {
+			err = command(&c)
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -8,5 +8,6 @@ var planted struct {
 	voteAfterRestart  bool // votes are given right after a restart
 	libraryLease      bool // ReadOnlyLeaseBased
 	confTwice         bool // a configuration change is applied again at restart
+	localExpiry       bool // a deadline is judged by the clock of whoever reads
 	goneTooEarly      bool // a removed replica is told so before the others surely remember it
 }

@@ -74,7 +74,11 @@ func (g *group) send(m *pb.Message) {
 		}
 	}
 	if travels(m.GetType()) {
-		g.h.frames.add(g.nodes[to], &Message{Kind: RaftMessage, Partition: g.p, From: g.id, To: to, Raft: m, Committed: g.commit})
+		out := Message{Kind: RaftMessage, Partition: g.p, From: g.id, To: to, Raft: m, Committed: g.commit}
+		if m.GetType() == pb.MsgHeartbeat {
+			out.TimeMS = g.time()
+		}
+		g.h.frames.add(g.nodes[to], &out)
 	}
 }
 
@@ -197,8 +201,12 @@ func (g *group) applyEntry(ap *persist.Applied, e *pb.Entry) ([]Reply, error) {
 	if at := g.hashes[payload.CheckIndex%hashHistory]; payload.CheckIndex != 0 && at.index == payload.CheckIndex && at.hash != payload.CheckHash {
 		return nil, fmt.Errorf("this replica differs from its leader at index %d (hash %016x here, %016x there): stop it, and start it again with an empty data directory once the other replicas are well", at.index, at.hash, payload.CheckHash)
 	}
-	if payload.Barrier {
+	ap.TimeMS = max(ap.TimeMS, payload.TimeMS)
+	switch {
+	case payload.Barrier:
 		return []Reply{{}}, nil
+	case payload.PurgeMS != 0:
+		return g.applyPurge(ap, &payload)
 	}
 	return g.machine.Apply(g.h.apply, g.p, ap, &payload, g.awaits(e))
 }

@@ -15,6 +15,8 @@ type Stats struct {
 	Appended   atomic.Int64 // entries appended to logs
 	Applied    atomic.Int64 // entries applied
 	ReadRounds atomic.Int64 // ReadIndex rounds started
+	Expired    atomic.Int64 // keys deleted by purges, counted where the group is led
+	Purges     atomic.Int64 // purge entries applied
 
 	Groups   atomic.Int64 // replicas on this node
 	Leaders  atomic.Int64 // of which lead

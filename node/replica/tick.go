@@ -23,6 +23,10 @@ func (h *Host) tick() {
 		g.rn.Tick()
 		h.markDirty(g)
 		g.renewLease()
+		if g.leads() {
+			g.time() // so that it follows the wall clock, and readers know it
+			g.purge()
+		}
 		if (g.conf.pending || g.conf.moving) && h.ticks-g.conf.since > confPatience {
 			g.conf = confState{}
 		}

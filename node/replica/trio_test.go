@@ -17,6 +17,7 @@ type trio struct {
 	t     *testing.T
 	nodes map[kv.NodeID]*trioNode
 	now   time.Duration
+	wall  map[kv.NodeID]int64 // Unix milliseconds at the start, 1 where it says nothing
 }
 
 type trioNode struct {
@@ -56,7 +57,7 @@ func (c *trio) turn(id kv.NodeID) {
 	n := c.nodes[id]
 	in := n.in
 	n.in = Input{}
-	out, err := n.h.Turn(Now{Boot: c.now, WallMS: 1}, &in)
+	out, err := n.h.Turn(Now{Boot: c.now, WallMS: c.wallMS(id)}, &in)
 	if err != nil {
 		c.t.Fatalf("node %d: %v", id, err)
 	}
@@ -71,6 +72,10 @@ func (c *trio) turn(id kv.NodeID) {
 	if out.More {
 		c.order(id, func(*Host) {})
 	}
+}
+
+func (c *trio) wallMS(id kv.NodeID) int64 {
+	return max(1, c.wall[id]) + (c.now - time.Hour).Milliseconds()
 }
 
 func (c *trio) send(from kv.NodeID, fs []Frame) {

@@ -14,6 +14,7 @@ import (
 type flight struct {
 	index, term uint64
 	ops         []Op
+	shared      bool // the entry has one reply for all ops
 }
 
 func (f *flight) fail(h *Host, err *kv.Error) {
@@ -91,7 +92,7 @@ func (g *group) propose() {
 	g.ops = nil
 	for len(ops) > 0 {
 		n, size := 1, opSize(&ops[0])
-		for n < len(ops) && ops[0].Command != nil && ops[n].Command != nil && size+opSize(&ops[n]) <= maxEntryBytes {
+		for n < len(ops) && merges(&ops[0], &ops[n]) && size+opSize(&ops[n]) <= maxEntryBytes {
 			size += opSize(&ops[n])
 			n++
 		}
@@ -106,11 +107,18 @@ func (g *group) propose() {
 			(&flight{ops: batch}).fail(g.h, kv.Errorf(kv.Unavailable, "partition %s takes no writes right now: %v", g.p, err))
 			continue
 		}
-		g.unplaced = append(g.unplaced, flight{ops: batch})
+		g.unplaced = append(g.unplaced, flight{ops: batch, shared: batch[0].barrier()})
 		g.h.stats.Proposed.Add(1)
 		g.h.stats.Commands.Add(int64(n))
 	}
 }
+
+// merges reports whether an entry can hold both.
+func merges(x, y *Op) bool {
+	return x.Command != nil && y.Command != nil || x.barrier() && y.barrier()
+}
+
+func (op *Op) barrier() bool { return op.Command == nil && op.Raw == nil && op.PurgeMS == 0 }
 
 func opSize(op *Op) int {
 	if op.Raw != nil {
@@ -121,7 +129,7 @@ func opSize(op *Op) int {
 
 func (g *group) encode(ops []Op, size int) []byte {
 	ap := g.applied
-	p := Payload{TimeMS: g.h.now.WallMS}
+	p := Payload{TimeMS: g.time()}
 	if at := g.hashes[ap.Index%hashHistory]; at.index == ap.Index {
 		p.CheckIndex, p.CheckHash = at.index, at.hash
 	}
@@ -129,7 +137,10 @@ func (g *group) encode(ops []Op, size int) []byte {
 	switch {
 	case ops[0].Raw != nil:
 		return append(p.header(b, payloadRaw), ops[0].Raw...)
-	case ops[0].Command == nil:
+	case ops[0].PurgeMS != 0:
+		b = binary.AppendVarint(p.header(b, payloadPurge), ops[0].PurgeMS)
+		return binary.AppendUvarint(b, purgeKeys)
+	case ops[0].barrier():
 		return p.header(b, payloadBarrier)
 	}
 	b = p.header(b, payloadCommands)
@@ -157,12 +168,19 @@ func (g *group) resolve(e *pb.Entry, replies []Reply) {
 			kept = append(kept, f)
 		case f.index < e.GetIndex():
 			f.fail(g.h, kv.ErrUnknown()) // cannot be: its own index was applied before
-		case f.term != e.GetTerm() || len(replies) != len(f.ops):
+		case f.term != e.GetTerm() || len(replies) != len(f.ops) && !f.shared:
 			f.fail(g.h, kv.Errorf(kv.Unavailable, "partition %s changed its leader before the write was replicated", g.p))
 		default:
 			for i, op := range f.ops {
-				r := replies[i]
-				r.Result.Receipt = kv.Receipt{Partition: g.p, Index: e.GetIndex()}
+				r := replies[0]
+				if !f.shared {
+					r = replies[i]
+				}
+				receipt := kv.Receipt{Partition: g.p, Index: e.GetIndex()}
+				r.Result.Receipt = receipt
+				if r.Transaction != nil {
+					r.Transaction.Receipt = receipt
+				}
 				g.h.reply(op, r)
 			}
 		}

@@ -1,0 +1,42 @@
+package replica
+
+import "time"
+
+// groupClock is what a leader stamps its entries with: its own wall clock, but steady. A group's
+// time must neither go back nor leap when leadership moves to a node whose wall clock is wrong,
+// or when somebody sets a clock: deadlines would be years early or late.
+//
+// So each leader tells its time with its heartbeats, and from the last such time on, whoever
+// leads follows its wall clock no faster than 9 and no slower than 7 milliseconds in 8 of the
+// monotonic clock. Only a node that has heard no leader since it started believes its wall clock.
+type groupClock struct {
+	known bool
+	at    time.Duration // boot time at which it was ns
+	ns    int64         // Unix nanoseconds
+}
+
+// hear sets the clock by a leader's.
+func (c *groupClock) hear(timeMS int64, boot time.Duration) {
+	if timeMS > 0 {
+		*c = groupClock{true, boot, timeMS * int64(time.Millisecond)}
+	}
+}
+
+// read moves the clock to now and returns it in Unix milliseconds, at least atLeastMS.
+func (c *groupClock) read(now Now, atLeastMS int64) int64 {
+	ns := now.WallMS * int64(time.Millisecond)
+	if c.known {
+		elapsed := int64(max(0, now.Boot-c.at))
+		ns = min(max(ns, c.ns+elapsed-elapsed/8), c.ns+elapsed+elapsed/8)
+	}
+	ns = max(ns, atLeastMS*int64(time.Millisecond))
+	*c = groupClock{true, now.Boot, ns}
+	return ns / int64(time.Millisecond)
+}
+
+// time is the group's clock at this turn, on the leader.
+func (g *group) time() int64 {
+	ms := g.clock.read(g.h.now, g.applied.TimeMS)
+	g.handle.clock.Store(g.clock.ns - int64(g.clock.at))
+	return ms
+}

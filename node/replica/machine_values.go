@@ -1,0 +1,100 @@
+package replica
+
+import (
+	"math/big"
+	"strconv"
+	"unicode/utf8"
+
+	"pxkv/node/kv"
+	"pxkv/persist"
+)
+
+// change stores a new value for a key that keeps its deadline.
+func (s *step) change(key []byte, v kv.Value, old *held) kv.Result {
+	rec := persist.Record{Value: v, ModifiedMS: s.ap.TimeMS, DeadlineMS: old.DeadlineMS}
+	return kv.Result{Outcome: kv.Done, Created: !old.exists, Version: s.store(key, rec), Deadline: rec.DeadlineMS}
+}
+
+// add adds to an integer.
+func (s *step) add(c *kv.Command, old *held) kv.Result {
+	v := kv.Value{Kind: kv.JSON}
+	var n int64
+	if old.exists {
+		v = old.Value
+		var ok bool
+		if n, ok = kv.ParseInt(v.Data); !ok {
+			return kv.Result{Outcome: kv.NotInteger, Version: old.Version}
+		}
+	}
+	sum := n + c.Delta
+	if (sum > n) != (c.Delta > 0) && c.Delta != 0 {
+		return kv.Result{Outcome: kv.Overflow, Version: old.Version}
+	}
+	v.Data = strconv.AppendInt(nil, sum, 10)
+	res := s.change(c.Key, v, old)
+	res.Number = sum
+	return res
+}
+
+// addFloat adds to a decimal number.
+func (s *step) addFloat(c *kv.Command, old *held) kv.Result {
+	v := kv.Value{Kind: kv.JSON}
+	n := new(big.Float)
+	if old.exists {
+		v = old.Value
+		var ok bool
+		if n, ok = kv.ParseFloat(v.Data); !ok {
+			return kv.Result{Outcome: kv.NotFloat, Version: old.Version}
+		}
+	}
+	delta, ok := kv.ParseFloat(c.Value.Data)
+	if !ok { // nodes refuse it before it is proposed
+		return kv.Result{Outcome: kv.NotFloat, Version: old.Version}
+	}
+	sum, ok := kv.AddFloat(n, delta)
+	if !ok {
+		return kv.Result{Outcome: kv.NotFinite, Version: old.Version}
+	}
+	v.Data = sum
+	res := s.change(c.Key, v, old)
+	if s.awaited {
+		res.Item = &kv.Item{Value: v, Version: res.Version, Modified: s.ap.TimeMS, Deadline: old.DeadlineMS}
+	}
+	return res
+}
+
+// append adds to the end of a value.
+func (s *step) append(c *kv.Command, old *held) kv.Result {
+	if int64(len(old.Value.Data)) > c.MaxLength()-int64(len(c.Value.Data)) {
+		return kv.Result{Outcome: kv.ValueTooLarge, Version: old.Version}
+	}
+	data := make([]byte, 0, len(old.Value.Data)+len(c.Value.Data))
+	return s.changeBytes(c.Key, append(append(data, old.Value.Data...), c.Value.Data...), old)
+}
+
+// setRange writes over a part of a value.
+func (s *step) setRange(c *kv.Command, old *held) kv.Result {
+	was, part := old.Value.Data, c.Value.Data
+	switch {
+	case len(part) == 0:
+		return kv.Result{Outcome: kv.Done, Version: old.Version, Number: int64(len(was)), Deadline: old.DeadlineMS}
+	case c.Offset < 0 || c.Offset > c.MaxLength()-int64(len(part)):
+		return kv.Result{Outcome: kv.ValueTooLarge, Version: old.Version}
+	}
+	data := make([]byte, max(len(was), int(c.Offset)+len(part)))
+	copy(data, was)
+	copy(data[c.Offset:], part)
+	return s.changeBytes(c.Key, data, old)
+}
+
+// changeBytes stores a value that was changed byte by byte: whatever it was before, it is
+// a string or binary now.
+func (s *step) changeBytes(key, data []byte, old *held) kv.Result {
+	v := kv.Value{Kind: kv.Binary, ContentType: old.Value.ContentType, Data: data}
+	if utf8.Valid(data) {
+		v.Kind = kv.String
+	}
+	res := s.change(key, v, old)
+	res.Number = int64(len(data))
+	return res
+}

@@ -1,0 +1,97 @@
+package persist
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"pxkv/node/kv"
+)
+
+func TestExpiryIndexListsDeadlinesInOrder(t *testing.T) {
+	t.Parallel()
+	db := openTest(t, vfs.NewMem())
+	b := db.NewBatch()
+	b.Create(2, 7, &Applied{Index: 1, Term: 1})
+	b.Create(3, 8, &Applied{Index: 1, Term: 1})
+	must(t, b.Commit())
+	put := func(p kv.PartitionID, key string, deadline int64) {
+		a := db.NewApply()
+		rec := stringRecord("v", 1)
+		rec.DeadlineMS = deadline
+		a.Put(p, []byte(key), rec)
+		must(t, a.Commit())
+	}
+	put(2, "c", 30)
+	put(2, "a", 300)
+	put(2, "b", 20)
+	put(2, "d", 20)
+	put(3, "other partition", 1)
+	put(2, "d", 0) // lives for ever now; its record is out of date
+	put(2, "c", 40)
+
+	list := func(until int64, limit int) string {
+		due, next, err := db.Due(2, until, limit)
+		must(t, err)
+		text := ""
+		for _, d := range due {
+			text += fmt.Sprintf("%s %d %v, ", d.Key, d.DeadlineMS, d.Current)
+		}
+		return fmt.Sprintf("%snext %d", text, next)
+	}
+	for _, c := range []struct {
+		until int64
+		limit int
+		want  string
+	}{
+		{19, 10, "next 20"},
+		{20, 1, "b 20 true, next 20"},
+		{39, 10, "b 20 true, d 20 false, c 30 false, next 40"},
+		{1 << 40, 10, "b 20 true, d 20 false, c 30 false, c 40 true, a 300 true, next 0"},
+	} {
+		if got := list(c.until, c.limit); got != c.want {
+			t.Errorf("until %d, %d: %s; want %s", c.until, c.limit, got, c.want)
+		}
+	}
+	due, _, err := db.Due(2, 20, 10)
+	must(t, err)
+	a := db.NewApply()
+	for _, d := range due {
+		a.Forget(2, d)
+	}
+	must(t, a.Commit())
+	if got := list(30, 10); got != "c 30 false, next 40" {
+		t.Errorf("after clearing up to 20: %s", got)
+	}
+}
+
+// Two puts of one key in one Apply leave what they would leave in two: what the index holds must
+// not depend on how entries were gathered.
+func TestExpiryIndexDoesNotDependOnBatches(t *testing.T) {
+	t.Parallel()
+	var texts [2]string
+	for together := range 2 {
+		db := openTest(t, vfs.NewMem())
+		b := db.NewBatch()
+		b.Create(2, 7, &Applied{Index: 1, Term: 1})
+		must(t, b.Commit())
+		a := db.NewApply()
+		for _, deadline := range []int64{5, 0, 9} {
+			rec := stringRecord("v", 1)
+			rec.DeadlineMS = deadline
+			a.Put(2, []byte("k"), rec)
+			if together == 0 {
+				must(t, a.Commit())
+				a = db.NewApply()
+			}
+		}
+		must(t, a.Commit())
+		var err error
+		texts[together], err = partitionDataText(db, 2)
+		must(t, err)
+	}
+	if texts[0] != texts[1] {
+		t.Errorf("one by one\n%s\ntogether\n%s", texts[0], texts[1])
+	}
+}
