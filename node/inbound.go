@@ -39,8 +39,6 @@ func (n *Node) HandleRequest(from kv.NodeID, kind uint8, deadline time.Time, pay
 		n.answerScan(deadline, payload, reply)
 	case reqWalk:
 		n.answerWalk(deadline, payload, reply)
-	case reqCount:
-		n.answerCount(deadline, payload, reply)
 	case reqMeta:
 		n.answerMeta(from, payload, reply)
 	case reqLeading:

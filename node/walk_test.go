@@ -52,14 +52,6 @@ func TestAWalkReturnsEveryKeyOnce(t *testing.T) {
 				t.Errorf("through %s, %d at a time: %d keys, want %d", s.name, count, len(got), len(keys))
 			}
 		}
-		n, err := s.node.CountKeys(within(t, patience))
-		if err != nil || n != int64(len(keys)) {
-			t.Errorf("%s counts %d keys, %v; want %d", s.name, n, err, len(keys))
-		}
-		slot := ring.SlotOf([]byte("{one slot}:"))
-		if n, err = s.node.CountSlot(within(t, patience), slot); err != nil || n != 500 {
-			t.Errorf("%s counts %d keys of the slot, %v; want 500", s.name, n, err)
-		}
 	}
 }
 
@@ -103,12 +95,6 @@ func FuzzDecodeWalk(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if r, err := decodeWalk(b); err == nil {
 			again, err := decodeWalk(r.encode())
-			if err != nil || again != r {
-				t.Errorf("%+v became %+v, %v", r, again, err)
-			}
-		}
-		if r, err := decodeCount(b); err == nil {
-			again, err := decodeCount(r.encode())
 			if err != nil || again != r {
 				t.Errorf("%+v became %+v, %v", r, again, err)
 			}

@@ -10,13 +10,12 @@ import (
 
 // The kinds of request that nodes make of each other. Never reuse a number.
 const (
-	reqWrite   = 1  // one encoded kv.Command -> kv.Result
-	reqRead    = 2  // a key and its options -> kv.ReadResult
-	reqScan    = 3  // a page of one partition -> items
-	reqMeta    = 4  // a command for the meta group -> its result
-	reqLeading = 5  // nothing -> the partitions that the asked node leads
-	reqWalk    = 16 // a position in one partition -> the next keys by position
-	reqCount   = 17 // a partition, or a slot of it -> how many keys
+	reqWrite   = 1 // one encoded kv.Command -> kv.Result
+	reqRead    = 2 // a key and its options -> kv.ReadResult
+	reqScan    = 3 // a page of one partition -> items
+	reqMeta    = 4 // a command for the meta group -> its result
+	reqLeading = 5 // nothing -> the partitions that the asked node leads
+	reqWalk    = 8 // a position in one partition -> the next keys by position
 )
 
 // Every answer begins with how it ended.

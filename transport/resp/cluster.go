@@ -197,7 +197,7 @@ func (c *conn) clusterCountKeysInSlot(args [][]byte) {
 	}
 	ctx := &deadline{Context: c.server.base, at: c.began.Add(c.server.opt.RequestTimeout)}
 	defer ctx.release()
-	n, err := c.server.service.CountSlot(ctx, int(slot))
+	n, err := c.server.service.CountKeysInSlot(ctx, int(slot))
 	if err != nil {
 		c.failed(asError(err))
 		return

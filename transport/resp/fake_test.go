@@ -180,7 +180,7 @@ func (f *fake) Walk(_ context.Context, from uint64, count int) (keys [][]byte, n
 	return keys, 0, nil
 }
 
-func (f *fake) CountSlot(_ context.Context, slot int) (n int64, err error) {
+func (f *fake) CountKeysInSlot(_ context.Context, slot int) (n int64, err error) {
 	for _, k := range f.sorted(strings.Compare) {
 		if ring.SlotOf([]byte(k)) == slot {
 			n++

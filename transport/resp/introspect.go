@@ -26,7 +26,7 @@ func (c *conn) commandInfo(args [][]byte) {
 		if cmd := c.server.table.named(name); cmd != nil {
 			c.describe(cmd)
 		} else {
-			c.nullArray()
+			c.null()
 		}
 	}
 }

@@ -86,7 +86,10 @@ func (c *conn) walk(from uint64, count int) ([][]byte, uint64, error) {
 
 // parseCursor reads a cursor like C's strtoul, which Redis uses.
 func parseCursor(b []byte) (uint64, bool) {
-	if len(b) > 0 && b[0] == '+' {
+	if len(b) == 0 {
+		return 0, true
+	}
+	if b[0] == '+' {
 		b = b[1:]
 	}
 	n, err := strconv.ParseUint(string(b), 10, 64)

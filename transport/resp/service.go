@@ -25,8 +25,8 @@ type Service interface {
 	// by ring.Position, about count of them, and the position to go on from, 0 when there are no
 	// more. Every key that is there throughout a walk from 0 to 0 is returned at least once.
 	Walk(ctx context.Context, from uint64, count int) (keys [][]byte, next uint64, err error)
-	// CountSlot counts the keys of a slot, and CountKeys those of the whole cluster.
-	CountSlot(ctx context.Context, slot int) (int64, error)
+	// CountKeysInSlot counts the keys of a slot, and CountKeys those of the whole cluster.
+	CountKeysInSlot(ctx context.Context, slot int) (int64, error)
 	CountKeys(ctx context.Context) (int64, error)
 	Cluster() kv.ClusterView
 	Partitions() []kv.PartitionView

@@ -72,7 +72,7 @@ func (c *conn) observe(cmd *command, args [][]byte, commands int, took time.Dura
 func (c *conn) slowLogGet(args [][]byte) {
 	count := int64(10)
 	if len(args) > 3 {
-		c.fail(wrongArity(c.cmd.fullName()))
+		c.fail("ERR unknown subcommand or wrong number of arguments for '" + string(args[1]) + "'. Try SLOWLOG HELP.")
 		return
 	}
 	if len(args) == 3 {

@@ -126,7 +126,11 @@ func (t *table) find(args [][]byte) (cmd *command, fault string) {
 		cmd = sub
 	}
 	if !cmd.takes(len(args)) || cmd.handle == nil {
-		return nil, wrongArity(cmd.fullName())
+		fault = wrongArity(cmd.fullName())
+		if cmd.name == "exec" { // as Redis says it
+			fault = "EXECABORT Transaction discarded because of: " + strings.TrimPrefix(fault, "ERR ")
+		}
+		return nil, fault
 	}
 	return cmd, ""
 }
