@@ -41,6 +41,10 @@ func (n *Node) HandleRequest(from kv.NodeID, kind uint8, deadline time.Time, pay
 		n.answerWalk(deadline, payload, reply)
 	case reqMeta:
 		n.answerMeta(from, payload, reply)
+	case reqSteps:
+		n.answerSteps(deadline, payload, reply)
+	case reqCount:
+		n.answerCount(deadline, payload, reply)
 	case reqLeading:
 		reply(n.leading(), nil)
 	default:

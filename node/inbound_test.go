@@ -253,6 +253,17 @@ func TestMalformedRequestsFromPeers(t *testing.T) {
 			meta.Join{Member: meta.Member{ID: stranger, Name: "stranger", Starts: 1, Incarnation: 1}}.Encode(),
 			meta.Start{ID: stranger, Starts: 2, Incarnation: 2, Name: "stranger"}.Encode(), meta.Remove{ID: stranger}.Encode(),
 		},
+		reqSteps: {
+			encodeSteps([]*step{
+				{partition: p, keys: [][]byte{[]byte(keys[0]), []byte(keys[1])}},
+				{partition: p, unit: put("{x}k", "v").AppendTo(nil)},
+				{partition: p, keys: [][]byte{[]byte(keys[0])}, unit: (&kv.Transaction{
+					Watches:  []kv.Watch{{Key: []byte("{x}w"), Version: 3}},
+					Commands: []kv.Command{incr("{x}n", 1), reading("{x}n"), {Op: kv.OpRename, Key: []byte("{x}n"), NewKey: []byte("{x}m")}},
+				}).AppendTo(nil)},
+			}, 0),
+		},
+		reqCount:   {binary.AppendVarint(binary.AppendUvarint([]byte{wireVersion}, uint64(p)), allSlots), binary.AppendVarint(binary.AppendUvarint([]byte{wireVersion}, uint64(p)), 40)},
 		reqLeading: {nil},
 		0:          {nil, []byte("x")},
 		200:        {[]byte("x")},
@@ -266,7 +277,7 @@ func TestMalformedRequestsFromPeers(t *testing.T) {
 		b    []byte
 		err  error
 	}
-	kinds := []uint8{reqWrite, reqRead, reqScan, reqMeta, reqLeading, 0, 200}
+	kinds := []uint8{reqWrite, reqRead, reqScan, reqMeta, reqLeading, reqSteps, reqCount, 0, 200}
 	for done := 0; done < requests; {
 		// A batch at a time, as a link delivers them.
 		const batch = 100
@@ -332,6 +343,7 @@ func ending(t *testing.T, kind uint8, b []byte, err error) string {
 		if _, e := decodePage(&d); e != nil {
 			err = e
 		}
+	case reqSteps, reqCount: // their lengths depend on what was asked
 	case reqMeta:
 		_, err = meta.DecodeResult(d.Rest())
 	}

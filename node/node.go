@@ -106,6 +106,17 @@ func (n *Node) locate(key []byte) (kv.PartitionID, error) {
 	return ring.PartitionOfKey(key, s.Partitions), nil
 }
 
+// locateCommand finds the partition of all keys of a command.
+func (n *Node) locateCommand(c *kv.Command) (kv.PartitionID, error) {
+	p, err := n.locate(c.Key)
+	if err == nil && c.Op == kv.OpRename {
+		if to, err := n.locate(c.NewKey); err != nil || to != p {
+			return 0, errSeveralPartitions()
+		}
+	}
+	return p, err
+}
+
 func errNotJoined() *kv.Error {
 	return kv.Errorf(kv.Unavailable, "this node has not joined a cluster yet")
 }

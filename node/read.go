@@ -79,7 +79,7 @@ func (n *Node) advance(ctx context.Context, p kv.PartitionID) *kv.Error {
 		}
 		return e
 	case <-ctx.Done():
-		return kv.Errorf(kv.Unavailable, "partition %s: no majority answered in time", p)
+		return errTooLate(p)
 	}
 }
 
@@ -96,7 +96,7 @@ func (n *Node) confirm(ctx context.Context, p kv.PartitionID) *kv.Error {
 	case e := <-done:
 		return e
 	case <-ctx.Done():
-		return kv.Errorf(kv.Unavailable, "partition %s: no majority answered in time", p)
+		return errTooLate(p)
 	}
 }
 

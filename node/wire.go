@@ -16,6 +16,8 @@ const (
 	reqMeta    = 4 // a command for the meta group -> its result
 	reqLeading = 5 // nothing -> the partitions that the asked node leads
 	reqWalk    = 8 // a position in one partition -> the next keys by position
+	reqSteps   = 6 // reads and log entries of several partitions -> what became of each
+	reqCount   = 7 // a partition and a slot -> how many keys there are
 )
 
 // Every answer begins with how it ended.
@@ -126,7 +128,7 @@ func decodePage(d *kv.Decoder) (page, *kv.Error) {
 // decodeResult reads the result of a write; one that nobody can read leaves its outcome unknown.
 func decodeResult(d *kv.Decoder) (kv.Result, *kv.Error) {
 	res := d.ReadResult()
-	if d.End() != nil || res.Outcome < kv.Done || res.Outcome > kv.ConditionFailed {
+	if d.End() != nil || !res.Outcome.Known() {
 		return kv.Result{}, kv.ErrUnknown()
 	}
 	return res, nil

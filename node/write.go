@@ -15,7 +15,7 @@ func (n *Node) Write(ctx context.Context, cmd *kv.Command) (kv.Result, error) {
 	if err := cmd.Validate(n.o.MaxValueBytes); err != nil {
 		return kv.Result{}, err
 	}
-	p, err := n.locate(cmd.Key)
+	p, err := n.locateCommand(cmd)
 	if err != nil {
 		return kv.Result{}, err
 	}
@@ -23,7 +23,8 @@ func (n *Node) Write(ctx context.Context, cmd *kv.Command) (kv.Result, error) {
 	defer cancel()
 	// The request owns its bytes from here on: it may outlive this call, whose caller is then
 	// told that the outcome is unknown.
-	request := cmd.AppendTo(append(make([]byte, 0, 1+cmd.EncodedSize()), wireVersion))
+	limited := n.limited(cmd)
+	request := limited.AppendTo(append(make([]byte, 0, 1+limited.EncodedSize()), wireVersion))
 	var res kv.Result
 	err = n.try(ctx, p, func(ctx context.Context, to kv.NodeID) *kv.Error {
 		var e *kv.Error
@@ -108,7 +109,7 @@ func (n *Node) answerWrite(request []byte, reply func([]byte, error)) {
 		reply(encodeError(asError(err)), nil)
 		return
 	}
-	p, err := n.locate(c.Key)
+	p, err := n.locateCommand(&c)
 	switch {
 	case err != nil:
 		reply(encodeError(asError(err)), nil)

@@ -19,6 +19,9 @@ var ErrClosed = errors.New("store is closed")
 // ErrNoReplica is returned when the partition has no replica here.
 var ErrNoReplica = errors.New("no replica of the partition here")
 
+// ErrStopped is returned by Count when it was asked not to go on.
+var ErrStopped = errors.New("stopped by the caller")
+
 // ErrSnapshotStream is returned by StageSnapshot for a stream that is cut short, altered, or
 // of another format version. Nothing of it stays.
 var ErrSnapshotStream = errors.New("bad snapshot stream")

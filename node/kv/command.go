@@ -85,8 +85,10 @@ const (
 	Overflow        Outcome = 5 // OpIncr: the sum is no integer of 64 bits
 	NotFloat        Outcome = 6 // OpIncrFloat: the value is no decimal number
 	NotFinite       Outcome = 7 // OpIncrFloat: the sum is too large
-	ValueTooLarge   Outcome = 8 // OpAppend, OpSetRange: the value would be longer than Limit
-	outcomeLimit    Outcome = 9
+	// ValueTooLarge: OpAppend or OpSetRange would make a value longer than Limit; or the values that a
+	// transaction asks for, by OpRead and ReturnOld, are over 16 MiB before this one.
+	ValueTooLarge Outcome = 8
+	outcomeLimit  Outcome = 9
 )
 
 // Known reports whether o is an outcome of this version.

@@ -50,6 +50,7 @@ type step struct {
 	p       kv.PartitionID
 	ap      *persist.Applied
 	awaited bool
+	asked   int // bytes of values that the command or transaction asked for so far
 }
 
 // Apply implements StateMachine.
@@ -57,12 +58,13 @@ func (m *KV) Apply(a *persist.Apply, p kv.PartitionID, ap *persist.Applied, payl
 	if payload.Raw != nil {
 		return nil, fmt.Errorf("%w: a meta command in partition %s", ErrPayload, p)
 	}
-	s := step{m, a, p, ap, awaited}
+	s := step{m: m, a: a, p: p, ap: ap, awaited: awaited}
 	var replies []Reply
 	if awaited {
 		replies = make([]Reply, 0, payload.Count)
 	}
 	err := payload.Units(func(c *kv.Command) error {
+		s.asked = 0
 		res, err := s.run(c)
 		if awaited {
 			replies = append(replies, Reply{Result: res})
@@ -109,6 +111,12 @@ func (s *step) run(c *kv.Command) (kv.Result, error) {
 	old, err := s.get(c.Key)
 	if err != nil {
 		return kv.Result{}, err
+	}
+	if c.Op == kv.OpRead || c.ReturnOld {
+		if s.asked > maxTransactionReads {
+			return kv.Result{Outcome: kv.ValueTooLarge, Version: old.Version}, nil
+		}
+		s.asked += len(old.Value.Data)
 	}
 	met, err := s.holds(c, &old)
 	if err != nil {

@@ -2,9 +2,14 @@ package replica
 
 import "pxkv/node/kv"
 
+// maxTransactionReads is how many bytes of values the commands of a transaction may ask for, by
+// OpRead and ReturnOld. Those that follow are refused, so that the results fit a message.
+const maxTransactionReads = 16 << 20
+
 // transact carries out the commands of a transaction, unless a key is not as it was watched.
 func (s *step) transact(t *kv.Transaction) (*kv.TransactionResult, error) {
 	res := &kv.TransactionResult{}
+	s.asked = 0
 	for i := range t.Watches {
 		now, err := s.get(t.Watches[i].Key)
 		if err != nil {
