@@ -15,9 +15,9 @@ const (
 	reqScan    = 3 // a page of one partition -> items
 	reqMeta    = 4 // a command for the meta group -> its result
 	reqLeading = 5 // nothing -> the partitions that the asked node leads
-	reqWalk    = 8 // a position in one partition -> the next keys by position
 	reqSteps   = 6 // reads and log entries of several partitions -> what became of each
 	reqCount   = 7 // a partition and a slot -> how many keys there are
+	reqWalk    = 8 // a position in one partition -> the next keys by position
 )
 
 // Every answer begins with how it ended.

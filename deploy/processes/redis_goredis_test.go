@@ -41,7 +41,9 @@ func clusterClient(t *testing.T, c *cluster) *redis.ClusterClient {
 	for _, n := range c.nodes {
 		addresses = append(addresses, n.resp)
 	}
-	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: addresses})
+	// go-redis asks for the topology anew after this time, and otherwise only when it is told
+	// MOVED, which a dead leader does not tell. Its default is a minute.
+	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: addresses, ClusterStateReloadInterval: 2 * time.Second})
 	t.Cleanup(func() { client.Close() })
 	return client
 }
