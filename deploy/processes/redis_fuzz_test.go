@@ -64,6 +64,10 @@ func sameReply(command, want, got string) bool {
 	}
 	tolerance := map[string]int64{"TTL": 1, "EXPIRETIME": 2, "PTTL": 2000, "PEXPIRETIME": 2000}
 	switch command = strings.ToUpper(command); command {
+	case "DBSIZE": // Redis counts keys that have expired until it comes across them
+		a, err := strconv.Atoi(strings.TrimPrefix(want, ":"))
+		b, err2 := strconv.Atoi(strings.TrimPrefix(got, ":"))
+		return err == nil && err2 == nil && b <= a && a-b <= 9
 	case "RANDOMKEY":
 		return (want == "$nil") == (got == "$nil")
 	case "KEYS", "SCAN":
@@ -278,7 +282,7 @@ func (d *dice) some() [][]string {
 		key := d.tagged()
 		return [][]string{{"SET", key, d.value()}, {"WATCH", key}}
 	case 44:
-		return one(d.of("UNWATCH", "PING", "EXEC x", "NONSENSE", "GET", "SET"), "extra")[:1]
+		return one(d.of("UNWATCH", "PING", "NONSENSE", "SET"), "extra")
 	}
-	return one(d.of("ECHO", "GET", "INCR", "SELECT"), d.of("0", "{f}a"))
+	return one(d.of("ECHO", "SELECT"), d.of("0", "x"))
 }

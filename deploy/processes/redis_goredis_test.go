@@ -14,12 +14,14 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// TestRedisClientLibrary runs go-redis, alone and pipelined, through each of three nodes, and its
-// cluster client over all of them while the leader of its keys is killed.
-func TestRedisClientLibrary(t *testing.T) {
+// TestRedisClients runs Redis's own tools and go-redis, alone and pipelined, through each of three
+// nodes, and go-redis's cluster client over all of them while the leader of its keys is killed.
+func TestRedisClients(t *testing.T) {
 	c := startThree(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
+	t.Run("redis-cli", func(t *testing.T) { redisCLI(t, c) })
+	t.Run("redis-benchmark", func(t *testing.T) { redisBenchmark(t, c) })
 	t.Run("any node takes any key", func(t *testing.T) { anyNodeTakesAnyKey(ctx, t, c) })
 	t.Run("pipelines are answered in order", func(t *testing.T) { pipelinesAreAnsweredInOrder(ctx, t, c) })
 	t.Run("a scan finds everything", func(t *testing.T) { aScanFindsEverything(ctx, t, c) })

@@ -13,8 +13,12 @@ const floatPrecision = 64
 // maxFloatBytes bounds the text of a number that is parsed.
 const maxFloatBytes = 5 << 10
 
-// maxFloatExponent is that of the long double of x86, base 2.
-const maxFloatExponent = 16384
+// The exponents of the long double of x86, base 2, for a mantissa from 0.5 to 1: smaller numbers
+// would become 0, and Redis takes none that do.
+const (
+	minFloatExponent = -16445
+	maxFloatExponent = 16384
+)
 
 // ParseInt reads an integer as Redis writes one: decimal digits, a minus sign before it if it is
 // negative, no leading zeros, no spaces.
@@ -50,7 +54,7 @@ func ParseFloat(b []byte) (*big.Float, bool) {
 		return nil, false
 	}
 	f, _, err := big.ParseFloat(string(b), 10, floatPrecision, big.ToNearestEven)
-	if err != nil || !finite(f) {
+	if err != nil || !finite(f) || f.Sign() != 0 && f.MantExp(nil) < minFloatExponent {
 		return nil, false
 	}
 	return f, true
