@@ -32,6 +32,7 @@ type conn struct {
 	in       input
 	small    []byte
 	borrowed int  // bytes of the server's budget that in.buf takes
+	full     bool // the last read filled the buffer: more is likely to come
 	limited  bool // the connection has a read deadline
 
 	*pipeline          // lent while there are commands
@@ -151,6 +152,7 @@ func (c *conn) receive() error {
 		c.in.w += n
 		switch {
 		case n > 0:
+			c.full = c.in.w == len(c.in.buf)
 			return nil
 		case c.in.w == 0 && c.borrowed > 0 && errors.Is(err, os.ErrDeadlineExceeded):
 			c.shrink()
@@ -174,9 +176,10 @@ func (c *conn) makeRoom() error {
 	case in.w == 0 && len(in.buf) > largeInput:
 		c.shrink()
 		return nil
-	case in.w < len(in.buf):
+	case in.w < len(in.buf) && (!c.full || len(in.buf) >= largeInput):
 		return nil
 	}
+	c.full = false
 	size := largeInput
 	if len(in.buf) >= largeInput {
 		size = 2 * len(in.buf)
@@ -185,6 +188,9 @@ func (c *conn) makeRoom() error {
 		}
 	}
 	if !c.server.buffers.take(size) {
+		if in.w < len(in.buf) {
+			return nil // it will do
+		}
 		return errNoRoom
 	}
 	buf := c.server.largeBuffer(size)

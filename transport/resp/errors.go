@@ -24,6 +24,7 @@ const (
 const (
 	errPartitions = "CROSSSLOT Keys in request are of different partitions: give them the same {hash tag}"
 	errBuffers    = "ERR this node holds too many request bytes at the moment: retry"
+	errLongReads  = "ERR values of the commands together are too long for one transaction: ask for fewer"
 	errClients    = "ERR max number of clients reached"
 )
 

@@ -86,7 +86,7 @@ func (f *fake) apply(c *kv.Command) (r kv.Result) {
 		put(v)
 		r.Number = int64(len(v))
 	default:
-		panic("not in this fake")
+		r.Outcome = kv.NotFound // not in this fake
 	}
 	return r
 }

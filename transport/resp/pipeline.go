@@ -139,11 +139,8 @@ func (c *conn) carryOut() []kv.Answer {
 	}
 	res, err := c.server.service.Read(ctx, op.Key, kv.ReadOptions{})
 	if a.Err = asError(err); err == nil {
-		a.Result.Outcome, a.Result.NowMS, a.Result.Receipt = kv.NotFound, res.NowMS, res.Receipt
-		if res.Found {
-			c.item = res.Item
-			a.Result.Outcome, a.Result.Version, a.Result.Item = kv.Done, res.Item.Version, &c.item
-		}
+		c.item = res.Item
+		a.Result = readResult(&res, &c.item)
 	}
 	return c.answers
 }
@@ -157,7 +154,12 @@ func (c *conn) reply(answers []kv.Answer) {
 			c.out = append(c.out, c.ready[w.first:w.last]...)
 		} else {
 			c.cmd = w.cmd
-			w.render(c, w, answers[w.first:w.last])
+			own := answers[w.first:w.last]
+			if c.askAgain(w, own) {
+				c.fail(errLongReads)
+			} else {
+				w.render(c, w, own)
+			}
 		}
 		c.server.metrics.count(w.cmd, outcomeOf(c.out[mark:]))
 		if len(c.out) > sendAbove {
@@ -173,6 +175,38 @@ func (c *conn) charge(n int) bool {
 	}
 	c.charged += n
 	return true
+}
+
+// askAgain looks for reads that were refused because what was read before them is long enough. One
+// that is a command of its own in a pipeline is asked again, alone. Of others it reports that there
+// are some.
+func (c *conn) askAgain(w *waiting, answers []kv.Answer) (refused bool) {
+	for i := range answers {
+		a, op := &answers[i], &c.ops[w.first+i]
+		switch {
+		case a.Err == nil && a.Result.Outcome == kv.ValueTooLarge && op.Op != kv.OpAppend && op.Op != kv.OpSetRange:
+			return true
+		case a.Err == nil || a.Err.Kind != kv.TooLarge || op.Op != kv.OpRead || len(answers) > 1 || len(c.ops) == 1:
+			continue
+		}
+		c.send() // what was read so far need not wait beside it
+		ctx := &deadline{Context: c.server.base, at: time.Now().Add(c.server.opt.RequestTimeout)}
+		res, err := c.server.service.Read(ctx, op.Key, kv.ReadOptions{})
+		ctx.release()
+		*a = kv.Answer{Err: asError(err)}
+		if err == nil {
+			a.Result = readResult(&res, &res.Item)
+		}
+	}
+	return false
+}
+
+// readResult is a read as the result of an operation.
+func readResult(res *kv.ReadResult, item *kv.Item) kv.Result {
+	if !res.Found {
+		return kv.Result{Outcome: kv.NotFound, Receipt: res.Receipt}
+	}
+	return kv.Result{Outcome: kv.Done, Version: item.Version, Item: item, NowMS: res.NowMS, Receipt: res.Receipt}
 }
 
 // forget lets go of what was settled.
