@@ -131,7 +131,7 @@ func TestOriginalCalls(t *testing.T) {
 		{request: "GET /kvx", status: 404, want: `{"error":"Invalid path"}`},
 		{request: "GET //kv", status: 404, want: `{"error":"Invalid path"}`},
 		{request: "GET /kv%2Fa", status: 404, want: `{"error":"Invalid path"}`},
-		{request: "POST /batch", body: "{}", status: 404, want: `{"error":"Invalid path"}`},
+		{request: "POST /batches", body: "{}", status: 404, want: `{"error":"Invalid path"}`},
 		{request: "OPTIONS *", status: 404, want: `{"error":"Invalid path"}`},
 		// Of two members of one name the last counts; unknown members are ignored.
 		{request: "PUT /kv", body: `{"key":"a","key":"b","value":1,"x":{},"value":2}`, status: 200, want: `{"b":2}`},

@@ -5,7 +5,9 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"math"
 	"slices"
+	"strconv"
 	"sync"
 
 	"pxkv/node/kv"
@@ -39,6 +41,29 @@ func (f *fakeService) receipt(key []byte) kv.Receipt {
 	return kv.Receipt{Partition: p, Index: 100 + f.index[p], Node: "n1"}
 }
 
+// Batch stops time, so that a deadline in it has not come yet.
+func (f *fakeService) Batch(ctx context.Context, cmds []kv.Command) []kv.Answer {
+	answers := make([]kv.Answer, len(cmds))
+	for i := range cmds {
+		a := &answers[i]
+		var err error
+		if cmds[i].Op == kv.OpRead {
+			var r kv.ReadResult
+			if r, err = f.Read(ctx, cmds[i].Key, kv.ReadOptions{}); r.Found {
+				a.Result = kv.Result{Outcome: kv.Done, Version: r.Item.Version, Deadline: r.Item.Deadline, Item: &r.Item, Receipt: r.Receipt}
+			} else {
+				a.Result = kv.Result{Outcome: kv.NotFound, Receipt: r.Receipt}
+			}
+		} else {
+			a.Result, err = f.Write(ctx, &cmds[i])
+		}
+		if err != nil {
+			a.Result, a.Err = kv.Result{}, err.(*kv.Error)
+		}
+	}
+	return answers
+}
+
 func (f *fakeService) Write(ctx context.Context, cmd *kv.Command) (kv.Result, error) {
 	if f.onWrite != nil {
 		f.onWrite(ctx, cmd)
@@ -65,11 +90,28 @@ func (f *fakeService) Write(ctx context.Context, cmd *kv.Command) (kv.Result, er
 		delete(f.items, string(cmd.Key))
 		res.Version = 0
 	default:
-		f.version++
-		v := cmd.Value
+		v, deadline := cmd.Value, int64(0)
 		v.Data = bytes.Clone(v.Data)
-		f.items[string(cmd.Key)] = kv.Item{Key: bytes.Clone(cmd.Key), Value: v, Version: f.version, Modified: fakeModified}
-		res.Version, res.Created = f.version, !exists && !cmd.Blind
+		if cmd.Expiry.Kind == kv.ExpiryIn {
+			deadline = fakeModified + cmd.Expiry.MS
+		}
+		if cmd.Op == kv.OpIncr {
+			n, isInt := kv.ParseInt(old.Value.Data)
+			switch {
+			case exists && !isInt:
+				res.Outcome = kv.NotInteger
+			case n > 0 && cmd.Delta > math.MaxInt64-n:
+				res.Outcome = kv.Overflow
+			}
+			if res.Outcome != kv.Done {
+				return res, nil
+			}
+			res.Number, deadline = n+cmd.Delta, old.Deadline
+			v = kv.Value{Kind: kv.JSON, Data: strconv.AppendInt(nil, res.Number, 10)}
+		}
+		f.version++
+		f.items[string(cmd.Key)] = kv.Item{Key: bytes.Clone(cmd.Key), Value: v, Version: f.version, Modified: fakeModified, Deadline: deadline}
+		res.Version, res.Created, res.Deadline = f.version, !exists && !cmd.Blind, deadline
 	}
 	return res, nil
 }

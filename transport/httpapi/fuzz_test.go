@@ -151,7 +151,7 @@ var (
 	queries = []string{
 		"", "key=a", "key=", "key", "key=a&key=b", "a=b", "a=b&c=d", "=", "=x", "&&&", "key=%61", "key=a%2", "key=%zz", "key=a+b", "k%65y=a",
 		"limit=1", "limit=0", "limit=x", "cursor=AWE", "cursor=AQ", "cursor=!", "prefix=a&limit=2&keys_only", "keys_only=x", "consistency=stale&key=a",
-		"consistency=x", "min_index=5&key=a", "min_index=18446744073709551616", "timeout=5", "timeout=1h", "timeout=1e300", "timeout=-1", "ttl=1", "glob=*", "where=a",
+		"consistency=x", "min_index=5&key=a", "min_index=18446744073709551616", "timeout=5", "timeout=1h", "timeout=1e300", "timeout=-1", "ttl=1", "ttl=1.5", "ttl=24h", "ttl=0", "ttl=-1s", "ttl=1e300", "ttl=nan", "incr=1", "incr=-9223372036854775809", "glob=*", "where=a",
 	}
 	paths = []string{
 		"a", "", "/", "//", "..", "../..", "a/b", "a%2Fb", "%00", "%FF%FE", "%E2%82%AC", "a+b", "a%2Bb", "a%20b", "a?b", "a#b", "%", "%2", "%zz", "a;b", "é", "a/./b/", "%25", "*",
@@ -172,7 +172,7 @@ func TestMalformedRequests(t *testing.T) {
 	statuses := map[int]int{}
 	for range n {
 		method := pick([]string{"GET", "GET", "HEAD", "PUT", "PUT", "PUT", "DELETE", "POST", "PATCH", "BREW"})
-		path := pick([]string{"/kv", "/kv", "/kv/", "/kv/", "/cluster/owner", "/cluster", "/nope", "/kv%2F"})
+		path := pick([]string{"/kv", "/kv", "/kv/", "/kv/", "/cluster/owner", "/cluster", "/batch", "/nope", "/kv%2F"})
 		if strings.HasSuffix(path, "/") && rng.IntN(2) == 0 {
 			path += pick(paths)
 		}

@@ -13,6 +13,7 @@ type about struct {
 	receipt   kv.Receipt
 	version   uint64 // ETag; 0 is none
 	modified  int64  // Last-Modified in Unix milliseconds; 0 is none
+	deadline  int64  // X-Pxkv-Expires in Unix milliseconds; 0 is none
 	stale     bool
 	staleness int64 // milliseconds
 }
@@ -61,5 +62,8 @@ func (x *exchange) describe(a about) {
 	}
 	if a.modified != 0 {
 		h["Last-Modified"] = values[4:5:5]
+	}
+	if a.deadline != 0 {
+		h["X-Pxkv-Expires"] = []string{expires(a.deadline)}
 	}
 }

@@ -18,6 +18,8 @@ const (
 	opDelete
 	opList
 	opMatch
+	opIncr
+	opBatch
 	opCluster
 	opHealth
 	opMetrics
@@ -25,7 +27,7 @@ const (
 	opLimit
 )
 
-var opNames = [opLimit]string{"other", "get", "put", "delete", "list", "match", "cluster", "health", "metrics", "debug"}
+var opNames = [opLimit]string{"other", "get", "put", "delete", "list", "match", "incr", "batch", "cluster", "health", "metrics", "debug"}
 
 // outcome says how a request ended; it labels metrics.
 type outcome uint8
@@ -51,7 +53,7 @@ func outcomeOf(status int) outcome {
 		return outcomeOK
 	case status == http.StatusNotFound:
 		return outcomeNotFound
-	case status == http.StatusPreconditionFailed:
+	case status == http.StatusPreconditionFailed, status == http.StatusConflict:
 		return outcomeCondition
 	case status < 500:
 		return outcomeInvalid

@@ -45,7 +45,7 @@ func TestOpenAPINamesEveryRoute(t *testing.T) {
 			t.Errorf("the document has %s, which the server has not", path)
 		}
 	}
-	for p, name := range map[param]string{paramKey: "key", paramPrefix: "prefix", paramLimit: "limit", paramCursor: "cursor", paramKeysOnly: "keys_only", paramConsistency: "consistency", paramMinIndex: "min_index", paramTimeout: "timeout"} {
+	for p, name := range map[param]string{paramKey: "key", paramPrefix: "prefix", paramLimit: "limit", paramCursor: "cursor", paramKeysOnly: "keys_only", paramConsistency: "consistency", paramMinIndex: "min_index", paramTimeout: "timeout", paramTTL: "ttl", paramIncr: "incr"} {
 		if paramOf(name) != p || !strings.Contains(string(openAPI), `"name": "`+name+`"`) {
 			t.Errorf("parameter %s is not in the document", name)
 		}

@@ -17,6 +17,9 @@ type Service interface {
 	// Write carries out a command and answers when its outcome is known. It may keep the
 	// command's bytes. An error is a *kv.Error, or is taken for an unknown outcome.
 	Write(ctx context.Context, cmd *kv.Command) (kv.Result, error)
+	// Batch carries out many operations, reads as kv.OpRead, and answers each of them, in order. It
+	// does not use the commands or their bytes after it returned.
+	Batch(ctx context.Context, cmds []kv.Command) []kv.Answer
 	// Read reads one key. The item's bytes must stay unchanged after the call.
 	Read(ctx context.Context, key []byte, opt kv.ReadOptions) (kv.ReadResult, error)
 	// List yields items in byte order of their keys over the whole cluster. It stops at

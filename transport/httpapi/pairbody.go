@@ -13,7 +13,8 @@ type pairBody struct {
 	key      []byte // nil when it is absent or no string
 	value    kv.Value
 	hasValue bool // there is a value and it is not null
-	hasTTL   bool
+	expiry   kv.Expiry
+	wrongTTL error // what is wrong with its "ttl", if anything
 }
 
 // span is a JSON value inside a body.
@@ -58,34 +59,53 @@ func (p *pairBody) scan(body []byte) (key, value span, err error) {
 	if i >= len(body) || body[i] != '{' {
 		return key, value, wholeValue(body, i)
 	}
-	i = skipSpace(body, i+1)
-	if i < len(body) && body[i] == '}' {
-		return key, value, onlySpace(body, i+1)
-	}
-	for {
-		name := i
-		var ignored bool
-		if i, err = skipName(body, i, &ignored); err != nil {
-			return key, value, err
-		}
-		at := span{begin: i}
-		if at.end, at.spaced, err = skipValue(body, i); err != nil {
-			return key, value, err
-		}
-		switch memberName(body[name:i]) {
+	var ttl span
+	end, err := eachMember(body, i, func(name string, at span) error {
+		switch name {
 		case "key":
 			key = at
 		case "value":
 			value = at
 		case "ttl":
-			p.hasTTL = true
+			ttl = at
+		}
+		return nil
+	})
+	if err == nil {
+		err = onlySpace(body, end)
+	}
+	if err == nil && ttl.end > 0 {
+		p.expiry, p.wrongTTL = ttlMember(body[ttl.begin:ttl.end])
+	}
+	return key, value, err
+}
+
+// eachMember calls f for each member of the object that begins at body[i], and returns where the
+// object ends. Names that memberName does not know are empty.
+func eachMember(body []byte, i int, f func(name string, at span) error) (end int, err error) {
+	i = skipSpace(body, i+1)
+	if i < len(body) && body[i] == '}' {
+		return i + 1, nil
+	}
+	for {
+		name := i
+		var ignored bool
+		if i, err = skipName(body, i, &ignored); err != nil {
+			return i, err
+		}
+		at := span{begin: i}
+		if at.end, at.spaced, err = skipValue(body, i); err != nil {
+			return i, err
+		}
+		if err = f(memberName(body[name:i]), at); err != nil {
+			return i, err
 		}
 		i = skipSpace(body, at.end)
 		if i >= len(body) || body[i] != ',' && body[i] != '}' {
-			return key, value, errSyntax
+			return i, errSyntax
 		}
 		if body[i] == '}' {
-			return key, value, onlySpace(body, i+1)
+			return i + 1, nil
 		}
 		i = skipSpace(body, i+1)
 	}
@@ -106,6 +126,12 @@ func memberName(b []byte) string {
 		return "value"
 	case "ttl":
 		return "ttl"
+	case "op":
+		return "op"
+	case "ops":
+		return "ops"
+	case "if_version":
+		return "if_version"
 	}
 	return ""
 }

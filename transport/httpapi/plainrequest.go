@@ -86,7 +86,7 @@ func couldBePlain(b []byte) bool {
 	if i := bytes.IndexByte(b, '\n'); i == 0 || i > 0 && b[i-1] != '\r' {
 		return false
 	}
-	for _, method := range [...]string{"GET /kv", "PUT /kv", "HEAD /kv", "DELETE /kv"} {
+	for _, method := range [...]string{"GET /kv", "PUT /kv", "HEAD /kv", "DELETE /kv", "POST /kv/"} {
 		n := min(len(b), len(method))
 		if string(b[:n]) == method[:n] {
 			return true

@@ -21,6 +21,8 @@ const (
 	paramConsistency
 	paramMinIndex
 	paramTimeout
+	paramTTL
+	paramIncr
 	paramMatch   // any name that is not reserved
 	paramUnbuilt // reserved for later versions
 
@@ -47,7 +49,11 @@ func paramOf(name string) param {
 		return paramMinIndex
 	case "timeout":
 		return paramTimeout
-	case "glob", "regex", "from", "to", "where", "type", "values_only", "meta", "format", "ttl", "incr":
+	case "ttl":
+		return paramTTL
+	case "incr":
+		return paramIncr
+	case "glob", "regex", "from", "to", "where", "type", "values_only", "meta", "format":
 		return paramUnbuilt
 	}
 	return paramMatch
@@ -68,6 +74,8 @@ type query struct {
 	keys    bool   // keys_only
 	read    kv.ReadOptions
 	timeout time.Duration // 0 is the default
+	ttl     kv.Expiry
+	incr    int64
 	matches []match
 }
 
@@ -135,6 +143,10 @@ func (q *query) set(name, value string, allowed param) error {
 		q.read.MinIndex, err = parseMinIndex(value)
 	case paramTimeout:
 		q.timeout, err = parseTimeout(value)
+	case paramTTL:
+		q.ttl, err = parseTTLParameter(value)
+	case paramIncr:
+		q.incr, err = parseIncr(value)
 	case paramMatch:
 		err = q.addMatch(name, value)
 	}

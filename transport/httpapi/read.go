@@ -56,7 +56,7 @@ func (x *exchange) read(key []byte, q *query) (v kv.Value, ok bool, err error) {
 	if err != nil {
 		return v, false, err
 	}
-	a.version, a.modified = res.Item.Version, res.Item.Modified
+	a.version, a.modified, a.deadline = res.Item.Version, res.Item.Modified, res.Item.Deadline
 	x.describe(a)
 	switch status {
 	case http.StatusPreconditionFailed:
@@ -120,7 +120,7 @@ func (x *exchange) getMatches(q *query) error {
 		if len(q.matches) == 1 {
 			a := about{receipt: res.Receipt, stale: q.read.Consistency == kv.Stale, staleness: res.StalenessMS}
 			if res.Found && sameText(&res.Item.Value, m.value) {
-				a.version = res.Item.Version
+				a.version, a.deadline = res.Item.Version, res.Item.Deadline
 			}
 			x.describe(a)
 		}

@@ -34,7 +34,8 @@ var (
 		method{"GET", opGet, (*exchange).getRaw},
 		method{"HEAD", opGet, (*exchange).getRaw},
 		method{"PUT", opPut, (*exchange).putRaw},
-		method{"DELETE", opDelete, (*exchange).deleteRaw})
+		method{"DELETE", opDelete, (*exchange).deleteRaw},
+		method{"POST", opIncr, (*exchange).addRaw})
 	profiles = newRoute(debugPrefix,
 		method{"GET", opDebug, (*exchange).getProfile},
 		method{"POST", opDebug, (*exchange).getProfile})
@@ -56,6 +57,7 @@ func newReadOnlyRoute(path string, o op, serve func(*exchange)) *route {
 func fixedRoutes(debug bool) map[string]*route {
 	m := make(map[string]*route)
 	for _, r := range []*route{
+		newRoute("/batch", method{"POST", opBatch, (*exchange).postBatch}),
 		newReadOnlyRoute("/healthz", opHealth, (*exchange).getHealth),
 		newReadOnlyRoute("/readyz", opHealth, (*exchange).getReady),
 		newReadOnlyRoute("/cluster", opCluster, (*exchange).getCluster),

@@ -18,7 +18,7 @@ func (x *exchange) putPair() {
 		p, err = parsePairBody(body)
 	}
 	if err == nil {
-		cmd.Key, cmd.Value, err = p.key, p.value, p.checkPut()
+		cmd.Key, cmd.Value, cmd.Expiry, err = p.key, p.value, p.expiry, p.checkPut()
 	}
 	if err == nil {
 		_, err = x.write(cmd)
@@ -35,10 +35,8 @@ func (p *pairBody) checkPut() error {
 	switch {
 	case len(p.key) == 0 || !p.hasValue:
 		return errMissingKeyOrValue
-	case p.hasTTL:
-		return notSupported(`Member "ttl"`)
 	}
-	return nil
+	return p.wrongTTL
 }
 
 // deletePair answers DELETE /kv.
@@ -67,7 +65,8 @@ func (x *exchange) putRaw() {
 	if ct := x.r.Header["Content-Type"]; len(ct) > 0 {
 		cmd.Value.ContentType = strings.TrimSpace(ct[0])
 	}
-	q, err := x.prepare(cmd)
+	q, err := x.prepare(cmd, paramTimeout|paramTTL)
+	cmd.Expiry = q.ttl
 	var body []byte
 	if err == nil {
 		body, err = x.readBody(x.server.opt.MaxValueBytes)
@@ -108,7 +107,7 @@ func (x *exchange) deleteRaw() {
 
 // write checks a command and gives it to the service.
 func (x *exchange) write(cmd *kv.Command) (kv.Result, error) {
-	q, err := x.prepare(cmd)
+	q, err := x.prepare(cmd, paramTimeout)
 	if err != nil {
 		return kv.Result{}, err
 	}
@@ -117,11 +116,11 @@ func (x *exchange) write(cmd *kv.Command) (kv.Result, error) {
 
 // prepare checks a command and its request's parameters, and takes the condition from the
 // headers. A conditional put is never blind.
-func (x *exchange) prepare(cmd *kv.Command) (q query, err error) {
+func (x *exchange) prepare(cmd *kv.Command, params param) (q query, err error) {
 	if len(cmd.Key) == 0 {
 		return q, errMissingKey
 	}
-	if q, err = parseQuery(x.r.URL.RawQuery, paramTimeout); err != nil {
+	if q, err = parseQuery(x.r.URL.RawQuery, params); err != nil {
 		return q, err
 	}
 	if cmd.Cond, err = writeCondition(x.r.Header, cmd.Op); err != nil {
@@ -139,14 +138,9 @@ func (x *exchange) hand(cmd *kv.Command, q *query) (kv.Result, error) {
 	if err != nil {
 		return res, err
 	}
-	x.describe(about{receipt: res.Receipt, version: res.Version})
-	switch res.Outcome {
-	case kv.Done:
-		return res, nil
-	case kv.NotFound:
-		return res, errKeyNotFound
-	case kv.ConditionFailed:
-		return res, errCondition
+	x.describe(about{receipt: res.Receipt, version: res.Version, deadline: res.Deadline})
+	if r := refusalOfOutcome(res.Outcome); r != nil {
+		return res, r
 	}
-	return res, errUnknownOutcome
+	return res, nil
 }
