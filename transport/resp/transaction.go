@@ -197,14 +197,15 @@ func (c *conn) transact(t *kv.Transaction) (kv.TransactionResult, *kv.Error) {
 	return res, nil
 }
 
-// samePartition reports whether two keys are of one partition.
+// samePartition reports whether two keys are of one partition, as far as this node knows: before
+// it has joined a cluster it answers nothing anyway.
 func (s *Server) samePartition(a, b []byte) bool {
 	slotA, slotB := ring.SlotOf(a), ring.SlotOf(b)
 	if slotA == slotB {
 		return true
 	}
 	n := s.partitionCount()
-	return n > 0 && ring.PartitionOf(slotA, n) == ring.PartitionOf(slotB, n)
+	return n == 0 || ring.PartitionOf(slotA, n) == ring.PartitionOf(slotB, n)
 }
 
 // partitionCount is the cluster's number of partitions, which never changes; 0 before the node
