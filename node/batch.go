@@ -38,6 +38,9 @@ type batch struct {
 	written map[string]bool // keys that commands before noted write
 	noted   int
 	bytes   int // of items read
+	// items holds what was read, in one piece of memory: answers point into it.
+	items []kv.Item
+	boot  time.Duration // time of the first look at a lease: leases of that moment are enough
 }
 
 // share is what a batch still has to do in one partition. Places are those in batch.cmds.
@@ -115,8 +118,11 @@ func (b *batch) writesBefore(i int) bool {
 
 // readNow answers a read from the lease, when there is one and no deadline is due.
 func (b *batch) readNow(i int, p kv.PartitionID) bool {
+	if b.boot == 0 {
+		b.boot = bootTime()
+	}
 	h := b.n.o.Loop.Handle(p)
-	if h == nil || !h.HasLease(bootTime()) {
+	if h == nil || !h.HasLease(b.boot) {
 		return false
 	}
 	res, due, e := b.n.readLocal(h, b.cmds[i].Key)
@@ -139,7 +145,11 @@ func (b *batch) answerRead(i int, r *kv.ReadResult) {
 		return
 	}
 	a.Result.Outcome, a.Result.Version, a.Result.Deadline, a.Result.NowMS = kv.Done, r.Item.Version, r.Item.Deadline, r.NowMS
-	a.Result.Item = &r.Item
+	if b.items == nil {
+		b.items = make([]kv.Item, 0, len(b.cmds))
+	}
+	b.items = append(b.items, r.Item)
+	a.Result.Item = &b.items[len(b.items)-1]
 }
 
 // run goes on until everything is answered. Each round asks every node that is needed once; what

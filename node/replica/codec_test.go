@@ -79,7 +79,7 @@ func TestSnapshotHeaderRoundTrip(t *testing.T) {
 }
 
 func readUnits(p *Payload) error {
-	return p.Units(func(*kv.Command) error { return nil }, func(*kv.Transaction) error { return nil })
+	return p.Units(func(kv.Command) error { return nil }, func(*kv.Transaction) error { return nil })
 }
 
 // payloadOf also has a transaction at its end.
@@ -103,7 +103,7 @@ func TestPayloadRoundTrip(t *testing.T) {
 		t.Fatalf("got %+v, %v", p, err)
 	}
 	var keys []string
-	command := func(c *kv.Command) error { keys = append(keys, string(c.Key)); return nil }
+	command := func(c kv.Command) error { keys = append(keys, string(c.Key)); return nil }
 	transaction := func(t *kv.Transaction) error {
 		for k := range t.Keys {
 			keys = append(keys, "tx "+string(k))

@@ -63,9 +63,9 @@ func (m *KV) Apply(a *persist.Apply, p kv.PartitionID, ap *persist.Applied, payl
 	if awaited {
 		replies = make([]Reply, 0, payload.Count)
 	}
-	err := payload.Units(func(c *kv.Command) error {
+	err := payload.Units(func(c kv.Command) error {
 		s.asked = 0
-		res, err := s.run(c)
+		res, err := s.run(&c)
 		if awaited {
 			replies = append(replies, Reply{Result: res})
 		}

@@ -87,28 +87,25 @@ func DecodePayload(data []byte) (Payload, error) {
 	return p, d.Err()
 }
 
-// Units calls command or transaction for each of them in order; what they are given is valid
-// during the call. It returns an error when the payload is damaged, which no leader writes: the
+// Units calls command or transaction for each of them in order. It returns an error when the payload is damaged, which no leader writes: the
 // caller stops the node.
-func (p *Payload) Units(command func(*kv.Command) error, transaction func(*kv.Transaction) error) error {
+func (p *Payload) Units(command func(kv.Command) error, transaction func(*kv.Transaction) error) error {
 	d := p.commands
-	var c kv.Command
 	for range p.Count {
-		var t kv.Transaction
-		isTransaction := d.IsTransaction()
-		if isTransaction {
-			t = d.ReadTransaction()
+		var err error
+		if d.IsTransaction() {
+			t := d.ReadTransaction()
+			if d.Err() == nil {
+				err = transaction(&t)
+			}
 		} else {
-			c = d.ReadCommand()
+			c := d.ReadCommand()
+			if d.Err() == nil {
+				err = command(c)
+			}
 		}
 		if d.Err() != nil {
 			return fmt.Errorf("%w: %w", ErrPayload, d.Err())
-		}
-		var err error
-		if isTransaction {
-			err = transaction(&t)
-		} else {
-			err = command(&c)
 		}
 		if err != nil {
 			return err

@@ -162,10 +162,17 @@ func (c *checker) groupSettled(p kv.PartitionID, voters, learners []kv.Replica) 
 	if leader.id != voters[0].Node {
 		return fmt.Sprintf("partition %v: led by %s, preferred is node %v", p, leader.name, voters[0].Node)
 	}
-	index := leader.host.Inspect(p).Applied.Index
+	applied := leader.host.Inspect(p).Applied
 	for _, n := range c.w.nodes {
-		if h := n.host.Handle(p); h != nil && h.Applied() < index {
-			return fmt.Sprintf("partition %v: %s has applied %d of %d", p, n.name, h.Applied(), index)
+		h := n.host.Handle(p)
+		if h == nil {
+			continue
+		}
+		if h.Applied() < applied.Index {
+			return fmt.Sprintf("partition %v: %s has applied %d of %d", p, n.name, h.Applied(), applied.Index)
+		}
+		if due, _, err := n.db.Due(p, applied.TimeMS, 1); err != nil || len(due) > 0 {
+			return fmt.Sprintf("partition %v: %s still has %v at %d: %v", p, n.name, due, applied.TimeMS, err)
 		}
 	}
 	return ""
@@ -180,7 +187,7 @@ func (c *checker) linearizable() {
 		}
 		ops = append(ops, porcupine.Operation{Input: *op, Output: op.out, Call: op.call, Return: op.ret})
 	}
-	switch porcupine.CheckOperationsTimeout(register, ops, 20*time.Second) {
+	switch porcupine.CheckOperationsTimeout(key, ops, 20*time.Second) {
 	case porcupine.Illegal:
 		c.w.fail("the history is not linearizable: %s", c.culprit(ops))
 	case porcupine.Unknown:
@@ -191,59 +198,14 @@ func (c *checker) linearizable() {
 // culprit names the keys whose operations have no order.
 func (c *checker) culprit(ops []porcupine.Operation) string {
 	out := ""
-	for _, part := range register.Partition(ops) {
-		if porcupine.CheckOperationsTimeout(register, part, 20*time.Second) == porcupine.Ok {
+	for _, part := range partition(ops) {
+		if porcupine.CheckOperationsTimeout(key, part, 20*time.Second) == porcupine.Ok {
 			continue
 		}
 		for _, op := range part {
 			in := op.Input.(operation)
-			out += fmt.Sprintf("\n  %v-%v %s kind %d value %d expect %d: %+v", time.Duration(op.Call), time.Duration(op.Return), in.key, in.kind, in.value, in.expect.value, in.out)
+			out += fmt.Sprintf("\n  %v-%v %s kind %d value %d ttl %d expect %d: %+v", time.Duration(op.Call), time.Duration(op.Return), in.key, in.kind, in.value, in.ttl, in.expect.value, in.out)
 		}
 	}
 	return out
-}
-
-// register is one key: the unique value it holds, 0 when absent. A version belongs to one
-// value, so a condition on it is one on the value.
-var register = porcupine.Model{
-	Partition: func(history []porcupine.Operation) [][]porcupine.Operation {
-		byKey := map[string][]porcupine.Operation{}
-		var keys []string
-		for _, op := range history {
-			k := op.Input.(operation).key
-			if byKey[k] == nil {
-				keys = append(keys, k)
-			}
-			byKey[k] = append(byKey[k], op)
-		}
-		slices.Sort(keys)
-		out := make([][]porcupine.Operation, len(keys))
-		for i, k := range keys {
-			out[i] = byKey[k]
-		}
-		return out
-	},
-	Init: func() any { return uint64(0) },
-	Step: func(state, input, out any) (bool, any) {
-		v, in, o := state.(uint64), input.(operation), out.(output)
-		next, can := in.value, true // what it would leave behind, and whether it would change anything
-		switch in.kind {
-		case opGet:
-			return o.value == v, v
-		case opPut:
-			if !o.unknown && !in.blind() && o.created != (v == 0) {
-				return false, v
-			}
-		case opCreate:
-			can = v == 0
-		case opCas:
-			can = v == in.expect.value
-		case opDelete:
-			next, can = 0, v != 0
-		}
-		if !can {
-			next = v
-		}
-		return o.unknown || o.applied == can, next
-	},
 }

@@ -2,11 +2,8 @@ package sim
 
 import (
 	"fmt"
-	"math"
-	"strconv"
 	"time"
 
-	"pxkv/node/cache"
 	"pxkv/node/kv"
 	"pxkv/node/replica"
 	"pxkv/ring"
@@ -31,11 +28,15 @@ type operation struct {
 	kind      opKind
 	key       string
 	value     uint64 // to write; unique in the run
+	ttl       int64  // of puts and touches: milliseconds to live, 0: for ever
 	expect    seen   // for cas
 	call, ret int64  // virtual nanoseconds
 	out       output
 	done      bool
 }
+
+// delta is what opIncr adds.
+func (op *operation) delta() uint64 { return 1 + op.value%3 }
 
 // blind reports whether a put does not ask if it created its key.
 func (op *operation) blind() bool { return op.value%2 == 0 }
@@ -48,13 +49,20 @@ const (
 	opCreate // put if absent
 	opCas    // put if version
 	opDelete
+	opTouch // another deadline
+	opIncr
 )
 
 type output struct {
 	unknown bool
 	applied bool   // of writes: it changed something
 	created bool   // of writes: the key was not there before; blind ones do not tell
-	value   uint64 // of reads, 0 is absent
+	value   uint64 // of reads, 0 is absent; of counters, what they are at
+	// deadline is that of the value that was read, or of what was written.
+	deadline int64
+	// earliest and latest are bounds of the group's time at which the operation took effect, in
+	// milliseconds. 0 is not known.
+	earliest, latest int64
 }
 
 const clientPatience = 1500 * time.Millisecond
@@ -70,21 +78,39 @@ func (c *client) next() {
 	if w.check.closing {
 		return
 	}
-	key := fmt.Sprintf("k%d.%d", w.now/w.o.KeyLife, w.rng.IntN(w.o.Keys))
-	op := &operation{key: key}
-	switch x := w.rng.IntN(100); {
+	op := &operation{key: fmt.Sprintf("%s%d.%d", kinds[w.rng.IntN(len(kinds))], w.now/w.o.KeyLife, w.rng.IntN(w.o.Keys))}
+	c.choose(op)
+	c.begin(op)
+}
+
+// What a key is used for, by its first letter. Keys whose names begin with { are two keys of one
+// partition, which are only used together, in transactions.
+var kinds = []string{"plain", "plain", "plain", "mortal", "mortal", "counter", "{pair}"}
+
+// choose draws what an operation does.
+func (c *client) choose(op *operation) {
+	w := c.w
+	x := w.rng.IntN(100)
+	switch {
 	case !w.chance(w.o.Writes):
 		op.kind = opGet
+	case op.key[0] == 'c':
+		op.kind = opIncr
+	case op.key[0] == 'm' && x < 25:
+		op.kind = opTouch
 	case x < 55:
 		op.kind = opPut
 	case x < 65:
 		op.kind = opCreate
-	case x < 85 && c.seen[key].version != 0:
-		op.kind, op.expect = opCas, c.seen[key]
+	case x < 85 && op.key[0] != 'm' && c.seen[op.key].version != 0:
+		op.kind, op.expect = opCas, c.seen[op.key]
 	default:
 		op.kind = opDelete
 	}
-	c.begin(op)
+	mortal := op.key[0] == 'm' || op.key[0] != 'c' && w.chance(0.2)
+	if mortal && op.kind != opGet && op.kind != opDelete && w.chance(0.8) {
+		op.ttl = int64(w.between(time.Millisecond, time.Second) / time.Millisecond)
+	}
 }
 
 func (c *client) begin(op *operation) {
@@ -128,7 +154,7 @@ func (c *client) finish(op *operation, out output) {
 	}
 	op.done, op.out, op.ret = true, out, int64(w.now)
 	if out.unknown {
-		op.ret = math.MaxInt64
+		op.ret = forever
 		w.stats.Unknown++
 	} else if op.kind == opGet {
 		w.stats.Reads++
@@ -152,115 +178,24 @@ func (w *World) partition(key string) kv.PartitionID {
 	return ring.PartitionOfKey([]byte(key), w.o.Partitions)
 }
 
-// serve is the node's side of an operation.
-func (n *node) serve(c *client, op *operation) {
-	p := n.w.partition(op.key)
-	if op.kind == opGet {
-		n.serveGet(c, op, p)
-		return
-	}
-	cmd := &kv.Command{Op: kv.OpPut, Key: []byte(op.key), Value: kv.Value{Kind: kv.String, Data: strconv.AppendUint(nil, op.value, 10)}}
-	switch op.kind {
-	case opPut:
-		cmd.Blind = op.blind()
-	case opCreate:
-		cmd.Cond.Kind = kv.CondAbsent
-	case opCas:
-		cmd.Cond = kv.Condition{Kind: kv.CondVersion, Version: op.expect.version}
-	case opDelete:
-		cmd.Op, cmd.Value = kv.OpDelete, kv.Value{}
-	}
-	n.write(replica.Op{Partition: p, Command: cmd.AppendTo(nil), Reply: func(r replica.Reply) {
-		if r.Err == nil {
-			n.w.check.acked(p, r.Result.Receipt.Index)
-		}
-		n.answer(func() { c.wrote(op, r) })
-	}})
-}
-
-// answer carries an answer back to a client, if the connection lives.
-func (n *node) answer(f func()) {
-	life := n.life
-	n.w.net.once(n.id, 0, func() {
-		if n.life == life {
-			f()
-		}
-	})
-}
-
-func (c *client) wrote(op *operation, r replica.Reply) {
+func (c *client) wrote(op *operation, r replica.Reply, latest int64) {
 	switch {
 	case r.Err != nil && r.Err.Kind == kv.Unknown:
 		c.finish(op, output{unknown: true})
 	case r.Err != nil:
 		c.again(op, r.Err.Leader)
 	default:
-		if r.Result.Outcome == kv.Done && op.kind != opDelete {
-			c.seen[op.key] = seen{op.value, r.Result.Version}
+		res := r.Result
+		if r.Transaction != nil && !r.Transaction.Conflict {
+			res = r.Transaction.Results[0]
 		}
-		c.finish(op, output{applied: r.Result.Outcome == kv.Done, created: r.Result.Created})
-	}
-}
-
-func (n *node) serveGet(c *client, op *operation, p kv.PartitionID) {
-	h := n.host.Handle(p)
-	if h == nil {
-		n.answer(func() { c.again(op, 0) })
-		return
-	}
-	if h.HasLease(n.boot()) {
-		n.w.stats.LeaseReads++
-		n.readLocal(c, op, h)
-		return
-	}
-	n.read(replica.ReadOp{Partition: p, Reply: func(err *kv.Error) {
-		if err != nil {
-			n.answer(func() { c.again(op, err.Leader) })
-			return
+		if res.Outcome == kv.Done && res.Version != 0 {
+			c.seen[op.key] = seen{op.value, res.Version}
 		}
-		n.do(n.w.between(0, 100*time.Microsecond), func() { n.readLocal(c, op, h) })
-	}})
-}
-
-// readLocal reads through the cache, as node's read path does, with time passing between
-// its steps.
-func (n *node) readLocal(c *client, op *operation, h *replica.Handle) {
-	it, ok, tok := n.cache.Get([]byte(op.key))
-	if ok {
-		n.got(c, op, it, true)
-		return
-	}
-	n.do(n.w.between(0, 200*time.Microsecond), func() { n.readStore(c, op, h, tok) })
-}
-
-func (n *node) readStore(c *client, op *operation, h *replica.Handle, tok cache.Token) {
-	rec, found, err := n.db.Get(h.Partition, []byte(op.key))
-	if err != nil {
-		n.w.fail("%s: read: %v", n.name, err)
-		return
-	}
-	if h.Gone() {
-		n.answer(func() { c.again(op, 0) })
-		return
-	}
-	it := kv.Item{Value: rec.Value, Version: rec.Version}
-	n.do(n.w.between(0, 3*time.Millisecond), func() {
-		if found {
-			n.cache.Fill([]byte(op.key), it, tok)
+		out := output{applied: res.Outcome == kv.Done, created: res.Created, value: uint64(res.Number), deadline: res.Deadline, latest: latest}
+		if op.ttl != 0 && out.applied {
+			out.earliest, out.latest = res.Deadline-op.ttl, res.Deadline-op.ttl
 		}
-		n.got(c, op, it, found)
-	})
-}
-
-func (n *node) got(c *client, op *operation, it kv.Item, found bool) {
-	var value uint64
-	if found {
-		value, _ = strconv.ParseUint(string(it.Value.Data), 10, 64)
+		c.finish(op, out)
 	}
-	n.answer(func() {
-		if found {
-			c.seen[op.key] = seen{value, it.Version}
-		}
-		c.finish(op, output{value: value})
-	})
 }

@@ -37,6 +37,16 @@ func (w *World) strike() {
 	if happens(w.o.AmbushRate) {
 		w.ambush()
 	}
+	if happens(w.o.JumpRate) {
+		w.jump(pick())
+	}
+}
+
+// jump sets a node's wall clock, mostly by about as much as keys live.
+func (w *World) jump(n *node) {
+	w.stats.Jumps++
+	most := []time.Duration{time.Second, time.Second, 2 * time.Hour}[w.rng.IntN(3)]
+	n.wall = w.between(-most, most)
 }
 
 // cutSome cuts one node off, or one link, in both directions or in one.

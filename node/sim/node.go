@@ -29,6 +29,7 @@ type node struct {
 	fs   *vfs.MemFS
 	rate float64       // of its clock
 	zero time.Duration // its clock at the world's start
+	wall time.Duration // by how much its wall clock is ahead of that
 
 	up      bool
 	life    int // grows with each crash; what belongs to an older life never happens
@@ -83,6 +84,11 @@ func (h virtualTime) WithAttrs(as []slog.Attr) slog.Handler {
 
 // boot is the node's own monotonic clock.
 func (n *node) boot() time.Duration { return n.zero + time.Duration(float64(n.w.now)*n.rate) }
+
+// now is what the node's two clocks say.
+func (n *node) now() replica.Now {
+	return replica.Now{Boot: n.boot(), WallMS: int64((n.boot() + n.wall) / time.Millisecond)}
+}
 
 // do runs f in this life of the node, after a delay, and not while it is paused.
 func (n *node) do(d time.Duration, f func()) {
@@ -250,7 +256,7 @@ func (n *node) turn() {
 	in := n.in
 	n.in = replica.Input{}
 	w.note('t', uint64(n.id), uint64(len(in.Messages)), uint64(len(in.Ops)), uint64(len(in.Finished)))
-	out, err := n.host.Turn(replica.Now{Boot: n.boot(), WallMS: int64(n.boot() / time.Millisecond)}, &in)
+	out, err := n.host.Turn(n.now(), &in)
 	if n.tearing {
 		n.crash()
 		return

@@ -22,7 +22,7 @@ type Options struct {
 	Drop, Duplicate, Slow float64
 	SlowDelay             time.Duration
 	// Per simulated second, over the whole cluster.
-	CrashRate, CutRate, PauseRate, TransferRate, AmbushRate float64
+	CrashRate, CutRate, PauseRate, TransferRate, AmbushRate, JumpRate float64
 	// Unsynced is how much of what was not synced survives a crash, in percent; -1 draws 0, 50
 	// or 100 anew for each crash.
 	Unsynced    int
@@ -72,6 +72,7 @@ func Draw(seed uint64) Options {
 		ClockDrift:   some(0.02),
 		QuorumReads:  r.IntN(8) == 0,
 		CacheSize:    []int{0, 64, 64, 64}[r.IntN(4)],
+		JumpRate:     some(1),
 	}
 	return o
 }

@@ -54,6 +54,9 @@ func (s *Stats) add(o Stats) {
 	s.Unknown += o.Unknown
 	s.Reads += o.Reads
 	s.LeaseReads += o.LeaseReads
+	s.Jumps += o.Jumps
+	s.ReadsOfExpired += o.ReadsOfExpired
+	s.Advances += o.Advances
 }
 
 // TestSameSeedSameTrace is what makes a failing seed worth keeping.

@@ -34,6 +34,7 @@ type World struct {
 type Stats struct {
 	Events, Crashes, Restarts, Cuts, Pauses, Transfers, Snapshots int
 	Acked, Unknown, Reads, LeaseReads                             int
+	Jumps, ReadsOfExpired, Advances                               int
 }
 
 type event struct {
