@@ -33,15 +33,8 @@ func dialRedis(t *testing.T, address string) *redisClient {
 // do sends commands in one piece and returns their replies.
 func (c *redisClient) do(commands ...[]string) []string {
 	c.t.Helper()
-	var b strings.Builder
-	for _, words := range commands {
-		fmt.Fprintf(&b, "*%d\r\n", len(words))
-		for _, w := range words {
-			fmt.Fprintf(&b, "$%d\r\n%s\r\n", len(w), w)
-		}
-	}
 	_ = c.net.SetDeadline(time.Now().Add(30 * time.Second))
-	if _, err := io.WriteString(c.net, b.String()); err != nil {
+	if _, err := io.WriteString(c.net, encodeRedis(commands)); err != nil {
 		c.t.Fatal(err)
 	}
 	replies := make([]string, len(commands))
@@ -53,6 +46,17 @@ func (c *redisClient) do(commands ...[]string) []string {
 		replies[i] = reply
 	}
 	return replies
+}
+
+func encodeRedis(commands [][]string) string {
+	var b strings.Builder
+	for _, words := range commands {
+		fmt.Fprintf(&b, "*%d\r\n", len(words))
+		for _, w := range words {
+			fmt.Fprintf(&b, "$%d\r\n%s\r\n", len(w), w)
+		}
+	}
+	return b.String()
 }
 
 // readRedisReply reads a reply in a readable form that keeps every difference: "$" before
