@@ -13,7 +13,7 @@ FUZZTIME ?= 30s
 
 # Known bugs that the simulation must find, each behind the build tag bug_NAME.
 BUGS = ack_before_fsync applied_own_batch lease_over_transfer vote_after_restart library_lease \
-	conf_twice snapshot_two_batches stale_cache_fill gone_too_early expiry_by_local_clock
+	conf_twice snapshot_two_batches stale_cache_fill gone_too_early log_cut_unflushed expiry_by_local_clock
 ARGS     ?=
 
 .PHONY: help

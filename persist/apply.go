@@ -13,8 +13,7 @@ import (
 )
 
 // Apply is the effects of the entries that one turn applied, of one or many partitions.
-// Either all of it is there after a crash or nothing; when it is lost, the log, which stands
-// before it in the same WAL, brings it again.
+// Either all of it is there after a crash or nothing; when it is lost, the log brings it again.
 //
 // It is put into a Pebble batch at the end, in the order of the keys: each insert into the
 // write buffer then begins where the one before it ended.
@@ -142,21 +141,22 @@ func (a *Apply) Commit() error {
 		}
 		a.writeExpiry(batch)
 		order, a.expiry = nil, nil
-		a.db.commit(batch, true, 0, "effects")
+		a.db.commitState(batch)
+		a.db.flushNow() // as if the write buffer was full just now
 		a.db.between()
 		batch = a.db.pebble.NewBatch()
 	}
 	for i := range a.applied {
 		ra := &a.applied[i]
 		order = a.writeBelow(batch, order, ra.replica.partition)
-		a.value = ra.applied.appendTo(a.value[:0])
+		a.value = appendAppliedRecord(a.value[:0], ra.replica.id, &ra.applied)
 		set(batch, appendKindKey(a.key[:0], ra.replica.partition, kindApplied), a.value)
 	}
 	for _, i := range order {
 		a.write(batch, &a.effects[i])
 	}
 	a.writeExpiry(batch)
-	a.db.commit(batch, false, 0, "effects")
+	a.db.commitState(batch)
 	for i := range a.applied {
 		a.applied[i].replica.setApplied(&a.applied[i].applied)
 	}

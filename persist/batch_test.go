@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"go.etcd.io/raft/v3/raftpb"
 
@@ -17,6 +18,7 @@ func TestNeedsSync(t *testing.T) {
 	r := bootstrap(t, db, 0, 1)
 	appendAll(t, db, r, entries(2, 9, 1))
 	applyTo(t, db, r, 5)
+	db.flushNow()
 	for _, tc := range []struct {
 		what        string
 		fill        func(*Batch)
@@ -106,36 +108,55 @@ func TestDestroyLeavesNothing(t *testing.T) {
 func TestOpenRefusesWhatDoesNotFitTogether(t *testing.T) {
 	t.Parallel()
 	const p = 3
-	logEntry := func(index, term uint64) keyValue {
-		key, e := logKey(p, index), entry(index, term, "x")
-		value := make([]byte, entrySize(e))
-		putEntry(value, key, e)
-		return keyValue{key, value}
+	forged := func(kind byte, fill func(*Batch)) func(*testing.T, *DB) {
+		return func(t *testing.T, db *DB) {
+			b := db.NewBatch()
+			b.op(kind, p, true)
+			fill(b)
+			must(t, b.Commit())
+		}
 	}
-	misplaced := logEntry(10, 1)
-	misplaced.key = logKey(p, 11)
-	record := func(kind byte, value []byte) keyValue { return keyValue{kindKey(p, kind), value} }
+	logEntry := func(as, index, term uint64) func(*testing.T, *DB) {
+		return forged(opAppend, func(b *Batch) {
+			e := entry(index, term, "x")
+			room, _ := b.room(as, entrySize(e))
+			putEntry(room, p, e)
+		})
+	}
+	stored := func(key, value []byte) func(*testing.T, *DB) {
+		return func(t *testing.T, db *DB) { must(t, db.pebble.Set(key, value, pebble.NoSync)) }
+	}
+	applied := func(id kv.ReplicaID, ap Applied) func(*testing.T, *DB) {
+		return stored(kindKey(p, kindApplied), appendAppliedRecord(nil, id, &ap))
+	}
 	for _, tc := range []struct {
 		what  string
-		write keyValue
+		write func(*testing.T, *DB)
 		text  string
 	}{
-		{"commit above the log", record(kindHardState, hardState{1, 0, 99}.encode()), "partition 3: data is corrupt: replica 7: commit is 99, log ends at 10"},
-		{"applied above the log", record(kindApplied, Applied{Index: 11, Term: 1}.appendTo(nil)), "applied is 11, log ends at 10"},
-		{"applied below the log", record(kindTruncated, entryID{10, 1}.encode()), "log entry 2 follows entry 10"},
-		{"applied far below the log", record(kindApplied, Applied{}.appendTo(nil)), "log begins at 2, applied is only 0"},
-		{"applied of another term", record(kindApplied, Applied{Index: 5, Term: 4}.appendTo(nil)), "applied entry 5 has term 4, in the log it has 1"},
-		{"a term that was forgotten", logEntry(11, 6), "hard state has term 1, log ends with term 6"},
-		{"a gap", logEntry(12, 1), "log entry 12 follows entry 10"},
-		{"an entry in the wrong place", misplaced, "checksum differs"},
-		{"a term that goes back", logEntry(5, 0), "has term 0, less than the 1 before it"},
-		{"a destroyed replica", keyValue{tombstoneKey(p), encodeTombstone(7)}, "is destroyed"},
-		{"data without a replica", keyValue{appendDataKey(nil, 1, []byte("k")), stringRecord("v", 1).AppendTo(nil)}, "partition 1: data is corrupt: record 1 of the replica is missing"},
-		{"a newer hard state", record(kindHardState, []byte{9}), "unknown format version 9 of hard state"},
-		{"a newer entry", keyValue{logKey(p, 11), []byte{7}}, "unknown format version 7 of log entry"},
-		{"a newer database", keyValue{formatKey, []byte{2}}, "unknown format version 2 of database"},
-		{"an unknown local record", keyValue{append(tombstoneKey(p), 0), nil}, "unknown format version of key"},
-		{"an empty replica record", record(kindReplica, nil), "record ends early"},
+		{"commit above the log", forged(opHardState, func(b *Batch) { b.hardState(hardState{1, 0, 99}) }), "partition 3: data is corrupt: replica 7: commit is 99, log ends at 10"},
+		{"applied above the log", applied(7, Applied{Index: 11, Term: 1}), "applied is 11, log ends at 10"},
+		{"applied below the log", forged(opTruncate, func(b *Batch) { b.entryID(entryID{10, 1}) }), "log begins at 11, applied is only 1"},
+		{"truncated above the log", forged(opTruncate, func(b *Batch) { b.entryID(entryID{11, 1}) }), "log of 2 to 10 is truncated up to 11"},
+		{"applied far below the log", applied(7, Applied{}), "log begins at 2, applied is only 0"},
+		{"applied of another term", applied(7, Applied{Index: 5, Term: 4}), "applied entry 5 has term 4, in the log it has 1"},
+		{"a term that was forgotten", logEntry(11, 11, 6), "hard state has term 1, log ends with term 6"},
+		{"a gap", logEntry(12, 12, 1), "entry 12 in a log of 2 to 10"},
+		{"an entry in the wrong place", logEntry(11, 10, 1), "checksum differs"},
+		{"a term that goes back", logEntry(5, 5, 0), "has term 0, less than the 1 before it"},
+		{"an entry moved from nowhere", forged(opMove, func(b *Batch) { b.entry(p, entry(11, 1, "x")) }), "entry 11 in a log of 2 to 10"},
+		{"a replica where one is", forged(opCreate, func(b *Batch) { b.uvarints(8); b.bytes(Applied{}.appendTo(nil)) }), "created where one is"},
+		{"the end of another replica", forged(opDestroy, func(b *Batch) { b.uvarints(8) }), "another replica is destroyed"},
+		{"a checkpoint of another log", forged(opReplica, func(b *Batch) { b.uvarints(7, 1, 0, 1, 1, 1, 9) }), "the checkpoint knows another replica"},
+		{"a checkpoint of fewer", forged(opCheckpoint, func(b *Batch) { b.uvarints(0, 0) }), "the checkpoint knows other replicas"},
+		{"a tombstone from nowhere", forged(opTombstone, func(b *Batch) { b.uvarints(3) }), "another tombstone"},
+		{"an unknown operation", forged(99, func(*Batch) {}), "unknown operation 99"},
+		{"an operation cut short", forged(opHardState, func(*Batch) {}), "bad number in record"},
+		{"data of a later replica", applied(9, Applied{Index: 5, Term: 1}), "data of replica 9, which the log does not know"},
+		{"data without a replica", stored(appendDataKey(nil, 1, []byte("k")), stringRecord("v", 1).AppendTo(nil)), "partition 1: data is corrupt: the applied state is missing"},
+		{"a newer applied state", stored(kindKey(p, kindApplied), []byte{9}), "unknown format version 9 of applied record"},
+		{"a newer database", stored(formatKey, []byte{3}), "unknown format version 3 of database"},
+		{"an empty applied state", stored(kindKey(p, kindApplied), nil), "record ends early"},
 	} {
 		t.Run(tc.what, func(t *testing.T) {
 			t.Parallel()
@@ -143,7 +164,7 @@ func TestOpenRefusesWhatDoesNotFitTogether(t *testing.T) {
 			db := openTest(t, fs)
 			r := bootstrap(t, db, p, 7)
 			appendAll(t, db, r, entries(2, 10, 1))
-			must(t, db.pebble.Set(tc.write.key, tc.write.value, nil))
+			tc.write(t, db)
 			must(t, db.Close())
 			_, err := Open(Options{Dir: "node", FS: fs, Light: true})
 			if !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrFormat) {

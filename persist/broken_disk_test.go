@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	"go.etcd.io/raft/v3/raftpb"
@@ -125,6 +126,29 @@ func TestFailedFsyncElsewhereIsAnError(t *testing.T) {
 	must(t, db.Close())
 }
 
+func TestFailedFlushIsTheEnd(t *testing.T) {
+	t.Parallel()
+	fs, armed := failingDisk(func(op errorfs.Op) bool { return isSync(op) && strings.HasSuffix(op.Path, ".sst") })
+	words := make(chan string, 1)
+	db, err := Open(Options{Dir: "node", FS: fs, StallAfter: -1, Fatal: func(text string) {
+		words <- text
+		runtime.Goexit()
+	}})
+	must(t, err)
+	filled(t, db, 1)
+	armed.Store(true)
+	db.flush()
+	select {
+	case text := <-words:
+		if !strings.Contains(text, errDisk.Error()) || !strings.Contains(text, "node") {
+			t.Errorf("last words are %q", text)
+		}
+	case <-time.After(30 * time.Second):
+		t.Error("nobody noticed")
+	}
+	wantText(t, db.Close(), "its disk failed before")
+}
+
 func TestStalledDiskIsTheEnd(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
@@ -174,8 +198,8 @@ func TestFlippedBits(t *testing.T) {
 		finish func(*DB)
 	}{
 		{"in the tree of a closed store", ".sst", func(db *DB) { must(t, db.pebble.Flush()); must(t, db.Close()) }},
-		{"in the WAL of a closed store", ".log", func(db *DB) { must(t, db.Close()) }},
-		{"in the WAL of a crashed store", ".log", nil},
+		{"in the log of a closed store", ".log", func(db *DB) { must(t, db.Close()) }},
+		{"in the log of a crashed store", ".log", nil},
 	} {
 		t.Run(tc.what, func(t *testing.T) {
 			t.Parallel()
@@ -199,14 +223,16 @@ func TestFlippedBits(t *testing.T) {
 			} else {
 				allowed = append(allowed, before)
 			}
-			names, err := fs.List("node/db")
-			must(t, err)
 			noticed := map[string]int{}
-			for _, name := range names {
-				size := len(readFile(t, fs, path.Join("node/db", name)))
-				for at := 0; at < size; at += 1 + size/150 {
-					if flip(t, fs, path.Join("node/db", name), at, allowed) {
-						noticed[path.Ext(name)]++
+			for _, dir := range []string{"node/db", "node/log"} {
+				names, err := fs.List(dir)
+				must(t, err)
+				for _, name := range names {
+					size := len(readFile(t, fs, path.Join(dir, name)))
+					for at := 0; at < size; at += 1 + size/150 {
+						if flip(t, fs, path.Join(dir, name), at, allowed) {
+							noticed[path.Ext(name)]++
+						}
 					}
 				}
 			}
@@ -217,8 +243,8 @@ func TestFlippedBits(t *testing.T) {
 	}
 }
 
-// flip opens a copy of the store with one bit flipped, reads all of it, and reports whether
-// that was noticed.
+// flip opens a copy of the store with one bit flipped, applies again what is missing, reads all
+// of it, and reports whether damage was noticed.
 func flip(t *testing.T, disk *vfs.MemFS, name string, at int, allowed []string) (noticed bool) {
 	t.Helper()
 	fs := disk.CrashClone(vfs.CrashCloneCfg{})
@@ -236,6 +262,14 @@ func flip(t *testing.T, disk *vfs.MemFS, name string, at int, allowed []string) 
 		if err != nil {
 			return
 		}
+		// Effects may be lost as long as the log brings them again.
+		replicas, _ := db.Replicas()
+		for _, r := range replicas {
+			if to := []uint64{50, 50, 55}[r.Partition()]; r.Applied().Index < to {
+				applyTo(t, db, r, to)
+				r.hard.commit = to
+			}
+		}
 		if got, err = storeText(db); err == nil {
 			err = db.Close()
 		}
@@ -250,24 +284,34 @@ func flip(t *testing.T, disk *vfs.MemFS, name string, at int, allowed []string) 
 func TestCorruptionFoundByAReadIsTheEnd(t *testing.T) {
 	t.Parallel()
 	big := string(make([]byte, tailBytes))
+	stored := func(key, value []byte) func(*DB, *Replica) error {
+		return func(db *DB, _ *Replica) error { return db.pebble.Set(key, value, pebble.NoSync) }
+	}
 	for _, tc := range []struct {
 		what  string
-		write keyValue
+		write func(*DB, *Replica) error
 		read  func(*DB, *Replica) error
 	}{
-		{"value", keyValue{appendDataKey(nil, 1, []byte("key0007")), []byte{99}}, func(db *DB, _ *Replica) error {
+		{"value", stored(appendDataKey(nil, 1, []byte("key0007")), []byte{99}), func(db *DB, _ *Replica) error {
 			_, _, err := db.Get(1, []byte("key0007"))
 			return err
 		}},
-		{"value in a list", keyValue{appendDataKey(nil, 1, []byte("key0007")), []byte{1, 9}}, func(db *DB, _ *Replica) error {
+		{"value in a list", stored(appendDataKey(nil, 1, []byte("key0007")), []byte{1, 9}), func(db *DB, _ *Replica) error {
 			_, _, err := db.Scan(1, nil, nil, false, 0, 0)
 			return err
 		}},
-		{"applied state", keyValue{kindKey(1, kindApplied), []byte{1}}, func(db *DB, _ *Replica) error {
+		{"applied state", stored(kindKey(1, kindApplied), []byte{1}), func(db *DB, _ *Replica) error {
 			_, err := db.NewView(1)
 			return err
 		}},
-		{"entry", keyValue{logKey(1, 7), []byte{1, 0, 0, 0, 0, 0, 0}}, func(_ *DB, r *Replica) error {
+		{"entry", func(db *DB, r *Replica) error {
+			f, err := db.fs.OpenReadWrite("node/log/0000000000000001.log", vfs.WriteCategoryUnspecified)
+			must(t, err)
+			content := readFile(t, db.fs, "node/log/0000000000000001.log")
+			at := bytes.Index(content, []byte("entry 7 of term 3"))
+			_, err = f.WriteAt([]byte("E"), int64(at))
+			return errors.Join(err, f.Close())
+		}, func(_ *DB, r *Replica) error {
 			_, err := r.Entries(5, 10, 1<<20)
 			return err
 		}},
@@ -278,7 +322,7 @@ func TestCorruptionFoundByAReadIsTheEnd(t *testing.T) {
 		appendAll(t, db, r, []*raftpb.Entry{entry(61, 3, big), entry(62, 3, big)})
 		applyTo(t, db, r, 62)
 		appendAll(t, db, r, entries(63, 63, 3)) // the old entries leave memory
-		must(t, db.pebble.Set(tc.write.key, tc.write.value, nil))
+		must(t, tc.write(db, r))
 		text := lastWords(func() { err = tc.read(db, r) })
 		if !strings.Contains(text, "join as a new node") || !strings.Contains(text, "partition 1") {
 			t.Errorf("%s: error %v, last words %q", tc.what, err, text)

@@ -70,10 +70,9 @@ func TestEntriesSurvive(t *testing.T) {
 		entryHeader{term: math.MaxUint64, typ: raftpb.EntryConfChangeV2, data: []byte("d")}.entry(math.MaxUint64),
 		{Term: proto.Uint64(1)}, // what raft leaves out is the zero value
 	} {
-		key := logKey(9, e.GetIndex())
 		b := make([]byte, entrySize(e))
-		putEntry(b, key, e)
-		h, err := decodeEntryHeader(key, b)
+		putEntry(b, 9, e)
+		h, err := decodeEntryHeader(9, e.GetIndex(), b)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -83,12 +82,12 @@ func TestEntriesSurvive(t *testing.T) {
 		}
 		for i := range b {
 			b[i] ^= 4
-			if _, err := decodeEntryHeader(key, b); err == nil {
+			if _, err := decodeEntryHeader(9, e.GetIndex(), b); err == nil {
 				t.Errorf("byte %d altered, and nobody noticed", i)
 			}
 			b[i] ^= 4
 		}
-		if _, err := decodeEntryHeader(logKey(8, e.GetIndex()), b); !errors.Is(err, ErrCorrupt) {
+		if _, err := decodeEntryHeader(8, e.GetIndex(), b); !errors.Is(err, ErrCorrupt) {
 			t.Errorf("in another partition: %v", err)
 		}
 	}

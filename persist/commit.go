@@ -8,7 +8,7 @@ import (
 )
 
 // Commit writes b, with one fsync when NeedsSync (and a few more for each install): all of b
-// then outlives a crash. It is called once, after the batches that were made before; a disk
+// then outlives a crash. It is called once, after the batches that were filled before; a disk
 // that fails does not let it return. b cannot be used again.
 func (b *Batch) Commit() error {
 	db := b.db
@@ -16,65 +16,68 @@ func (b *Batch) Commit() error {
 		return ErrClosed
 	}
 	defer db.failOnPanic()
-	if committed := db.committed.Load(); b.number <= committed {
+	if b.Empty() {
+		return nil
+	}
+	if committed := db.committed.Load(); b.number != committed+1 {
 		panic(fmt.Sprintf("persist: batch %d is committed after batch %d", b.number, committed))
 	}
-	sync := b.NeedsSync()
-	for i := range b.steps {
-		s := &b.steps[i]
-		if s.install != nil {
-			db.commitInstall(s.install)
-			continue
-		}
-		number := uint64(0)
-		if sync && i == len(b.steps)-1 {
-			number = b.number
-		}
-		db.commit(s.batch, sync, number, "log")
-		if s.destroy && !db.opts.Light {
-			db.flush() // gives the disk space back soon, also when nothing else is written
-		}
+	b.do(b.before)
+	began := time.Time{}
+	if b.sync {
+		began = time.Now()
 	}
-	b.steps = nil
+	if err := db.log.Append(b.buf, b.sync, b.roll); err != nil {
+		db.fail("write to the log failed under %s: %v", db.opts.Dir, err)
+	}
+	db.metrics.committed("log", len(b.buf), began)
+	b.do(b.after)
 	db.committed.Store(b.number)
+	if b.sync {
+		db.synced.Store(b.number)
+	}
+	db.giveBuffer(b.buf)
+	b.buf, b.before, b.after = nil, nil, nil
 	return nil
 }
 
-// commit writes one Pebble batch or ends the node. number is that of the Batch whose last
-// synced part it is, else 0.
-func (db *DB) commit(pb *pebble.Batch, sync bool, number uint64, what string) {
-	options, began := pebble.NoSync, time.Time{}
-	if sync {
-		options, began = pebble.Sync, time.Now()
+func (b *Batch) do(steps []func() error) {
+	for _, step := range steps {
+		if err := step(); err != nil {
+			b.db.fail("%v", err)
+		}
 	}
+}
+
+// commitState gives Pebble a batch of data and applied states, or ends the node. It waits for
+// no disk: the log brings it again after a crash.
+func (db *DB) commitState(pb *pebble.Batch) {
 	bytes := pb.Len()
-	err := walMark{number, db.synced.Load()}.writeTo(pb)
-	if err == nil {
-		err = pb.Commit(options)
-	}
+	err := pb.Commit(pebble.NoSync)
 	if err == nil {
 		err = pb.Close()
 	}
 	if err != nil {
-		db.fail("commit of %s failed under %s: %v", what, db.opts.Dir, err)
+		db.fail("commit of effects failed under %s: %v", db.opts.Dir, err)
 	}
-	if number > 0 {
-		db.synced.Store(number)
-	}
-	db.metrics.committed(what, bytes, began)
-}
-
-// seal makes all that was written durable, and then writes that it is, so that the next
-// checkWAL finds out if any of it gets lost.
-func (db *DB) seal() {
-	defer db.failOnPanic()
-	for range 2 {
-		db.commit(db.pebble.NewBatch(), true, db.batches.Add(1), "log")
+	db.metrics.committed("effects", bytes, time.Time{})
+	if db.unflushed.Add(int64(bytes)) > lightFlush && db.opts.Light {
+		db.flushNow()
 	}
 }
 
-func (db *DB) flush() {
-	if _, err := db.pebble.AsyncFlush(); err != nil {
-		db.opts.Logger.Warn("flush not started", "dir", db.opts.Dir, "err", err)
+// largestBuffer is the size up to which a record's buffer is used again.
+const largestBuffer = 1 << 20
+
+func (db *DB) takeBuffer() []byte {
+	if b, ok := db.buffers.Get().(*[]byte); ok {
+		return (*b)[:0]
+	}
+	return make([]byte, 0, 4<<10)
+}
+
+func (db *DB) giveBuffer(b []byte) {
+	if cap(b) <= largestBuffer {
+		db.buffers.Put(&b)
 	}
 }

@@ -38,15 +38,17 @@ func TestCrashes(t *testing.T) {
 }
 
 func (d *driver) turn() {
-	switch d.rng.IntN(5) {
-	case 0, 1:
+	switch d.rng.IntN(11) {
+	case 0, 1, 2, 3:
 		d.fill()
-	case 2, 3:
+	case 4, 5, 6, 7:
 		for range len(d.pending) {
 			d.commit()
 		}
-	default:
+	case 8, 9:
 		d.apply()
+	default:
+		d.db.flushNow()
 	}
 	d.compare()
 }

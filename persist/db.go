@@ -13,6 +13,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"pxkv/node/kv"
+	"pxkv/persist/wal"
 )
 
 // DB is the store of one node.
@@ -21,16 +22,29 @@ type DB struct {
 	fs      vfs.FS // opts.FS, watched for stalls and with an order among new files
 	watch   io.Closer
 	lock    *pebble.Lock
-	pebble  *pebble.DB
+	pebble  *pebble.DB // data and applied states
+	log     *wal.Log   // everything else
 	metrics *metrics
 
 	open   atomic.Bool // Open has returned and Close was not called
 	failed atomic.Bool // Fatal was called
 
-	// batches numbers Batches as they are made; committed is the number of the last one that
-	// was committed, synced that of the last one that was synced. An entry may leave memory
-	// once its batch is committed.
+	// batches numbers the Batches that are not empty, as the log numbers their records;
+	// committed is the number of the last one that was committed, synced that of the last one
+	// that was synced. An entry may leave memory once its batch is committed.
 	batches, committed, synced atomic.Uint64
+	buffers                    sync.Pool // of records
+
+	// Of the goroutine that fills the batches.
+	rolled     uint64 // the last batch that begins a segment
+	learned    uint64 // flushes after which it was asked what is durable
+	reclaiming reclaiming
+
+	flushes   atomic.Uint64 // of Pebble, since Open
+	unflushed atomic.Int64  // bytes of effects since a flush was last asked for
+	flushing  sync.Mutex
+	flushed   <-chan struct{} // closed when the flush that was last asked for is done
+
 	// staged numbers the directories of incoming snapshots.
 	staged atomic.Uint64
 
@@ -76,9 +90,6 @@ func (db *DB) start() error {
 	if _, _, err := db.Identity(); err != nil {
 		return err // an unknown format must be known before Pebble writes anything
 	}
-	if err := checkWAL(db.fs, dir); err != nil {
-		return err
-	}
 	if db.pebble, err = pebble.Open(dir, db.pebbleOptions(db.lock)); err != nil {
 		if isCorruption(err) {
 			return fmt.Errorf("%w: %w", ErrCorrupt, err)
@@ -88,11 +99,11 @@ func (db *DB) start() error {
 	if err := db.checkFormat(); err != nil {
 		return err
 	}
-	if err := db.fs.RemoveAll(db.path(stagingDir)); err != nil {
-		return fmt.Errorf("remove unfinished snapshots: %w", err)
-	}
 	if err := db.load(); err != nil {
 		return err
+	}
+	if err := db.fs.RemoveAll(db.path(stagingDir)); err != nil {
+		return fmt.Errorf("remove unfinished snapshots: %w", err)
 	}
 	if db.opts.Metrics != nil {
 		db.metrics, err = registerMetrics(db)
@@ -110,8 +121,9 @@ func (db *DB) Close() error {
 	if db.failed.Load() {
 		return fmt.Errorf("close store in %s: its disk failed before", db.opts.Dir)
 	}
-	db.seal()
-	if err := db.stop(); err != nil {
+	// The next Open then has nothing to apply again.
+	err := db.pebble.Flush()
+	if err = errors.Join(err, db.log.Close(), db.stop()); err != nil {
 		return fmt.Errorf("close store in %s: %w", db.opts.Dir, err)
 	}
 	return nil
@@ -120,6 +132,9 @@ func (db *DB) Close() error {
 func (db *DB) stop() error {
 	var errs []error
 	db.metrics.unregister()
+	if db.log != nil {
+		db.log.Abandon() // does nothing after Close
+	}
 	if db.pebble != nil {
 		errs = append(errs, db.pebble.Close())
 	}
@@ -178,5 +193,5 @@ func (db *DB) PartitionBytes(p kv.PartitionID) (uint64, error) {
 
 // isCorruption reports whether err says that stored bytes are not what was written.
 func isCorruption(err error) bool {
-	return pebble.IsCorruptionError(err) || errors.Is(err, ErrCorrupt) || errors.Is(err, ErrFormat)
+	return pebble.IsCorruptionError(err) || errors.Is(err, ErrCorrupt) || errors.Is(err, ErrFormat) || errors.Is(err, wal.ErrCorrupt)
 }

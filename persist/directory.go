@@ -12,6 +12,7 @@ import (
 const (
 	identityFile = "identity.json"
 	pebbleDir    = "db"
+	logDir       = "log"
 	stagingDir   = "staging" // incoming snapshots; emptied at Open
 )
 

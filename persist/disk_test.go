@@ -139,7 +139,7 @@ func TestMetrics(t *testing.T) {
 		}
 		for _, name := range []string{
 			"pxkv_disk_sync_seconds", "pxkv_disk_batch_bytes", "pxkv_disk_snapshot_bytes_total", "pxkv_disk_used_bytes", "pxkv_disk_free_bytes",
-			"pxkv_pebble_read_amplification", "pxkv_pebble_compactions_total", "pxkv_pebble_wal_bytes_written_total",
+			"pxkv_pebble_read_amplification", "pxkv_pebble_compactions_total", "pxkv_disk_log_bytes", "pxkv_disk_log_segments", "pxkv_disk_log_moved_bytes_total",
 		} {
 			if !names[name] {
 				t.Errorf("%s is missing", name)

@@ -1,5 +1,5 @@
-// Package persist is what survives a crash: one Pebble a node that holds the Raft logs and
-// the data of all its replicas, one WAL and one fsync for all of them.
+// Package persist is what survives a crash: one log a node with the entries and the promises of
+// all its replicas, one fsync for all of them, and one Pebble with their data.
 //
 // Nouns: DB (the store of one node); Identity (who the node is); Replica (one replica's log
 // and bookkeeping, a raft.Storage); Batch (the log writes of one turn, one fsync); Apply (the
@@ -18,7 +18,8 @@
 //  3. Commit the batches in the order in which they were made. Only after Commit has returned
 //     may a promise (a vote, an append acknowledgement) leave the node.
 //  4. Commit an Apply only after the Batch with the entries that it applies. It needs no
-//     fsync: the log stands before it in the same WAL, so what is lost is applied again.
+//     fsync: what a crash takes of it is applied again, from the log, which keeps each entry
+//     until its effects are flushed.
 //  5. Commit a replica's outstanding Apply before a Batch that installs or destroys it.
 //  6. Close every View, SnapshotReader and Staged before Close.
 //
@@ -28,10 +29,14 @@
 // It must not decide anything: no clock but for metrics, no network, no policy. When the disk
 // cannot be trusted any more it calls Options.Fatal, which does not return.
 //
-// What a crash may leave: the store as it was after one of the batches between the last
-// synced one and the last one written, whole. Everything else that is found at Open is
-// corruption. Pebble alone does not promise that much; wal_check.go and orderedfs.go say what
-// is added, and why.
+// What a crash may leave: the log as it was after one of the batches between the last synced
+// one and the last one written, whole; and of each replica the effects up to some index, whole,
+// at or above the log's beginning. Everything else that is found at Open is corruption.
+//
+// The log decides: what it says about Pebble (a replica was created or destroyed, a snapshot
+// installed) and what a crash took of that is done again by the next Open (load.go). The files
+// of the log are package wal's. Pebble alone does not promise what is needed of its own files;
+// orderedfs.go says what is added, and why.
 //
 // FORMAT.md documents every byte that this package writes.
 package persist

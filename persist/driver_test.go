@@ -27,10 +27,10 @@ type driver struct {
 	chance  int // of a crash: at one in so many file operations
 }
 
-// pendingBatch is a filled batch and what it does to the model, step by step.
+// pendingBatch is a filled batch and what it does to the model.
 type pendingBatch struct {
 	batch *Batch
-	steps [][]func(*model)
+	steps []func(*model)
 	final map[kv.PartitionID]bool // replicas that it installs or destroys
 }
 
@@ -45,20 +45,20 @@ func newDriver(t *testing.T, seed uint64, percent, chance int) *driver {
 // start opens a disk and goes on from what is there.
 func (d *driver) start(cr crash, seed uint64, percent int) {
 	db, m := cr.check(d.t)
+	for _, r := range m.replicas {
+		m.past.note(r)
+	}
 	must(d.t, db.Close())
 	d.history = &history{states: []*model{m}}
 	d.fs = &crashFS{MemFS: cr.fs, history: d.history, percent: percent, rng: rand.New(rand.NewPCG(seed, 1)), chance: d.chance}
 	var err error
-	d.db, err = Open(Options{Dir: "node", FS: errorfs.Wrap(cr.fs, d.fs), Light: true})
+	d.db, err = Open(Options{Dir: "node", FS: errorfs.Wrap(cr.fs, d.fs), Light: true, segmentBytes: 16 << 10, reuse: seed%2 == 1})
 	must(d.t, err)
 	d.view, d.pending = m.clone(), nil
 }
 
 func (d *driver) do(p *pendingBatch, effect func(*model)) {
-	if len(p.steps) == 0 {
-		p.steps = [][]func(*model){nil}
-	}
-	p.steps[len(p.steps)-1] = append(p.steps[len(p.steps)-1], effect)
+	p.steps = append(p.steps, effect)
 	effect(d.view)
 }
 
@@ -107,6 +107,7 @@ func (d *driver) create(pb *pendingBatch, p kv.PartitionID) {
 	if pb.batch.Create(p, id, initial) == nil {
 		d.t.Fatalf("replica %d of partition %s not created", id, p)
 	}
+	d.view.past.note(&modelReplica{id: id, applied: ap, data: map[string]Record{}, due: map[string]bool{}})
 	d.do(pb, func(m *model) {
 		m.replicas[p] = &modelReplica{id: id, hard: hardState{term: ap.Term, commit: ap.Index}, base: entryID{ap.Index, ap.Term}, applied: ap, data: map[string]Record{}, due: map[string]bool{}}
 	})
@@ -152,8 +153,13 @@ func (d *driver) truncate(pb *pendingBatch, r *Replica) {
 	if err := pb.batch.Truncate(r, applied+1); err == nil {
 		d.t.Fatalf("partition %s was truncated above applied", p)
 	}
-	index := r.log.base.index + d.rng.Uint64N(applied-r.log.base.index+1)
+	base := r.log.base.index
+	index := base + d.rng.Uint64N(applied-base+1)
 	must(d.t, pb.batch.Truncate(r, index))
+	index = min(index, max(r.durable, base)) // what is not durable stays
+	if r.durable > applied || r.log.base.index != index {
+		d.t.Fatalf("partition %s begins at %d, durable is %d of %d", p, r.log.base.index, r.durable, applied)
+	}
 	d.do(pb, func(m *model) { m.replicas[p].truncate(index) })
 }
 
@@ -183,13 +189,10 @@ func (d *driver) install(pb *pendingBatch, r *Replica) {
 	pb.batch.Install(r, staged, raftHardState(hardState{term: term, vote: v.hard.vote}))
 	staged.Discard() // too late to do anything
 	pb.final[p] = true
-	if len(pb.steps) > 0 {
-		pb.steps = append(pb.steps, nil)
-	}
+	d.view.past.note(next)
 	d.do(pb, func(m *model) {
 		m.replicas[p] = (&model{replicas: map[kv.PartitionID]*modelReplica{p: next}}).clone().replicas[p]
 	})
-	pb.steps = append(pb.steps, nil)
 }
 
 func (d *driver) destroy(pb *pendingBatch, r *Replica) {
@@ -211,12 +214,10 @@ func (d *driver) commit() {
 	d.pending = d.pending[1:]
 	sync := pb.batch.NeedsSync()
 	m := d.history.last().clone()
-	for _, step := range pb.steps {
-		for _, effect := range step {
-			effect(m)
-		}
-		d.history.issue(m.clone())
+	for _, effect := range pb.steps {
+		effect(m)
 	}
+	d.history.issue(m)
 	must(d.t, pb.batch.Commit())
 	if sync {
 		d.history.durable()
@@ -268,6 +269,7 @@ func (d *driver) apply() {
 		d.purge(a, p, c)
 		a.SetApplied(r, ap)
 		c.applied = ap
+		m.past.note(c)
 		d.view.replicas[p].applied = ap
 	}
 	d.history.issue(m)

@@ -6,6 +6,8 @@ import (
 	"hash/crc32"
 
 	"go.etcd.io/raft/v3/raftpb"
+
+	"pxkv/node/kv"
 )
 
 const (
@@ -22,18 +24,21 @@ func entrySize(e *raftpb.Entry) int {
 	return entryFixed + uvarintLen(e.GetTerm()) + len(e.GetData())
 }
 
-// putEntry encodes e into b, which is entrySize(e) long. The checksum covers the key as
-// well, so that an entry in a wrong place is found out.
-func putEntry(b, key []byte, e *raftpb.Entry) {
+// putEntry encodes e into b, which is entrySize(e) long. The checksum covers the partition and
+// the index as well, so that an entry in a wrong place is found out.
+func putEntry(b []byte, p kv.PartitionID, e *raftpb.Entry) {
 	b[0] = entryFormat
 	b[5] = byte(e.GetType())
 	n := entryFixed + binary.PutUvarint(b[entryFixed:], e.GetTerm())
 	copy(b[n:], e.GetData())
-	binary.BigEndian.PutUint32(b[1:], entryChecksum(key, b))
+	binary.BigEndian.PutUint32(b[1:], entryChecksum(p, e.GetIndex(), b))
 }
 
-func entryChecksum(key, b []byte) uint32 {
-	sum := crc32.Update(0, castagnoli, key)
+func entryChecksum(p kv.PartitionID, index uint64, b []byte) uint32 {
+	var key [12]byte
+	binary.BigEndian.PutUint32(key[:], uint32(p))
+	binary.BigEndian.PutUint64(key[4:], index)
+	sum := crc32.Update(0, castagnoli, key[:])
 	return crc32.Update(sum, castagnoli, b[5:])
 }
 
@@ -44,8 +49,8 @@ type entryHeader struct {
 	data []byte // aliases the encoding
 }
 
-// decodeEntryHeader checks the encoding of the entry under key.
-func decodeEntryHeader(key, b []byte) (entryHeader, error) {
+// decodeEntryHeader checks the encoding of an entry.
+func decodeEntryHeader(p kv.PartitionID, index uint64, b []byte) (entryHeader, error) {
 	var h entryHeader
 	if len(b) == 0 || len(b) < entryFixed && b[0] == entryFormat {
 		return h, fmt.Errorf("log entry: %w: record ends early", ErrCorrupt)
@@ -56,7 +61,7 @@ func decodeEntryHeader(key, b []byte) (entryHeader, error) {
 	if s := c.bytes(4); s != nil {
 		sum = binary.BigEndian.Uint32(s)
 	}
-	if c.err == nil && sum != entryChecksum(key, b) {
+	if c.err == nil && sum != entryChecksum(p, index, b) {
 		c.fail("checksum differs")
 	}
 	h.typ = raftpb.EntryType(c.byte())
@@ -71,7 +76,7 @@ func decodeEntryHeader(key, b []byte) (entryHeader, error) {
 	return h, c.end("log entry")
 }
 
-// entry makes a raft entry that owns its memory.
+// entry makes a raft entry, whose data aliases the encoding.
 func (h entryHeader) entry(index uint64) *raftpb.Entry {
 	// One allocation for the entry and what its scalar pointers point to.
 	s := &struct {
@@ -81,7 +86,7 @@ func (h entryHeader) entry(index uint64) *raftpb.Entry {
 	}{term: h.term, index: index, typ: h.typ}
 	s.e.Term, s.e.Index, s.e.Type = &s.term, &s.index, &s.typ
 	if len(h.data) > 0 {
-		s.e.Data = append(make([]byte, 0, len(h.data)), h.data...)
+		s.e.Data = h.data
 	}
 	return &s.e
 }

@@ -43,7 +43,7 @@ func TestCrashAtEveryStep(t *testing.T) {
 			d.fs.mu.Lock()
 			crashes := len(d.fs.crashes)
 			d.fs.mu.Unlock()
-			if crashes < 100 {
+			if crashes < 80 {
 				t.Errorf("only %d crashes", crashes)
 			}
 			last := d.powerLoss()

@@ -52,6 +52,13 @@ func (db *DB) corruptionFound(info pebble.DataCorruptionInfo) {
 	}
 }
 
+// backgroundFailed hears that a flush or a compaction could not write. Pebble would try again for
+// ever, while the log grows and a Close waits for it; a restart finds all that is needed in the
+// log.
+func (db *DB) backgroundFailed(err error) {
+	db.fail("background write failed under %s: %v", db.opts.Dir, err)
+}
+
 // diskSlow hears about an operation that has been under way for longer than StallAfter.
 func (db *DB) diskSlow(info vfs.DiskSlowInfo) {
 	db.fail("disk stalled for %s: %s of %s; check the disk under %s", info.Duration, info.OpType, info.Path, db.opts.Dir)

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"pxkv/node/kv"
+	"pxkv/persist/wal"
 )
 
 //go:embed FORMAT.md
@@ -23,7 +24,7 @@ var formatText string
 func golden(t *testing.T) map[string][]byte {
 	e := entry(5, 3, "hello")
 	encoded := make([]byte, entrySize(e))
-	putEntry(encoded, logKey(2, 5), e)
+	putEntry(encoded, 2, e)
 	ap := Applied{
 		Index: 300, Term: 3, Revision: 40, TimeMS: 1000, Hash: 0x0102030405060708,
 		Conf:     &raftpb.ConfState{Voters: []uint64{7, 9}, Learners: []uint64{12}, VotersOutgoing: []uint64{7}, LearnersNext: nil, AutoLeave: proto.Bool(true)},
@@ -47,37 +48,67 @@ func golden(t *testing.T) map[string][]byte {
 	must(t, err)
 	format, _, err := db.getCopy(formatKey)
 	must(t, err)
-	mark := db.pebble.NewBatch()
-	must(t, walMark{6, 5}.writeTo(mark))
-	markBytes := bytes.Clone(mark.Repr()[len(mark.Repr())-walMarkSuffix:])
-	must(t, mark.Close())
 	must(t, db.SaveIdentity(Identity{Node: 0xa1, Name: "n1", Cluster: 0xc1, ClusterName: "pxkv", Starts: 2, MetaReplica: 7}))
 	must(t, db.Close())
+	empty := vfs.NewMem()
+	db = openTest(t, empty)
+	b = db.NewBatch() // a checkpoint of nothing
+	must(t, b.Commit())
+	must(t, db.Close())
+	segment := readFile(t, empty, "node/log/0000000000000001.log")
 
-	return map[string][]byte{
+	all := goldenOps(t)
+	for name, b := range map[string][]byte{
 		"format-key":       formatKey,
 		"format-value":     format,
-		"tombstone-key":    tombstoneKey(2),
-		"tombstone-value":  encodeTombstone(300),
-		"replica-key":      kindKey(2, kindReplica),
-		"replica-value":    encodeReplica(7),
-		"hard-state-key":   kindKey(2, kindHardState),
-		"hard-state-value": hardState{3, 7, 300}.encode(),
-		"truncated-key":    kindKey(2, kindTruncated),
-		"truncated-value":  entryID{300, 3}.encode(),
 		"applied-key":      kindKey(2, kindApplied),
-		"applied-value":    ap.appendTo(nil),
-		"log-key":          logKey(2, 5),
-		"log-value":        encoded,
+		"applied-value":    appendAppliedRecord(nil, 7, &ap),
+		"entry":            encoded,
 		"data-key":         appendDataKey(nil, 2, []byte("user:1")),
 		"data-value":       rec.AppendTo(nil),
 		"data-value-plain": stringRecord("v", 1).AppendTo(nil),
 		"expiry-key":       expiryKey,
 		"expiry-value":     expiryValue,
 		"meta-data-key":    appendDataKey(nil, kv.Meta, []byte("x")),
-		"wal-mark":         markBytes,
+		"log-segment":      segment,
 		"snapshot":         stream,
+	} {
+		all[name] = b
 	}
+	return all
+}
+
+// goldenOps is one record for each operation of the log, without its header.
+func goldenOps(t *testing.T) map[string][]byte {
+	db := openTest(t, vfs.NewMem())
+	ops := map[string][]byte{}
+	for name, fill := range map[string]func(*Batch){
+		"op-checkpoint": func(b *Batch) { b.op(opCheckpoint, 0, true); b.uvarints(1, 1) },
+		"op-tombstone":  func(b *Batch) { b.op(opTombstone, 2, true); b.uvarints(300) },
+		"op-replica":    func(b *Batch) { b.op(opReplica, 2, true); b.uvarints(7, 3, 7, 300, 200, 2, 301) },
+		"op-create": func(b *Batch) {
+			b.op(opCreate, 2, true)
+			b.uvarints(7)
+			b.bytes(Applied{Index: 1, Term: 1}.appendTo(nil))
+		},
+		"op-put": func(b *Batch) {
+			b.op(opPut, 2, true)
+			b.bytes([]byte("k"))
+			b.bytes(stringRecord("v", 1).AppendTo(nil))
+		},
+		"op-append":     func(b *Batch) { b.op(opAppend, 2, true); b.entry(2, entry(5, 3, "hello")) },
+		"op-move":       func(b *Batch) { b.op(opMove, 2, true); b.entry(2, entry(5, 3, "hello")) },
+		"op-hard-state": func(b *Batch) { b.op(opHardState, 2, true); b.hardState(hardState{3, 7, 300}) },
+		"op-truncate":   func(b *Batch) { b.op(opTruncate, 2, true); b.entryID(entryID{300, 3}) },
+		"op-install":    func(b *Batch) { b.op(opInstall, 2, true); b.uvarints(4, 3, 7, 300, 300, 3) },
+		"op-destroy":    func(b *Batch) { b.op(opDestroy, 2, true); b.uvarints(7) },
+	} {
+		b := &Batch{db: db}
+		fill(b)
+		ops[name] = b.buf[wal.HeaderLen+1:] // behind the version
+	}
+	must(t, db.Close())
+	return ops
 }
 
 // TestFormat holds FORMAT.md to the code: each example in it, byte by byte.
@@ -130,7 +161,7 @@ func TestPinnedVersions(t *testing.T) {
 	if pebbleFormat != 21 {
 		t.Errorf("Pebble's format is %d", pebbleFormat)
 	}
-	for _, v := range []int{identityFormat, keyspaceFormat, recordFormat, entryFormat, replicaFormat, hardStateFormat, truncatedFormat, appliedFormat, tombstoneFormat, streamFormat, expiryFormat} {
+	for _, v := range []int{identityFormat, keyspaceFormat - 1, logFormat, recordFormat, entryFormat, appliedFormat, appliedRecordFormat, streamFormat, expiryFormat} {
 		if v != 1 {
 			t.Errorf("a format version is %d: does FORMAT.md say how the older one is read?", v)
 		}

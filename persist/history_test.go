@@ -15,8 +15,10 @@ import (
 	"pxkv/node/kv"
 )
 
-// history is the states through which a store went since it was last known to be durable.
-// After a crash exactly one of them must be found: writes are lost from the end only.
+// history is the states through which a store went since its log was last known to be durable.
+// After a crash exactly one of them must be found, but for the effects: writes to the log are
+// lost from the end only, and each replica's effects are those of some index that the log can
+// bring forward again.
 type history struct {
 	mu     sync.Mutex
 	states []*model // states[0] is durable; the last was issued last
@@ -102,9 +104,20 @@ func (cr *crash) check(t *testing.T) (*DB, *model) {
 	if err != nil {
 		t.Fatalf("crash at %s: %v", cr.where, err)
 	}
+	replicas, err := db.Replicas()
+	must(t, err)
 	for _, m := range append(append([]*model(nil), cr.before...), cr.after...) {
+		m := m.clone()
+		for _, found := range replicas {
+			if r := m.replicas[found.Partition()]; r != nil && r.id == found.ID() {
+				m.past.backTo(r, found.Applied())
+			}
+		}
 		if m.text() == text {
-			return db, m.clone()
+			for _, r := range m.replicas { // what raft is told at the start
+				r.hard.commit = max(r.hard.commit, r.applied.Index)
+			}
+			return db, m
 		}
 	}
 	t.Fatalf("crash at %s: found a state that never was, or one older than the durable one, which is\n%s\nfound\n%s",

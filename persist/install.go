@@ -6,18 +6,18 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"go.etcd.io/raft/v3/raftpb"
-)
 
-// install replaces all that a replica has by a staged snapshot.
-type install struct {
-	staged  *Staged
-	records []keyValue // the bookkeeping after it, sorted
-}
+	"pxkv/node/kv"
+)
 
 // Install replaces r's log, data and applied state by the snapshot's, atomically: a crash
 // finds all of the old or all of the new. hs is the hard state to have then, with the vote
 // that the caller wants to keep; its commit index is raised to the snapshot's. b takes s
 // over: Discard then does nothing. A snapshot of another partition is a broken invariant.
+//
+// What decides is the record in the log. The tables wait beside Pebble, durable, and Pebble
+// swaps the partition's range for them once the record is; when a crash comes before that, the
+// next Open does it.
 func (b *Batch) Install(r *Replica, s *Staged, hs *raftpb.HardState) {
 	r.mustLive()
 	if s.partition != r.partition {
@@ -31,44 +31,56 @@ func (b *Batch) Install(r *Replica, s *Staged, hs *raftpb.HardState) {
 	r.log = newOutline(entryID{ap.Index, ap.Term})
 	r.tail = tail{}
 	r.setApplied(&ap)
-	b.steps = append(b.steps, step{sync: true, install: &install{staged: s, records: r.records()}})
+	r.durable, r.created = ap.Index, false
+	b.op(opInstall, r.partition, true)
+	b.uvarints(s.number)
+	b.hardState(r.hard)
+	b.entryID(r.log.base)
+	id := r.id
+	b.before = append(b.before, func() error { return b.db.prepareInstall(s, id) })
+	b.after = append(b.after, func() error { return b.db.finishInstall(s) })
 }
 
-// commitInstall puts the bookkeeping into a table of its own beside the staged ones, and
-// lets Pebble swap the partition's range for all of them in one edit. It is durable when it
-// returns.
-func (db *DB) commitInstall(in *install) {
-	s := in.staged
-	err := func() error {
-		meta, err := s.writeTable(in.records)
-		if err != nil {
-			return err
-		}
-		// Pebble makes the swap durable by its manifest, when nothing in memory overlaps,
-		// else through the WAL. Whatever was committed before must not be less durable.
-		if err := db.pebble.LogData(nil, pebble.Sync); err != nil {
-			return err
-		}
-		start, end := partitionRange(s.partition)
-		span := pebble.KeyRange{Start: start, End: end}
-		if installInTwoBatches {
-			if err := db.ingest(s.tables, span); err != nil {
-				return err
-			}
+// prepareInstall puts the applied state into a table of its own beside the staged ones, and
+// makes all of them outlive a crash.
+func (db *DB) prepareInstall(s *Staged, id kv.ReplicaID) error {
+	err := s.writeApplied(id)
+	if err == nil {
+		err = syncDir(db.fs, s.dir)
+	}
+	if err == nil && installInTwoBatches {
+		if err = db.ingest(s.partition, s.tables); err == nil {
 			db.between()
-			return db.pebble.Ingest(context.Background(), []string{meta})
 		}
-		return db.ingest(append([]string{meta}, s.tables...), span)
-	}()
-	if err != nil {
-		db.fail("install of a snapshot of partition %s failed under %s: %v", s.partition, db.opts.Dir, err)
+	}
+	return installError(s.partition, db.opts.Dir, err)
+}
+
+// finishInstall lets Pebble swap the partition's range for the tables in one edit.
+func (db *DB) finishInstall(s *Staged) error {
+	if installInTwoBatches {
+		return nil
+	}
+	if err := db.ingest(s.partition, s.tables); err != nil {
+		return installError(s.partition, db.opts.Dir, err)
 	}
 	s.removeFiles()
+	return nil
 }
 
-func (db *DB) ingest(tables []string, span pebble.KeyRange) error {
-	_, err := db.pebble.IngestAndExcise(context.Background(), tables, nil, nil, span)
+// ingest is durable when it returns: with its own WAL off, Pebble writes what it still has in
+// memory of the partition to disk first.
+func (db *DB) ingest(p kv.PartitionID, tables []string) error {
+	start, end := partitionRange(p)
+	_, err := db.pebble.IngestAndExcise(context.Background(), tables, nil, nil, pebble.KeyRange{Start: start, End: end})
 	return err
+}
+
+func installError(p kv.PartitionID, dir string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("install of a snapshot of partition %s failed under %s: %w", p, dir, err)
 }
 
 func (db *DB) between() {

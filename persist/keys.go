@@ -14,34 +14,23 @@ const (
 	spaceEnd     = 0x11
 )
 
-// Second bytes of node-local keys.
-const (
-	localFormat    = 0x01 // version of this keyspace
-	localTombstone = 0x02 // + partition: highest destroyed replica id
-)
+// The second byte of the only node-local key: the version of this keyspace.
+const localFormat = 0x01
 
-// The byte after the partition. Bookkeeping sorts before log and data, so that it can be
+// The byte after the partition. The applied state sorts before the data, so that it can be
 // written as a table of its own when a snapshot is installed.
 const (
-	kindReplica   = 0x01
-	kindHardState = 0x02
-	kindTruncated = 0x03
-	kindApplied   = 0x04
-	kindLog       = 0x05 // + index
-	kindData      = 0x06 // + the user's key
+	kindApplied = 0x04
+	kindData    = 0x06 // + the user's key
 	// kindExpiry = 0x07: see expiry.go
 )
 
 const (
 	partitionPrefixLen = 1 + 4                  // space, partition
 	kindPrefixLen      = partitionPrefixLen + 1 // and kind
-	logKeyLen          = kindPrefixLen + 8      // and index
 )
 
-var (
-	formatKey      = []byte{spaceLocal, localFormat}
-	tombstoneStart = []byte{spaceLocal, localTombstone}
-)
+var formatKey = []byte{spaceLocal, localFormat}
 
 func appendPartition(b []byte, space byte, p kv.PartitionID) []byte {
 	return binary.BigEndian.AppendUint32(append(b, space), uint32(p))
@@ -56,20 +45,8 @@ func appendKindKey(b []byte, p kv.PartitionID, kind byte) []byte {
 	return append(appendPartition(b, spaceReplica, p), kind)
 }
 
-func logKey(p kv.PartitionID, index uint64) []byte {
-	return appendLogKey(make([]byte, 0, logKeyLen), p, index)
-}
-
-func appendLogKey(b []byte, p kv.PartitionID, index uint64) []byte {
-	return binary.BigEndian.AppendUint64(appendKindKey(b, p, kindLog), index)
-}
-
 func appendDataKey(b []byte, p kv.PartitionID, key []byte) []byte {
 	return append(appendKindKey(b, p, kindData), key...)
-}
-
-func tombstoneKey(p kv.PartitionID) []byte {
-	return binary.BigEndian.AppendUint32(append([]byte(nil), tombstoneStart...), uint32(p))
 }
 
 // partitionRange is [start, end) of all that a replica of p owns.

@@ -1,17 +1,19 @@
 package persist
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 
 	"pxkv/node/kv"
+	"pxkv/persist/wal"
 )
 
-// keyspaceFormat is the version of the keyspace in Pebble.
-const keyspaceFormat = 1
+// keyspaceFormat is the version of the keyspace in Pebble. Version 1 had the log in it.
+const keyspaceFormat = 2
 
 // checkFormat labels a new database, and refuses one of another version.
 func (db *DB) checkFormat() error {
@@ -35,7 +37,10 @@ func (db *DB) checkFormat() error {
 	if found {
 		return fmt.Errorf("%w: the database has content but no format record", ErrCorrupt)
 	}
-	return db.pebble.Set(formatKey, []byte{keyspaceFormat}, pebble.Sync)
+	if err := db.pebble.Set(formatKey, []byte{keyspaceFormat}, pebble.NoSync); err != nil {
+		return err
+	}
+	return db.pebble.Flush()
 }
 
 func (db *DB) getCopy(key []byte) (value []byte, ok bool, err error) {
@@ -50,81 +55,188 @@ func (db *DB) getCopy(key []byte) (value []byte, ok bool, err error) {
 	return value, true, closer.Close()
 }
 
-// load reads all replicas and tombstones, and checks that they fit together.
-func (db *DB) load() (err error) {
-	it, err := db.pebble.NewIter(&pebble.IterOptions{LowerBound: tombstoneStart, UpperBound: []byte{spaceEnd}})
-	if err != nil {
+// load reads the log, brings Pebble up to what the log says, and checks that both fit together.
+func (db *DB) load() error {
+	dir := db.path(logDir)
+	if err := makeDir(db.fs, dir); err != nil {
 		return err
 	}
-	defer func() {
-		// An iterator that failed looks like one at its end: ask before trusting what was read.
-		if e := errors.Join(it.Error(), it.Close()); e != nil {
-			err = e
-		}
-		if err != nil && isCorruption(err) && !errors.Is(err, ErrFormat) && !errors.Is(err, ErrCorrupt) {
-			err = fmt.Errorf("%w: %w", ErrCorrupt, err)
-		}
-	}()
-	ok := it.First()
-	for ; ok && it.Key()[0] == spaceLocal; ok = it.Next() {
-		if err := db.loadTombstone(it.Key(), it.Value()); err != nil {
-			return err
-		}
+	rp := newReplay()
+	var err error
+	db.log, err = wal.Open(wal.Options{FS: db.fs, Dir: dir, SegmentBytes: db.opts.segmentBytes, Reuse: db.opts.reuse}, rp.record)
+	switch {
+	case errors.Is(err, wal.ErrCorrupt):
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+	case errors.Is(err, wal.ErrFormat):
+		return fmt.Errorf("%w: %w", ErrFormat, err)
+	case err != nil:
+		return err
 	}
-	for ok {
-		p, _, _, err := splitReplicaKey(it.Key())
+	db.tombstones = rp.tombstones
+	last := db.log.Last()
+	db.batches.Store(last)
+	db.committed.Store(last)
+	db.synced.Store(last)
+	states, err := db.states()
+	if err == nil {
+		err = db.catchUp(rp, states)
+	}
+	if err != nil {
+		return corruption(err)
+	}
+	for _, p := range slices.Sorted(maps.Keys(rp.replicas)) {
+		r, err := db.loadReplica(p, rp.replicas[p], states[p])
 		if err != nil {
-			return err
-		}
-		r, err := db.loadReplica(it, p)
-		if err != nil {
-			return fmt.Errorf("partition %s: %w", p, err)
+			return fmt.Errorf("partition %s: %w", p, corruption(err))
 		}
 		db.replicas[p] = r
-		_, end := partitionRange(p)
-		ok = it.SeekGE(end)
 	}
 	return nil
 }
 
-func (db *DB) loadTombstone(key, value []byte) error {
-	if len(key) != len(tombstoneStart)+4 || key[1] != localTombstone {
-		return fmt.Errorf("%w of key %x", ErrFormat, key)
+// corruption labels what Pebble or the log call corrupt.
+func corruption(err error) error {
+	if isCorruption(err) && !errors.Is(err, ErrFormat) && !errors.Is(err, ErrCorrupt) {
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
-	id, err := decodeTombstone(value)
+	return err
+}
+
+// state is what Pebble has of a partition.
+type state struct {
+	id      kv.ReplicaID
+	applied Applied
+}
+
+// states reads the applied states of all partitions that Pebble has something of.
+func (db *DB) states() (_ map[kv.PartitionID]*state, err error) {
+	it, err := db.pebble.NewIter(&pebble.IterOptions{LowerBound: []byte{spaceReplica}, UpperBound: []byte{spaceEnd}})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	db.tombstones[kv.PartitionID(binary.BigEndian.Uint32(key[len(tombstoneStart):]))] = id
-	return nil
-}
-
-// loadReplica reads the replica of p; it stands at p's first key.
-func (db *DB) loadReplica(it *pebble.Iterator, p kv.PartitionID) (*Replica, error) {
-	values := map[byte][]byte{}
-	for _, kind := range []byte{kindReplica, kindHardState, kindTruncated, kindApplied} {
-		_, got, rest, err := splitReplicaKey(it.Key())
+	// An iterator that failed looks like one at its end: ask before trusting what was read.
+	defer func() { err = errors.Join(err, it.Error(), it.Close()) }()
+	states := map[kv.PartitionID]*state{}
+	for ok := it.First(); ok; {
+		p, kind, rest, err := splitReplicaKey(it.Key())
 		if err != nil {
 			return nil, err
 		}
-		if got != kind || len(rest) != 0 {
-			return nil, fmt.Errorf("%w: record %d of the replica is missing, found %x", ErrCorrupt, kind, it.Key())
+		if kind != kindApplied || len(rest) != 0 {
+			return nil, fmt.Errorf("partition %s: %w: the applied state is missing, found %x", p, ErrCorrupt, it.Key())
 		}
-		values[kind] = append([]byte(nil), it.Value()...)
-		if !it.Next() && kind != kindApplied {
-			return nil, fmt.Errorf("%w: record %d of the replica is missing", ErrCorrupt, kind+1)
+		value, err := it.ValueAndErr()
+		if err != nil {
+			return nil, err
 		}
+		s := new(state)
+		if s.id, s.applied, err = decodeAppliedRecord(value); err != nil {
+			return nil, fmt.Errorf("partition %s: %w", p, err)
+		}
+		states[p] = s
+		_, end := partitionRange(p)
+		ok = it.SeekGE(end)
 	}
-	id, err1 := decodeReplica(values[kindReplica])
-	hard, err2 := decodeHardState(values[kindHardState])
-	base, err3 := decodeTruncated(values[kindTruncated])
-	applied, err4 := decodeApplied(values[kindApplied])
-	if err := errors.Join(err1, err2, err3, err4); err != nil {
-		return nil, err
+	return states, nil
+}
+
+// catchUp does in Pebble what the log says was done and a crash took: deleting what was
+// destroyed, making what was created, installing a snapshot. What it does is durable when it
+// returns. states are then as they should be, but for what no log explains.
+func (db *DB) catchUp(rp *replay, states map[kv.PartitionID]*state) error {
+	changed := false
+	for _, p := range slices.Sorted(maps.Keys(states)) {
+		s, r := states[p], rp.replicas[p]
+		if r != nil && s.id == r.id {
+			continue
+		}
+		if s.id > db.tombstones[p] && (r == nil || s.id > r.id) {
+			return fmt.Errorf("partition %s: %w: there is data of replica %d, which the log does not know", p, ErrCorrupt, s.id)
+		}
+		pb := db.pebble.NewBatch()
+		deletePartition(pb, p)
+		if err := pb.Commit(pebble.NoSync); err != nil {
+			return err
+		}
+		delete(states, p)
+		changed = true
 	}
-	r := newReplica(db, p, id, base, &applied)
-	r.hard = hard
-	if err := r.loadLog(it); err != nil {
+	for _, p := range slices.Sorted(maps.Keys(rp.replicas)) {
+		r, s := rp.replicas[p], states[p]
+		if s == nil && r.created != nil {
+			s = &state{r.id, *r.created}
+			if err := db.createAgain(p, r); err != nil {
+				return err
+			}
+			changed = true
+		}
+		if s != nil && r.installed > 0 && s.applied.Index < r.base.index {
+			if err := db.installAgain(p, r.installed, s); err != nil {
+				return err
+			}
+		}
+		if s == nil {
+			return fmt.Errorf("partition %s: %w: the data of replica %d is gone", p, ErrCorrupt, r.id)
+		}
+		states[p] = s
+	}
+	if !changed {
+		return nil
+	}
+	return db.pebble.Flush()
+}
+
+func (db *DB) createAgain(p kv.PartitionID, r *replayed) error {
+	pb := db.pebble.NewBatch()
+	set(pb, kindKey(p, kindApplied), appendAppliedRecord(nil, r.id, r.created))
+	for _, rec := range r.data {
+		set(pb, rec.key, rec.value)
+	}
+	return pb.Commit(pebble.NoSync)
+}
+
+// installAgain ingests the tables that were waiting, and reads from them what is there then.
+func (db *DB) installAgain(p kv.PartitionID, number uint64, s *state) error {
+	dir := db.stagedDir(number)
+	names, err := db.fs.List(dir)
+	if err != nil {
+		return fmt.Errorf("partition %s: the snapshot to install: %w", p, err)
+	}
+	slices.Sort(names)
+	tables := make([]string, 0, len(names))
+	for _, name := range names {
+		tables = append(tables, db.fs.PathJoin(dir, name))
+	}
+	if err := db.ingest(p, tables); err != nil {
+		return installError(p, db.opts.Dir, err)
+	}
+	value, ok, err := db.getCopy(kindKey(p, kindApplied))
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return fmt.Errorf("partition %s: %w: the snapshot to install has no applied state", p, ErrCorrupt)
+	}
+	s.id, s.applied, err = decodeAppliedRecord(value)
+	return err
+}
+
+// loadReplica makes a replica of what the log and Pebble say about it.
+func (db *DB) loadReplica(p kv.PartitionID, rp *replayed, s *state) (*Replica, error) {
+	r := newReplica(db, p, rp.id, rp.base, &s.applied)
+	r.hard, r.durable = rp.hard, s.applied.Index
+	for i, e := range rp.entries {
+		index := rp.base.index + 1 + uint64(i)
+		if e.at.record == 0 {
+			return nil, fmt.Errorf("%w: log entry %d is missing", ErrCorrupt, index)
+		}
+		if e.term < r.log.lastTerm() {
+			return nil, fmt.Errorf("%w: log entry %d has term %d, less than the %d before it", ErrCorrupt, index, e.term, r.log.lastTerm())
+		}
+		r.log.push(e.term, e.at)
+	}
+	r.moved = r.log.last // moves are not told apart from appends here
+	if err := r.loadTail(); err != nil {
 		return nil, err
 	}
 	if err := r.check(); err != nil {
@@ -132,70 +244,35 @@ func (db *DB) loadReplica(it *pebble.Iterator, p kv.PartitionID) (*Replica, erro
 	}
 	// The commit index is stored without an fsync, and the applied index without one of its
 	// own: either may be the newer. raft refuses to start with applied above commit.
-	r.hard.commit = max(r.hard.commit, applied.Index)
+	r.hard.commit = max(r.hard.commit, s.applied.Index)
 	return r, nil
 }
 
-// loadLog reads the outline of the log, checking each entry on the way, and then its tail.
-func (r *Replica) loadLog(it *pebble.Iterator) error {
-	end := kindKey(r.partition, kindLog+1)
-	for ok := it.SeekGE(kindKey(r.partition, kindLog)); ok && string(it.Key()) < string(end); ok = it.Next() {
-		index, h, err := readLogEntry(it)
-		if err != nil {
-			return err
-		}
-		if index != r.log.last+1 {
-			return fmt.Errorf("%w: log entry %d follows entry %d (truncated up to %d)", ErrCorrupt, index, r.log.last, r.log.base.index)
-		}
-		if h.term < r.log.lastTerm() {
-			return fmt.Errorf("%w: log entry %d has term %d, less than the %d before it", ErrCorrupt, index, h.term, r.log.lastTerm())
-		}
-		r.log.push(h.term, len(it.Value()))
-	}
-	return r.loadTail(it)
-}
-
 // loadTail reads the end of the log backwards until the tail is full.
-func (r *Replica) loadTail(it *pebble.Iterator) error {
+func (r *Replica) loadTail() error {
 	var backwards []tailEntry
 	bytes, limit := 0, tailBytes
 	applied := r.Applied().Index
-	for ok := it.SeekLT(kindKey(r.partition, kindLog+1)); ok && uint64(len(backwards)) < r.log.last-r.log.base.index; ok = it.Prev() {
-		index, h, err := readLogEntry(it)
-		if err != nil {
-			return err
-		}
+	for index := r.log.last; index > r.log.base.index; index-- {
+		size := int(r.log.place(index).size)
 		if index > applied {
 			limit = tailBytes + unappliedBytes
 		} else {
 			limit = tailBytes
 		}
-		if bytes += len(it.Value()); bytes > limit && len(backwards) > 0 {
+		if bytes += size; bytes > limit && len(backwards) > 0 {
 			break
 		}
-		backwards = append(backwards, tailEntry{h.entry(index), len(it.Value()), 0})
+		e, err := r.readEntry(index)
+		if err != nil {
+			return err
+		}
+		backwards = append(backwards, tailEntry{e, size, 0})
 	}
-	for i := len(backwards) - 1; i >= 0; i-- {
-		r.tail.push(backwards[i].entry, backwards[i].bytes, 0)
+	for _, e := range slices.Backward(backwards) {
+		r.tail.push(e.entry, e.bytes, 0)
 	}
 	return nil
-}
-
-// readLogEntry reads the entry at which the iterator stands.
-func readLogEntry(it *pebble.Iterator) (index uint64, h entryHeader, err error) {
-	key := it.Key()
-	if len(key) != logKeyLen {
-		return 0, h, fmt.Errorf("%w: key %x is no key of a log entry", ErrCorrupt, key)
-	}
-	index = binary.BigEndian.Uint64(key[kindPrefixLen:])
-	value, err := it.ValueAndErr()
-	if err != nil {
-		return index, h, err
-	}
-	if h, err = decodeEntryHeader(key, value); err != nil {
-		return index, h, fmt.Errorf("log entry %d: %w", index, err)
-	}
-	return index, h, nil
 }
 
 // check refuses a replica whose parts do not fit together. raft would panic on some of

@@ -14,6 +14,7 @@ type metrics struct {
 	syncs      prometheus.Histogram
 	batches    *prometheus.HistogramVec
 	snapshots  *prometheus.CounterVec
+	movedBytes prometheus.Counter
 	pebble     *pebbleCollector
 }
 
@@ -34,6 +35,10 @@ func registerMetrics(db *DB) (*metrics, error) {
 			Name: "pxkv_disk_snapshot_bytes_total",
 			Help: "Bytes of snapshot streams read from this disk (out) and written to it (in).",
 		}, []string{"direction"}),
+		movedBytes: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "pxkv_disk_log_moved_bytes_total",
+			Help: "Bytes of log entries that were written once more, so that old segments could be removed.",
+		}),
 		pebble: newPebbleCollector(db),
 	}
 	for _, label := range []string{"log", "effects"} {
@@ -42,7 +47,7 @@ func registerMetrics(db *DB) (*metrics, error) {
 	for _, label := range []string{"in", "out"} {
 		m.snapshots.WithLabelValues(label)
 	}
-	for _, c := range []prometheus.Collector{m.syncs, m.batches, m.snapshots, m.pebble} {
+	for _, c := range []prometheus.Collector{m.syncs, m.batches, m.snapshots, m.movedBytes, m.pebble} {
 		if err := m.registry.Register(c); err != nil {
 			m.unregister()
 			return nil, fmt.Errorf("register metrics: %w", err)
@@ -71,6 +76,12 @@ func (m *metrics) committed(batch string, bytes int, began time.Time) {
 	m.batches.WithLabelValues(batch).Observe(float64(bytes))
 	if !began.IsZero() {
 		m.syncs.Observe(time.Since(began).Seconds())
+	}
+}
+
+func (m *metrics) moved(bytes int) {
+	if m != nil {
+		m.movedBytes.Add(float64(bytes))
 	}
 }
 

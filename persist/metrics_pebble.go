@@ -38,8 +38,15 @@ func newPebbleCollector(db *DB) *pebbleCollector {
 	counter := func(name, help string, read func(*pebble.Metrics) float64) {
 		add(name, help, prometheus.CounterValue, read)
 	}
-	gauge("pxkv_disk_used_bytes", "Disk space that the store takes.",
-		func(m *pebble.Metrics) float64 { return float64(m.DiskSpaceUsage()) })
+	gauge("pxkv_disk_used_bytes", "Disk space that the store takes, its log included.",
+		func(m *pebble.Metrics) float64 {
+			log, _ := db.log.Bytes()
+			return float64(m.DiskSpaceUsage()) + float64(log)
+		})
+	gauge("pxkv_disk_log_bytes", "Size of the log.",
+		func(*pebble.Metrics) float64 { bytes, _ := db.log.Bytes(); return float64(bytes) })
+	gauge("pxkv_disk_log_segments", "Files of the log.",
+		func(*pebble.Metrics) float64 { _, segments := db.log.Bytes(); return float64(segments) })
 	gauge("pxkv_pebble_read_amplification", "Levels and sublevels that a read may have to look at.",
 		func(m *pebble.Metrics) float64 { return float64(m.ReadAmp()) })
 	gauge("pxkv_pebble_compaction_debt_bytes", "Bytes still to be compacted until the tree is in shape.",
@@ -52,12 +59,6 @@ func newPebbleCollector(db *DB) *pebbleCollector {
 		func(m *pebble.Metrics) float64 { return float64(m.Flush.Count) })
 	counter("pxkv_pebble_ingests_total", "Snapshots ingested.",
 		func(m *pebble.Metrics) float64 { return float64(m.Ingest.Count) })
-	counter("pxkv_pebble_wal_bytes_in_total", "Bytes of batches given to the WAL.",
-		func(m *pebble.Metrics) float64 { return float64(m.WAL.BytesIn) })
-	counter("pxkv_pebble_wal_bytes_written_total", "Bytes written to the WAL.",
-		func(m *pebble.Metrics) float64 { return float64(m.WAL.BytesWritten) })
-	gauge("pxkv_pebble_wal_files", "Live WAL files.",
-		func(m *pebble.Metrics) float64 { return float64(m.WAL.Files) })
 	gauge("pxkv_pebble_memtable_bytes", "Memory of the write buffers.",
 		func(m *pebble.Metrics) float64 { return float64(m.MemTable.Size) })
 	gauge("pxkv_pebble_cache_bytes", "Memory of the block cache.",

@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
 
 	"go.etcd.io/raft/v3/raftpb"
 
@@ -17,6 +18,40 @@ import (
 type model struct {
 	replicas   map[kv.PartitionID]*modelReplica
 	tombstones map[kv.PartitionID]kv.ReplicaID
+	past       *past
+}
+
+// past is all the states that the data of each replica went through, by the replica's id: a
+// crash may take effects, as long as the log brings them again.
+type past struct {
+	mu      sync.Mutex
+	effects map[kv.ReplicaID][]modelEffects
+}
+
+type modelEffects struct {
+	applied Applied
+	data    map[string]Record
+	due     map[string]bool
+}
+
+func (p *past) note(r *modelReplica) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.effects[r.id] = append(p.effects[r.id], modelEffects{r.applied, maps.Clone(r.data), maps.Clone(r.due)})
+}
+
+// backTo makes r what it is with the effects up to an earlier index of its log, and reports
+// whether there was such a state.
+func (p *past) backTo(r *modelReplica, found Applied) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, e := range p.effects[r.id] {
+		if appliedText(e.applied) == appliedText(found) && found.Index >= r.base.index && found.Index <= r.last() {
+			r.applied, r.data, r.due = e.applied, maps.Clone(e.data), maps.Clone(e.due)
+			return true
+		}
+	}
+	return false
 }
 
 type modelReplica struct {
@@ -35,11 +70,11 @@ type modelEntry struct {
 }
 
 func newModel() *model {
-	return &model{map[kv.PartitionID]*modelReplica{}, map[kv.PartitionID]kv.ReplicaID{}}
+	return &model{map[kv.PartitionID]*modelReplica{}, map[kv.PartitionID]kv.ReplicaID{}, &past{effects: map[kv.ReplicaID][]modelEffects{}}}
 }
 
 func (m *model) clone() *model {
-	c := &model{map[kv.PartitionID]*modelReplica{}, maps.Clone(m.tombstones)}
+	c := &model{map[kv.PartitionID]*modelReplica{}, maps.Clone(m.tombstones), m.past}
 	for p, r := range m.replicas {
 		own := *r
 		own.entries, own.data, own.due = slices.Clone(r.entries), maps.Clone(r.data), maps.Clone(r.due)

@@ -39,6 +39,9 @@ type Options struct {
 	Metrics prometheus.Registerer
 	// DisableCompactions is for tests that want the tree to stay as it was written.
 	DisableCompactions bool
+	segmentBytes       int64 // of the log; see wal.Options
+	reuse              bool  // likewise
+
 	// Between is called between the two commits into which some test builds tear a write
 	// that must be atomic, so that a simulator can crash there. Other builds never call it.
 	Between func()
@@ -47,8 +50,7 @@ type Options struct {
 const (
 	// pebbleFormat is what Pebble writes; a newer one only after every version that an
 	// operator may want to go back to can read it. This one has what is relied on here:
-	// excises through the WAL, WAL chunks that tell a torn tail from corruption, and
-	// checksums in the footers of tables.
+	// excises, and checksums in the footers of tables.
 	pebbleFormat = pebble.FormatTableFormatV6
 
 	defaultStallAfter = 20 * time.Second
@@ -56,7 +58,7 @@ const (
 
 func (o Options) withDefaults() Options {
 	if o.FS == nil {
-		o.FS = vfs.Default
+		o.FS, o.reuse = vfs.Default, true
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -64,9 +66,12 @@ func (o Options) withDefaults() Options {
 	if o.Fatal == nil {
 		o.Fatal = func(text string) { panic("persist: " + text) }
 	}
-	cache, memTable := int64(48<<20), int64(8<<20)
+	cache, memTable, segment := int64(48<<20), int64(8<<20), int64(16<<20)
 	if o.Light {
-		cache, memTable = 256<<10, 1<<20
+		cache, memTable, segment = 256<<10, 1<<20, 16<<10
+	}
+	if o.segmentBytes == 0 {
+		o.segmentBytes = segment
 	}
 	if o.CacheBytes <= 0 {
 		o.CacheBytes = cache
@@ -99,11 +104,16 @@ func (db *DB) pebbleOptions(lock *pebble.Lock) *pebble.Options {
 		LBaseMaxBytes:               64 << 20,
 		MaxOpenFiles:                500,
 		BytesPerSync:                512 << 10,
-		WALBytesPerSync:             512 << 10,
+		DisableWAL:                  true, // the log is what brings effects again
 		DisableAutomaticCompactions: o.DisableCompactions,
 		DisableTableStats:           o.Light,
-		EventListener:               &pebble.EventListener{DataCorruption: db.corruptionFound},
+		EventListener: &pebble.EventListener{
+			DataCorruption:  db.corruptionFound,
+			BackgroundError: db.backgroundFailed,
+			FlushEnd:        func(pebble.FlushInfo) { db.flushes.Add(1) },
+		},
 	}
+	po.Experimental.DisableIngestAsFlushable = func() bool { return true } // see ingest
 	po.CompactionConcurrencyRange = func() (lower, upper int) { return 1, 2 }
 	if o.Light {
 		po.MaxOpenFiles = 50

@@ -2,43 +2,30 @@ package persist
 
 import "slices"
 
-// markBytes is how exactly an outline knows where in the log its bytes lie.
-const markBytes = 16 << 10
-
-// outline is what is kept in memory of a whole log: the terms of all its entries, and about
-// where its bytes lie. Terms change rarely, so this is small however long the log.
+// outline is what is kept in memory of a whole log: where each entry lies, and the terms, which
+// change rarely.
 //
-// The log is the entries first() to last; base is the entry before the first. Bytes are
-// counted from a point at or before base, which never moves back.
+// The log is the entries first() to last; base is the entry before the first.
 type outline struct {
-	base  entryID
-	last  uint64
-	runs  []termRun // ascending in index; together they cover first..last
-	marks []byteMark
-	start int64 // bytes up to and including base: exact, or less than markBytes too small
-	bytes int64 // bytes up to and including last
+	base   entryID
+	last   uint64
+	runs   []termRun // ascending in index; together they cover first..last
+	places []place   // of first..last
+	bytes  int64     // of them all
 }
 
 // termRun says that entries from index on have this term, up to the next run.
 type termRun struct{ index, term uint64 }
 
-// byteMark says how many bytes the log has up to and including an entry.
-type byteMark struct {
-	index uint64
-	bytes int64
+// place is where an entry lies in the log of the node.
+type place struct {
+	record       uint64 // number of the record, which may not be written yet
+	offset, size uint32 // in its payload
 }
 
 func newOutline(base entryID) outline { return outline{base: base, last: base.index} }
 
 func (o *outline) first() uint64 { return o.base.index + 1 }
-
-// size is the bytes of the entries first..last: exact, or less than markBytes too many.
-func (o *outline) size() int64 {
-	if o.last == o.base.index {
-		return 0
-	}
-	return o.bytes - o.start
-}
 
 // lastTerm is the term of the last entry, or of base in an empty log.
 func (o *outline) lastTerm() uint64 {
@@ -67,37 +54,30 @@ func (o *outline) run(index uint64) int {
 	return i
 }
 
+// place of the entry at index, which lies in first..last.
+func (o *outline) place(index uint64) *place { return &o.places[index-o.first()] }
+
 // push appends the next entry.
-func (o *outline) push(term uint64, bytes int) {
+func (o *outline) push(term uint64, at place) {
 	o.last++
-	o.bytes += int64(bytes)
-	if n := len(o.runs); n == 0 || o.runs[n-1].term != term {
+	o.bytes += int64(at.size)
+	if o.lastTerm() != term || len(o.runs) == 0 {
 		o.runs = append(o.runs, termRun{o.last, term})
 	}
-	marked := o.start
-	if n := len(o.marks); n > 0 {
-		marked = o.marks[n-1].bytes
-	}
-	if o.bytes-marked >= markBytes {
-		o.marks = append(o.marks, byteMark{o.last, o.bytes})
-	}
+	o.places = append(o.places, at)
 }
 
-// bytesFrom is how many bytes the entries from index on have: exact, or less than markBytes
-// too many.
-func (o *outline) bytesFrom(index uint64) int64 {
-	if n := firstAbove(o.marks, index-1, func(m byteMark) uint64 { return m.index }); n > 0 {
-		return o.bytes - o.marks[n-1].bytes
+// cut drops the entries from index on, which lies in first..last+1.
+func (o *outline) cut(index uint64) {
+	keep := index - o.first()
+	for _, at := range o.places[keep:] {
+		o.bytes -= int64(at.size)
 	}
-	return o.bytes - o.start
-}
-
-// cut drops the entries from index on, which have that many bytes.
-func (o *outline) cut(index uint64, dropped int64) {
+	o.places = o.places[:keep]
 	o.last = index - 1
-	o.bytes -= dropped
-	o.runs = o.runs[:firstAbove(o.runs, o.last, func(r termRun) uint64 { return r.index })]
-	o.marks = o.marks[:firstAbove(o.marks, o.last, func(m byteMark) uint64 { return m.index })]
+	for n := len(o.runs); n > 0 && o.runs[n-1].index > o.last; n-- {
+		o.runs = o.runs[:n-1]
+	}
 }
 
 // truncate drops the entries up to and including index, which lies in base..last.
@@ -105,30 +85,24 @@ func (o *outline) truncate(index uint64) {
 	if index == o.base.index {
 		return
 	}
-	run := o.run(index)
-	o.base = entryID{index, o.runs[run].term}
 	if index == o.last {
-		*o = newOutline(o.base)
+		*o = newOutline(entryID{index, o.lastTerm()})
 		return
 	}
-	o.runs = slices.Delete(o.runs, 0, o.run(index+1))
+	gone := index - o.base.index
+	for _, at := range o.places[:gone] {
+		o.bytes -= int64(at.size)
+	}
+	run := o.run(index)
+	o.base = entryID{index, o.runs[run].term}
+	o.places = o.places[gone:] // append moves the rest to a new array in time
+	o.runs = slices.Delete(o.runs, 0, run)
 	if o.runs[0].index <= index {
 		o.runs[0].index = index + 1
 	}
-	gone := firstAbove(o.marks, index, func(m byteMark) uint64 { return m.index })
-	if gone > 0 {
-		o.start = o.marks[gone-1].bytes
-		o.marks = slices.Delete(o.marks, 0, gone)
+	if len(o.runs) > 1 && o.runs[1].index == o.runs[0].index {
+		o.runs = slices.Delete(o.runs, 0, 1)
 	}
-}
-
-// firstAbove is the position of the first item whose index is above limit.
-func firstAbove[T any](items []T, limit uint64, index func(T) uint64) int {
-	i, found := slices.BinarySearchFunc(items, limit, func(item T, at uint64) int { return compare(index(item), at) })
-	if found {
-		i++
-	}
-	return i
 }
 
 func compare(a, b uint64) int {

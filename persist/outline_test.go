@@ -1,6 +1,7 @@
 package persist
 
 import (
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -10,32 +11,24 @@ import (
 func TestOutline(t *testing.T) {
 	t.Parallel()
 	type item struct {
-		term  uint64
-		bytes int
+		term uint64
+		at   place
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		base := entryID{rapid.Uint64Range(0, 5).Draw(t, "base"), 1}
 		o, term := newOutline(base), uint64(1)
 		var log []item
-		for range rapid.IntRange(1, 60).Draw(t, "steps") {
+		for step := range rapid.IntRange(1, 60).Draw(t, "steps") {
 			index := base.index + uint64(rapid.IntRange(0, len(log)).Draw(t, "at"))
 			switch rapid.IntRange(0, 9).Draw(t, "what") {
 			default:
 				term += uint64(rapid.IntRange(0, 1).Draw(t, "newer"))
-				it := item{term, rapid.IntRange(1, 3*markBytes/2).Draw(t, "bytes")}
+				it := item{term, place{uint64(step), 7, uint32(rapid.IntRange(1, 1000).Draw(t, "bytes"))}}
 				log = append(log, it)
-				o.push(it.term, it.bytes)
+				o.push(it.term, it.at)
 			case 7:
-				kept, dropped := log[:index-base.index], int64(0)
-				for _, it := range log[index-base.index:] {
-					dropped += int64(it.bytes)
-				}
-				estimate := o.bytesFrom(index + 1)
-				if estimate < dropped || estimate >= dropped+markBytes {
-					t.Fatalf("bytes from %d are %d, estimated %d", index+1, dropped, estimate)
-				}
-				log = kept
-				o.cut(index+1, dropped)
+				log = log[:index-base.index]
+				o.cut(index + 1)
 			case 8, 9:
 				if index > base.index {
 					base = entryID{index, log[index-base.index-1].term}
@@ -43,18 +36,22 @@ func TestOutline(t *testing.T) {
 				}
 				o.truncate(index)
 			}
-			size := int64(0)
+			bytes, runs := int64(0), []uint64{}
 			for i, it := range log {
-				size += int64(it.bytes)
-				if got := o.term(base.index + 1 + uint64(i)); got != it.term {
-					t.Fatalf("term of entry %d is %d, should be %d", base.index+1+uint64(i), got, it.term)
+				at := base.index + 1 + uint64(i)
+				bytes += int64(it.at.size)
+				if i == 0 || it.term != log[i-1].term {
+					runs = append(runs, at)
+				}
+				if got := o.term(at); got != it.term || *o.place(at) != it.at {
+					t.Fatalf("entry %d has term %d and is at %v, should be %v", at, got, *o.place(at), it)
 				}
 			}
-			if o.base != base || o.last != base.index+uint64(len(log)) || o.term(base.index) != base.term {
-				t.Fatalf("outline is %+v, should be %v and %d entries", o, base, len(log))
+			if o.base != base || o.last != base.index+uint64(len(log)) || o.term(base.index) != base.term || o.bytes != bytes {
+				t.Fatalf("outline is %+v, should be %v and %d entries of %d bytes", o, base, len(log), bytes)
 			}
-			if got := o.size(); got < size || got >= size+markBytes {
-				t.Fatalf("size is %d, should be %d", got, size)
+			if !slices.EqualFunc(o.runs, runs, func(r termRun, at uint64) bool { return r.index == at }) {
+				t.Fatalf("runs are %v, should begin at %v", o.runs, runs)
 			}
 		}
 	})

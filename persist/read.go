@@ -149,7 +149,7 @@ func (v *View) readApplied() error {
 	}
 	value, err := v.it.ValueAndErr()
 	if err == nil {
-		v.applied, err = decodeApplied(value)
+		_, v.applied, err = decodeAppliedRecord(value)
 	}
 	if err != nil {
 		return v.db.readError(fmt.Errorf("partition %s: %w", v.partition, err))

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"sync/atomic"
 
-	"github.com/cockroachdb/pebble/v2"
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
 
@@ -22,9 +21,16 @@ type Replica struct {
 	id        kv.ReplicaID
 	hard      hardState
 	log       outline
-	tail      tail // covers log.last whenever the log's end is not committed to Pebble
+	tail      tail // covers log.last whenever the log's end is not committed
 	applied   atomic.Pointer[Applied]
 	destroyed bool
+
+	// durable is how far the effects are known to be on disk, so that a restart need not apply
+	// them again. The log never begins above it: base <= durable <= applied.
+	durable uint64
+	created bool   // in record, and its beginning is not known to be on disk
+	record  uint64 // of the log, that created it
+	moved   uint64 // entries up to here may lie in newer records than those behind them
 }
 
 var _ raft.Storage = (*Replica)(nil)
@@ -53,8 +59,8 @@ func (r *Replica) setApplied(ap *Applied) {
 	r.applied.Store(&own)
 }
 
-// LogBytes is the size of the log's entries, at most 16 KiB too large.
-func (r *Replica) LogBytes() int64 { return r.log.size() }
+// LogBytes is the size of the log's entries.
+func (r *Replica) LogBytes() int64 { return r.log.bytes }
 
 // InitialState implements raft.Storage.
 func (r *Replica) InitialState() (*raftpb.HardState, *raftpb.ConfState, error) {
@@ -68,7 +74,7 @@ func (r *Replica) FirstIndex() (uint64, error) { return r.log.first(), nil }
 // LastIndex implements raft.Storage.
 func (r *Replica) LastIndex() (uint64, error) { return r.log.last, nil }
 
-// Term implements raft.Storage. It never reads Pebble.
+// Term implements raft.Storage. It never reads the disk.
 func (r *Replica) Term(index uint64) (uint64, error) {
 	switch {
 	case index < r.log.base.index:
@@ -93,7 +99,7 @@ func (r *Replica) Snapshot() (*raftpb.Snapshot, error) {
 const entryOverhead = 24
 
 // Entries implements raft.Storage. The end of the log comes from memory, the rest from
-// Pebble; a corrupt entry there is the node's end.
+// disk; a corrupt entry there is the node's end.
 func (r *Replica) Entries(lo, hi, maxSize uint64) ([]*raftpb.Entry, error) {
 	switch {
 	case lo <= r.log.base.index:
@@ -140,32 +146,29 @@ func (l *entryList) add(e *raftpb.Entry) (full bool) {
 	return false
 }
 
-// readEntries adds the entries [lo, hi) from Pebble.
+// readEntries adds the entries [lo, hi) from disk.
 func (r *Replica) readEntries(out *entryList, lo, hi uint64) (full bool, err error) {
-	it, err := r.db.pebble.NewIter(&pebble.IterOptions{LowerBound: logKey(r.partition, lo), UpperBound: logKey(r.partition, hi)})
-	if err != nil {
-		return false, r.db.readError(err)
-	}
-	defer it.Close()
-	next := lo
-	for ok := it.First(); ok; ok = it.Next() {
-		index, h, err := readLogEntry(it)
-		if err == nil && index != next {
-			err = fmt.Errorf("%w: log entry %d is missing, found %d", ErrCorrupt, next, index)
-		}
+	for index := lo; index < hi; index++ {
+		e, err := r.readEntry(index)
 		if err != nil {
-			return false, r.db.readError(fmt.Errorf("partition %s: %w", r.partition, err))
+			return false, r.db.readError(fmt.Errorf("partition %s, log entry %d: %w", r.partition, index, err))
 		}
-		if out.add(h.entry(index)) {
+		if out.add(e) {
 			return true, nil
 		}
-		next++
-	}
-	if err := it.Error(); err != nil {
-		return false, r.db.readError(err)
-	}
-	if next != hi {
-		return false, r.db.readError(fmt.Errorf("partition %s: %w: log entry %d is missing", r.partition, ErrCorrupt, next))
 	}
 	return false, nil
+}
+
+func (r *Replica) readEntry(index uint64) (*raftpb.Entry, error) {
+	at := r.log.place(index)
+	b := make([]byte, at.size)
+	if err := r.db.log.Read(at.record, at.offset, b); err != nil {
+		return nil, err
+	}
+	h, err := decodeEntryHeader(r.partition, index, b)
+	if err != nil {
+		return nil, err
+	}
+	return h.entry(index), nil
 }

@@ -1,6 +1,7 @@
 package persist
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"sync/atomic"
@@ -21,6 +22,7 @@ type Staged struct {
 	db        *DB
 	partition kv.PartitionID
 	applied   Applied
+	number    uint64 // of its directory
 	dir       string
 	tables    []string    // paths, with ascending keys
 	taken     atomic.Bool // by an install or by Discard
@@ -49,11 +51,16 @@ func (s *Staged) removeFiles() {
 }
 
 func (db *DB) newStaged(p kv.PartitionID) (*Staged, error) {
-	dir := db.path(stagingDir, strconv.FormatUint(db.staged.Add(1), 10))
-	if err := db.fs.MkdirAll(dir, 0o755); err != nil {
-		return nil, err
+	number := db.staged.Add(1)
+	dir := db.stagedDir(number)
+	if err := makeDir(db.fs, dir); err != nil {
+		return nil, errors.Join(err, db.fs.RemoveAll(dir))
 	}
-	return &Staged{db: db, partition: p, dir: dir}, nil
+	return &Staged{db: db, partition: p, number: number, dir: dir}, nil
+}
+
+func (db *DB) stagedDir(number uint64) string {
+	return db.path(stagingDir, strconv.FormatUint(number, 10))
 }
 
 // newTable begins a table file, which is synced when it is closed.
@@ -74,19 +81,19 @@ func (db *DB) tableOptions() sstable.WriterOptions {
 	return po.MakeWriterOptions(len(po.Levels)-1, pebbleFormat.MaxTableFormat())
 }
 
-// writeTable writes the bookkeeping that belongs to the snapshot once it is installed.
-func (s *Staged) writeTable(records []keyValue) (path string, err error) {
-	path, w, err := s.newTable("meta")
+// writeApplied writes the applied state that belongs to the snapshot, for the replica that it
+// is installed into.
+func (s *Staged) writeApplied(id kv.ReplicaID) error {
+	path, w, err := s.newTable("applied")
 	if err != nil {
-		return "", err
+		return err
 	}
-	for _, rec := range records {
-		if err := w.Set(rec.key, rec.value); err != nil {
-			_ = w.Close() // the first error tells more
-			return "", err
-		}
+	if err := w.Set(kindKey(s.partition, kindApplied), appendAppliedRecord(nil, id, &s.applied)); err != nil {
+		_ = w.Close() // the first error tells more
+		return err
 	}
-	return path, w.Close()
+	s.tables = append([]string{path}, s.tables...)
+	return w.Close()
 }
 
 // tableWriter spreads a snapshot's items over table files.

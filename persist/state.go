@@ -10,11 +10,8 @@ import (
 
 // Format versions of the bookkeeping records.
 const (
-	replicaFormat   = 1
-	hardStateFormat = 1
-	truncatedFormat = 1
-	appliedFormat   = 1
-	tombstoneFormat = 1
+	appliedFormat       = 1
+	appliedRecordFormat = 1
 )
 
 // Applied is the state machine's own bookkeeping. It is written in the same batch as the
@@ -33,61 +30,29 @@ type hardState struct {
 	term, vote, commit uint64
 }
 
-// entryID is the place of one entry: the last one that a log no longer holds.
+// entryID names an entry: the last one that a log no longer holds.
 type entryID struct {
 	index, term uint64
 }
 
-func encodeReplica(id kv.ReplicaID) []byte {
-	return binary.AppendUvarint([]byte{replicaFormat}, uint64(id))
+// appendAppliedRecord appends what Pebble keeps: which replica it is that has come so far.
+func appendAppliedRecord(b []byte, id kv.ReplicaID, ap *Applied) []byte {
+	b = binary.AppendUvarint(append(b, appliedRecordFormat), uint64(id))
+	return ap.appendTo(b)
 }
 
-func decodeReplica(b []byte) (kv.ReplicaID, error) {
+func decodeAppliedRecord(b []byte) (kv.ReplicaID, Applied, error) {
 	c := cursor{rest: b}
-	c.version(replicaFormat, "replica record")
+	c.version(appliedRecordFormat, "applied record")
 	id := kv.ReplicaID(c.uvarint())
 	if c.err == nil && id == 0 {
 		c.fail("replica id is 0")
 	}
-	return id, c.end("replica record")
-}
-
-func encodeTombstone(id kv.ReplicaID) []byte {
-	return binary.AppendUvarint([]byte{tombstoneFormat}, uint64(id))
-}
-
-func decodeTombstone(b []byte) (kv.ReplicaID, error) {
-	c := cursor{rest: b}
-	c.version(tombstoneFormat, "tombstone")
-	id := kv.ReplicaID(c.uvarint())
-	return id, c.end("tombstone")
-}
-
-func (h hardState) encode() []byte {
-	b := append(make([]byte, 0, 1+3*binary.MaxVarintLen64), hardStateFormat)
-	b = binary.AppendUvarint(b, h.term)
-	b = binary.AppendUvarint(b, h.vote)
-	return binary.AppendUvarint(b, h.commit)
-}
-
-func decodeHardState(b []byte) (hardState, error) {
-	c := cursor{rest: b}
-	c.version(hardStateFormat, "hard state")
-	h := hardState{term: c.uvarint(), vote: c.uvarint(), commit: c.uvarint()}
-	return h, c.end("hard state")
-}
-
-func (e entryID) encode() []byte {
-	b := append(make([]byte, 0, 1+2*binary.MaxVarintLen64), truncatedFormat)
-	b = binary.AppendUvarint(b, e.index)
-	return binary.AppendUvarint(b, e.term)
-}
-
-func decodeTruncated(b []byte) (entryID, error) {
-	c := cursor{rest: b}
-	c.version(truncatedFormat, "truncated state")
-	e := entryID{index: c.uvarint(), term: c.uvarint()}
-	return e, c.end("truncated state")
+	if c.err != nil {
+		return 0, Applied{}, c.end("applied record")
+	}
+	ap, err := decodeApplied(c.rest)
+	return id, ap, err
 }
 
 func (ap Applied) appendTo(b []byte) []byte {

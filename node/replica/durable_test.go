@@ -35,13 +35,15 @@ func newTestHost(t *testing.T, db *persist.DB) *Host {
 }
 
 // follower makes a host whose one replica, 2, follows 1 in a group of three.
-func follower(t *testing.T) (*Host, *vfs.MemFS) {
+func follower(t *testing.T) (*Host, *vfs.MemFS) { return followerOf(t, 0) }
+
+func followerOf(t *testing.T, p kv.PartitionID) (*Host, *vfs.MemFS) {
 	t.Helper()
 	fs := vfs.NewCrashableMem()
 	db := openDB(t, fs)
 	t.Cleanup(func() { _ = db.Close() })
 	b := db.NewBatch()
-	b.Create(0, 2, &persist.Applied{
+	b.Create(p, 2, &persist.Applied{
 		Index: 1, Term: 1, Conf: &pb.ConfState{Voters: []uint64{1, 2, 3}},
 		Replicas: []kv.Replica{{ID: 1, Node: 1}, {ID: 2, Node: 2}, {ID: 3, Node: 3}},
 	})
@@ -104,6 +106,59 @@ func TestCommitIndexIsKeptWithTheAppend(t *testing.T) {
 	last, _ := stored[0].LastIndex()
 	if hard.GetCommit() != 2 || last != 3 {
 		t.Errorf("after the crash commit is %d and the log ends at %d, want 2 and 3", hard.GetCommit(), last)
+	}
+}
+
+// What other groups do rests on the meta group's state, and must not outlive it: when a crash
+// takes the effects of its entries, the commit index tells the next start to apply them again
+// before anything else. It stands in the log before whatever rests on it, and waits for no disk.
+// Other groups' commit index alone is not written.
+func TestMetaCommitIndexOutlivesWhatRestsOnIt(t *testing.T) {
+	t.Parallel()
+	for p, want := range map[kv.PartitionID]uint64{kv.Meta: 3, 0: 1} {
+		h, fs := followerOf(t, p)
+		turn := func(m Message) *Job {
+			m.Partition = p
+			if _, err := h.Turn(Now{Boot: time.Hour}, &Input{Messages: []Message{m}}); err != nil {
+				t.Fatal(err)
+			}
+			j := h.TakeJob()
+			if j == nil {
+				return nil
+			}
+			if err := j.Commit(); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := h.Turn(Now{Boot: time.Hour}, &Input{Finished: []*Job{j}}); err != nil {
+				t.Fatal(err)
+			}
+			return j
+		}
+		turn(appendTwo(1))
+		j := turn(Message{Kind: RaftMessage, From: 1, To: 2, FromNode: 1, Raft: &pb.Message{
+			Type: pb.MsgHeartbeat.Enum(), From: new(uint64(1)), To: new(uint64(2)), Term: new(uint64(2)), Commit: new(uint64(3)),
+		}})
+		if applied := h.groups[p].applied.Index; applied != 3 {
+			t.Fatalf("partition %s: applied %d", p, applied)
+		}
+		if j != nil && j.NeedsSync() {
+			t.Errorf("partition %s: a commit index waits for the disk", p)
+		}
+		h.job().batch.Create(7, 9, nil) // the next promise
+		if err := h.TakeJob().Commit(); err != nil {
+			t.Fatal(err)
+		}
+		after := openDB(t, fs.CrashClone(vfs.CrashCloneCfg{}))
+		defer after.Close()
+		stored, err := after.Replicas()
+		if err != nil || len(stored) != 2 {
+			t.Fatalf("%d replicas, %v", len(stored), err)
+		}
+		for _, r := range stored {
+			if hard, _, _ := r.InitialState(); r.Partition() == p && (hard.GetCommit() != want || r.Applied().Index != 1) {
+				t.Errorf("partition %s: after the crash commit is %d, applied %d; want %d and 1", p, hard.GetCommit(), r.Applied().Index, want)
+			}
+		}
 	}
 }
 

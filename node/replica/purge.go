@@ -78,7 +78,7 @@ func (g *group) purge() {
 	g.h.Propose(Op{Partition: g.p, PurgeMS: now, Reply: func(r Reply) {
 		g.purging = false
 		if r.Err == nil {
-			g.purge() // else at the next tick
+			g.purge() // there may be more; else at its next turn
 		}
 	}})
 }

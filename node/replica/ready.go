@@ -100,12 +100,18 @@ func (g *group) append(m *pb.Message) {
 		j.batch.Install(g.store, g.staged, hard)
 		g.staged, g.staging = nil, g.staged
 		j.installed = append(j.installed, g)
-	} else if hard.GetTerm() != g.hard.GetTerm() || hard.GetVote() != g.hard.GetVote() || len(m.Entries) > 0 {
-		// The commit index alone is not worth a write, for it is found again from the applied
-		// index. But it goes with every append: the library counts votes by the applied
-		// configuration, and whoever acknowledges the end of a joint configuration must remember
-		// after a crash that its beginning was committed. Else it could elect itself by the
-		// configuration from before, which no longer counts anywhere.
+	} else if hard.GetTerm() != g.hard.GetTerm() || hard.GetVote() != g.hard.GetVote() || len(m.Entries) > 0 || g.p == kv.Meta {
+		// The commit index alone is not worth a write: a new leader tells it again. But it goes
+		// with every append: the library counts votes by the applied configuration, and whoever
+		// acknowledges the end of a joint configuration must remember after a crash that its
+		// beginning was committed. Else it could elect itself by the configuration from before,
+		// which no longer counts anywhere.
+		//
+		// And the meta group's is always written, without a sync, before its entries are applied.
+		// What a crash takes of the effects is applied again up to the stored commit index, at
+		// once. So no other group's promise, which stands behind it in the log, outlives the
+		// placement that it rests on: a leader that has forgotten the newest placement would undo
+		// it, and delete replicas whose ids are never given out again.
 		j.batch.SetHardState(g.store, hard)
 	}
 	g.hard = hard

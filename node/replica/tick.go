@@ -7,6 +7,7 @@ import (
 const (
 	probeTicks    = ElectionTicks // between two probes of a replica that may be obsolete
 	truncateTicks = 5             // between two looks at a group's log size
+	purgeTicks    = 8             // between two looks at what has expired in a group
 )
 
 // tick lets time pass for every group, once. A tick that follows its predecessor too closely
@@ -25,7 +26,9 @@ func (h *Host) tick() {
 		g.renewLease()
 		if g.leads() {
 			g.time() // so that it follows the wall clock, and readers know it
-			g.purge()
+			if (h.ticks+uint64(g.p))%purgeTicks == 0 {
+				g.purge()
+			}
 		}
 		if (g.conf.pending || g.conf.moving) && h.ticks-g.conf.since > confPatience {
 			g.conf = confState{}

@@ -78,7 +78,11 @@ func (c *client) next() {
 	if w.check.closing {
 		return
 	}
-	op := &operation{key: fmt.Sprintf("%s%d.%d", kinds[w.rng.IntN(len(kinds))], w.now/w.o.KeyLife, w.rng.IntN(w.o.Keys))}
+	kind := kinds[w.rng.IntN(len(kinds))]
+	if w.o.Plain {
+		kind = kinds[0]
+	}
+	op := &operation{key: fmt.Sprintf("%s%d.%d", kind, w.now/w.o.KeyLife, w.rng.IntN(w.o.Keys))}
 	c.choose(op)
 	c.begin(op)
 }
@@ -108,7 +112,7 @@ func (c *client) choose(op *operation) {
 		op.kind = opDelete
 	}
 	mortal := op.key[0] == 'm' || op.key[0] != 'c' && w.chance(0.2)
-	if mortal && op.kind != opGet && op.kind != opDelete && w.chance(0.8) {
+	if mortal && !w.o.Plain && op.kind != opGet && op.kind != opDelete && w.chance(0.8) {
 		op.ttl = int64(w.between(time.Millisecond, time.Second) / time.Millisecond)
 	}
 }

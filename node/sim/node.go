@@ -410,7 +410,12 @@ func (n *node) crash() {
 	if percent < 0 {
 		percent = []int{0, 50, 100}[w.rng.IntN(3)]
 	}
-	n.fs = n.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rand.New(rand.NewPCG(w.rng.Uint64(), 1))})
+	disk, err := crashedDisk(n.fs, percent, rand.New(rand.NewPCG(w.rng.Uint64(), 1)))
+	if err != nil {
+		w.fail("%s: crash: %v", n.name, err)
+		return
+	}
+	n.fs = disk
 	for _, c := range w.clients {
 		c.nodeCrashed(n)
 	}

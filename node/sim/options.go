@@ -16,6 +16,7 @@ type Options struct {
 	Keys       int           // at a time; fresh ones come every KeyLife
 	KeyLife    time.Duration //
 	Writes     float64       // share of the operations that write
+	Plain      bool          // no deadlines and transactions: nothing but writes makes log entries
 	Faults     time.Duration // how long they strike
 	LogBytes   int64         // small: snapshots happen
 
@@ -88,7 +89,7 @@ func Ambushes(seed uint64) Options {
 	o.AmbushRate, o.TransferRate = 0.2+0.6*r.Float64(), r.Float64()
 	o.Clients, o.Keys = 6, 3
 	// A follower that missed a write cannot be elected: let there be few.
-	o.Writes = 0.01 * r.Float64()
+	o.Writes, o.Plain = 0.01*r.Float64(), true
 	o.LogBytes = 1 << 20
 	o.QuorumReads = false
 	return o

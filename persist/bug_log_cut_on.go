@@ -1,0 +1,5 @@
+//go:build bug_log_cut_unflushed
+
+package persist
+
+const cutUnflushed = true
