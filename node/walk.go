@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"container/heap"
 	"context"
 	"encoding/binary"
@@ -12,13 +13,9 @@ import (
 )
 
 const (
-	// Keys of a partition are visited in pages of so many, and so many bytes.
-	visitItems = 1024
-	visitBytes = 256 << 10
-
 	// A step of a walk visits all keys of a partition, so it returns this share of them at least,
 	// but so many and so many bytes at most.
-	walkShare = 32
+	walkShare = 8
 	walkKeys  = 4096
 	walkBytes = 1 << 20
 	// maxWalkCount is the largest count that a walk is asked for.
@@ -63,28 +60,6 @@ func (n *Node) Walk(ctx context.Context, from uint64, count int) (keys [][]byte,
 	return step.keys, step.next, nil
 }
 
-// visit calls do with every key of a partition that is led here, in byte order.
-func (n *Node) visit(ctx context.Context, p kv.PartitionID, do func(key []byte)) *kv.Error {
-	r := scanRequest{partition: p, keysOnly: true, maxItems: visitItems, maxLen: visitBytes}
-	for {
-		pg, e := n.scanHere(ctx, &r)
-		if e != nil {
-			return e
-		}
-		for i := range pg.items {
-			do(pg.items[i].Key)
-		}
-		if !pg.more || len(pg.items) == 0 {
-			return nil
-		}
-		last := pg.items[len(pg.items)-1].Key
-		r.from = append(append(make([]byte, 0, len(last)+1), last...), 0)
-		if ctx.Err() != nil {
-			return kv.Errorf(kv.Unavailable, "partition %s: too many keys to visit in time", p)
-		}
-	}
-}
-
 // walkStep is a piece of a walk through one partition.
 type walkStep struct {
 	keys [][]byte
@@ -96,19 +71,18 @@ func (n *Node) walkHere(ctx context.Context, r *walkRequest) (walkStep, *kv.Erro
 	limit := max(r.count, walkKeys)
 	var low lowest
 	total, cut := 0, uint64(ring.EndPosition) // everything at or behind cut was left out
-	e := n.visit(ctx, r.partition, func(key []byte) {
-		at := ring.Position(key)
-		if at < r.from {
-			return
+	var at uint64
+	wanted := func(key []byte) bool {
+		if at = ring.Position(key); at >= r.from {
+			total++
 		}
-		total++
-		if at >= cut {
-			return
-		}
+		return at >= r.from && at < cut
+	}
+	e := n.visit(ctx, r.partition, wanted, func(key []byte) {
 		if low.Len() == 0 || at < low.min {
 			low.min = at
 		}
-		heap.Push(&low, positioned{at, key})
+		heap.Push(&low, positioned{at, bytes.Clone(key)})
 		low.bytes += len(key)
 		for low.Len() > limit || low.bytes > walkBytes && low.Len() > 1 {
 			// Keys of one position stay together, or the walk could not go on between them.
