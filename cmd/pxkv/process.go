@@ -272,7 +272,7 @@ func (p *process) buildFrontDoors() error {
 		return err
 	}
 	if err := server.Listen(); err != nil {
-		return err
+		return fmt.Errorf("%w (is a Redis running here? --resp takes another address, or \"\" for none)", err)
 	}
 	p.resp = server
 	return nil

@@ -5,7 +5,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"strconv"
 	"time"
 
 	"pxkv/node/kv"
@@ -265,5 +264,3 @@ func (c *conn) send() bool {
 }
 
 func (c *conn) address() string { return c.net.RemoteAddr().String() }
-
-func (c *conn) idText() string { return strconv.FormatInt(c.id, 10) }

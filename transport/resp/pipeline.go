@@ -43,7 +43,6 @@ type waiting struct {
 	render      render
 	first, last int
 	n           int64 // for render
-	text        string
 }
 
 // render writes the reply of a command.

@@ -16,7 +16,6 @@ func (c *conn) integer(n int64)   { c.out = redcon.AppendInt(c.out, n) }
 func (c *conn) bulk(b []byte)     { c.out = redcon.AppendBulk(c.out, b) }
 func (c *conn) bulkText(s string) { c.out = redcon.AppendBulkString(c.out, s) }
 func (c *conn) array(n int)       { c.out = redcon.AppendArray(c.out, n) }
-func (c *conn) boolean(yes bool)  { c.integer(int64(map[bool]int{true: 1}[yes])) }
 func (c *conn) fail(text string)  { c.out = redcon.AppendError(c.out, text) }
 
 // null is the answer for a value that is not there.
