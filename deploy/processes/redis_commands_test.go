@@ -636,6 +636,22 @@ func TestRedisTableIsThatOfRedis(t *testing.T) {
 	}
 }
 
+// TestRedisClientInfoHasEveryField compares the fields of CLIENT INFO: libraries fail without one.
+func TestRedisClientInfoHasEveryField(t *testing.T) {
+	real, ours := dialRedis(t, startRedis(t)), dialRedis(t, startOne(t).resp)
+	info := []string{"CLIENT", "INFO"}
+	got := ours.do(info)[0]
+	fields := strings.Fields(strings.Trim(real.do(info)[0], `$"`))
+	if len(fields) < 20 {
+		t.Fatalf("only %d fields", len(fields))
+	}
+	for _, field := range fields {
+		if name, _, ok := strings.Cut(field, "="); ok && !strings.Contains(got, name+"=") {
+			t.Errorf("there is no %s in %s", name, got)
+		}
+	}
+}
+
 // redisWords splits a line of a script.
 func redisWords(t *testing.T, line string) (words []string) {
 	t.Helper()

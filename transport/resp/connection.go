@@ -165,11 +165,16 @@ func (c *conn) clientGetName([][]byte) {
 // clientID answers CLIENT ID.
 func (c *conn) clientID([][]byte) { c.integer(c.id) }
 
-// clientInfo answers CLIENT INFO.
+// clientInfo answers CLIENT INFO. Clients look for every field of Redis, so those that mean
+// nothing here are there, too.
 func (c *conn) clientInfo([][]byte) {
-	now := time.Now()
-	c.text(fmt.Sprintf("id=%d addr=%s laddr=%s name=%s age=%d db=0 multi=%d cmd=client|info user=default resp=%d lib-name=%s lib-ver=%s\n",
-		c.id, c.address(), c.net.LocalAddr(), c.name, int(now.Sub(c.since).Seconds()), c.multiLength(), c.protocol, c.library[0], c.library[1]))
+	flags := "N"
+	if c.multi != nil {
+		flags = "x"
+	}
+	c.text(fmt.Sprintf("id=%d addr=%s laddr=%s fd=0 name=%s age=%d idle=0 flags=%s db=0 sub=0 psub=0 ssub=0 multi=%d qbuf=%d qbuf-free=%d argv-mem=0 multi-mem=0"+
+		" rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 events=r cmd=client|info user=default redir=-1 resp=%d lib-name=%s lib-ver=%s\n",
+		c.id, c.address(), c.net.LocalAddr(), c.name, int(time.Since(c.since).Seconds()), flags, c.multiLength(), c.in.w-c.in.r, len(c.in.buf)-c.in.w, c.protocol, c.library[0], c.library[1]))
 }
 
 func (c *conn) multiLength() int {
