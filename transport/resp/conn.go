@@ -37,7 +37,6 @@ type conn struct {
 	*pipeline          // lent while there are commands
 	cmd       *command // that is being handled
 	render    render   // set by its handler
-	n         int64    // the same
 	sender    sender
 
 	protocol int // 2 or 3
@@ -117,7 +116,6 @@ func (c *conn) dispatch(args [][]byte) {
 		if c.multi != nil {
 			c.multi.failed = true
 		}
-		c.n = 0
 		cmd = &c.server.table.refused
 		args = append(args[:len(args):len(args)], []byte(fault))
 	}

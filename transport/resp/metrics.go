@@ -3,6 +3,7 @@ package resp
 import (
 	"bytes"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -37,8 +38,9 @@ func outcomeOf(reply []byte) outcome {
 	return outcomeError
 }
 
-// metrics are the package's own. The counters of all label pairs are looked up once, so a
-// command costs an atomic addition, and a pipeline an observation for each run of equal commands.
+// metrics are the package's own. A label pair appears with its first use and is looked up once,
+// so a command costs two atomic operations, and a pipeline an observation for each run of equal
+// commands.
 type metrics struct {
 	commands       *prometheus.CounterVec
 	latency        *prometheus.HistogramVec
@@ -48,8 +50,8 @@ type metrics struct {
 	rejected       prometheus.Counter
 	protocolErrors prometheus.Counter
 
-	counters  [][outcomeLimit]prometheus.Counter // by command.number
-	observers []prometheus.Observer
+	counters  [][outcomeLimit]atomic.Pointer[prometheus.Counter] // by command.number
+	observers []atomic.Pointer[prometheus.Observer]
 }
 
 func newMetrics(t *table, connections, buffered func() float64) *metrics {
@@ -77,14 +79,8 @@ func newMetrics(t *table, connections, buffered func() float64) *metrics {
 			Name: "pxkv_resp_protocol_errors_total", Help: "Connections closed because what they sent is not the Redis protocol.",
 		}),
 	}
-	m.counters = make([][outcomeLimit]prometheus.Counter, len(t.every))
-	m.observers = make([]prometheus.Observer, len(t.every))
-	for i, cmd := range t.every {
-		m.observers[i] = m.latency.WithLabelValues(cmd.fullName())
-		for end, outcome := range outcomeNames {
-			m.counters[i][end] = m.commands.WithLabelValues(cmd.fullName(), outcome)
-		}
-	}
+	m.counters = make([][outcomeLimit]atomic.Pointer[prometheus.Counter], len(t.every))
+	m.observers = make([]atomic.Pointer[prometheus.Observer], len(t.every))
 	return m
 }
 
@@ -96,8 +92,22 @@ func (m *metrics) register(r prometheus.Registerer) error {
 	return errors.Join(faults...)
 }
 
-func (m *metrics) count(cmd *command, end outcome) { m.counters[cmd.number][end].Inc() }
+func (m *metrics) count(cmd *command, end outcome) {
+	at := &m.counters[cmd.number][end]
+	c := at.Load()
+	if c == nil {
+		c = new(m.commands.WithLabelValues(cmd.fullName(), outcomeNames[end]))
+		at.Store(c)
+	}
+	(*c).Inc()
+}
 
 func (m *metrics) observe(cmd *command, took time.Duration) {
-	m.observers[cmd.number].Observe(took.Seconds())
+	at := &m.observers[cmd.number]
+	o := at.Load()
+	if o == nil {
+		o = new(m.latency.WithLabelValues(cmd.fullName()))
+		at.Store(o)
+	}
+	(*o).Observe(took.Seconds())
 }

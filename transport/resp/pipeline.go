@@ -42,7 +42,6 @@ type waiting struct {
 	// reply is ready[first:last].
 	render      render
 	first, last int
-	n           int64 // for render
 }
 
 // render writes the reply of a command.
@@ -62,7 +61,7 @@ func (c *conn) run(cmd *command, args [][]byte) {
 	if cmd.flags&alone != 0 && !c.executing {
 		c.settle()
 	}
-	c.cmd, c.render, c.n = cmd, nil, 0
+	c.cmd, c.render = cmd, nil
 	mark, first := len(c.out), len(c.ops)
 	if len(args) > maxOperations && !c.charge(len(args)*operationBytes) {
 		cmd, args = &c.server.table.refused, [][]byte{[]byte(errBuffers)}
@@ -73,7 +72,7 @@ func (c *conn) run(cmd *command, args [][]byte) {
 	cmd.handle(c, args)
 	switch {
 	case c.render != nil:
-		c.waiting = append(c.waiting, waiting{cmd: cmd, args: args, render: c.render, first: first, last: len(c.ops), n: c.n})
+		c.waiting = append(c.waiting, waiting{cmd: cmd, args: args, render: c.render, first: first, last: len(c.ops)})
 	case len(c.waiting) > 0 || c.executing:
 		from := len(c.ready)
 		c.ready = append(c.ready, c.out[mark:]...)
