@@ -186,7 +186,7 @@ func (c *conn) clusterKeySlot(args [][]byte) { c.integer(int64(ring.SlotOf(args[
 
 // clusterCountKeysInSlot answers CLUSTER COUNTKEYSINSLOT.
 func (c *conn) clusterCountKeysInSlot(args [][]byte) {
-	slot, ok := parseInt(args[2])
+	slot, ok := kv.ParseInt(args[2])
 	switch {
 	case !ok:
 		c.fail(errNotInteger)
@@ -212,7 +212,7 @@ func (c *conn) readOnly([][]byte) { c.ok() }
 // wait answers WAIT: a write is answered when a majority of the replicas has it on disk, so
 // that many followers have, whatever number is asked for.
 func (c *conn) wait(args [][]byte) {
-	timeout, ok := parseInt(args[2])
+	timeout, ok := kv.ParseInt(args[2])
 	if !ok {
 		c.fail("ERR timeout is not an integer or out of range")
 		return
@@ -221,7 +221,7 @@ func (c *conn) wait(args [][]byte) {
 		c.fail("ERR timeout is negative")
 		return
 	}
-	if _, ok := parseInt(args[1]); !ok {
+	if _, ok := kv.ParseInt(args[1]); !ok {
 		c.fail(errNotInteger)
 		return
 	}

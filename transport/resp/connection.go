@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"pxkv/node/kv"
 )
 
 // ping answers PING.
@@ -45,7 +47,7 @@ func (c *conn) reset([][]byte) {
 
 // selectDB answers SELECT. There is one database.
 func (c *conn) selectDB(args [][]byte) {
-	switch n, ok := parseInt(args[1]); {
+	switch n, ok := kv.ParseInt(args[1]); {
 	case !ok:
 		c.fail(errNotInteger)
 	case n != 0:
@@ -79,7 +81,7 @@ func (c *conn) auth(args [][]byte) {
 func (c *conn) hello(args [][]byte) {
 	protocol, name, rename := c.protocol, "", false
 	if len(args) > 1 {
-		n, ok := parseInt(args[1])
+		n, ok := kv.ParseInt(args[1])
 		if !ok {
 			c.fail("ERR Protocol version is not an integer or out of range")
 			return

@@ -15,7 +15,7 @@ func (c *conn) decr(args [][]byte) { c.add(args[1], -1) }
 
 // incrBy answers INCRBY.
 func (c *conn) incrBy(args [][]byte) {
-	delta, ok := parseInt(args[2])
+	delta, ok := kv.ParseInt(args[2])
 	if !ok {
 		c.fail(errNotInteger)
 		return
@@ -25,7 +25,7 @@ func (c *conn) incrBy(args [][]byte) {
 
 // decrBy answers DECRBY.
 func (c *conn) decrBy(args [][]byte) {
-	delta, ok := parseInt(args[2])
+	delta, ok := kv.ParseInt(args[2])
 	switch {
 	case !ok:
 		c.fail(errNotInteger)

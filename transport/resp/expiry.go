@@ -15,7 +15,7 @@ func (c *conn) expire(args [][]byte) {
 		c.fail(fault)
 		return
 	}
-	ms, ok := parseInt(args[2])
+	ms, ok := kv.ParseInt(args[2])
 	if !ok {
 		c.fail(errNotInteger)
 		return

@@ -2,6 +2,8 @@ package resp
 
 import (
 	"bytes"
+
+	"pxkv/node/kv"
 )
 
 const (
@@ -141,7 +143,7 @@ func number(b []byte, tooLong, invalid string) (n int64, size int, err error) {
 	if end+2 > len(b) {
 		return 0, 0, nil
 	}
-	n, ok := parseInt(b[1:end])
+	n, ok := kv.ParseInt(b[1:end])
 	if !ok {
 		return 0, 0, protocolError(invalid)
 	}

@@ -110,7 +110,7 @@ func (c *conn) objectEncoding(args [][]byte) {
 }
 
 func encoding(b []byte) string {
-	if _, integer := parseInt(b); integer {
+	if _, integer := kv.ParseInt(b); integer {
 		return "int"
 	}
 	if len(b) <= 44 {
@@ -127,7 +127,7 @@ func (c *conn) memoryUsage(args [][]byte) {
 			return
 		}
 		i++
-		n, ok := parseInt(args[i])
+		n, ok := kv.ParseInt(args[i])
 		if !ok {
 			c.fail(errNotInteger)
 			return

@@ -33,7 +33,7 @@ func (c *conn) scan(args [][]byte) {
 			c.fail(errSyntax)
 			return
 		case is(args[i], "count"):
-			n, ok := parseInt(args[i+1])
+			n, ok := kv.ParseInt(args[i+1])
 			if !ok {
 				c.fail(errNotInteger)
 				return

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"pxkv/node/kv"
 )
 
 // As in Redis: words of an entry, and bytes of a word.
@@ -76,7 +78,7 @@ func (c *conn) slowLogGet(args [][]byte) {
 		return
 	}
 	if len(args) == 3 {
-		n, ok := parseInt(args[2])
+		n, ok := kv.ParseInt(args[2])
 		if !ok || n < -1 {
 			c.fail("ERR count should be greater than or equal to -1")
 			return
