@@ -1,35 +1,31 @@
 package persist
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/binary"
 	"slices"
-	"strings"
 	"unsafe"
-
-	"github.com/cockroachdb/pebble/v2"
 
 	"pxkv/node/kv"
 )
 
 // Apply is the effects of the entries that one turn applied, of one or many partitions.
-// Either all of it is there after a crash or nothing; when it is lost, the log brings it again.
-//
-// It is put into a Pebble batch at the end, in the order of the keys: each insert into the
-// write buffer then begins where the one before it ended.
+// What each partition gets is there after a crash as a whole or not at all; when it is lost, the
+// log brings it again.
 type Apply struct {
 	db      *DB
 	effects []effect
 	latest  map[string]int // partition and key -> position in effects
 	expiry  []expiryEffect // in the order in which they happened
 	applied []replicaApplied
+	full    []*behind
 	key     []byte // scratch: partition and key
-	value   []byte // scratch: a record's header
 }
 
 type effect struct {
 	key     string // partition and key
-	record  Record // Value.Data is the caller's
+	record  Record // Value.Data is the caller's until Commit
 	deleted bool
 }
 
@@ -43,8 +39,8 @@ func (db *DB) NewApply() *Apply {
 	return &Apply{db: db, latest: map[string]int{}}
 }
 
-// Get reads a key as it is after the effects put into a so far. The record owns its memory,
-// or shares it with the Put that made it.
+// Get reads a key as it is after the effects put into a so far. The record's data must not be
+// changed.
 func (a *Apply) Get(p kv.PartitionID, key []byte) (Record, bool, error) {
 	if i, ok := a.latest[string(a.effectKey(p, key))]; ok {
 		e := &a.effects[i]
@@ -108,7 +104,8 @@ func (a *Apply) SetApplied(r *Replica, ap Applied) {
 }
 
 // Touched calls f for each key put or deleted, once, in the order of the first touch, with
-// what it holds now, or nil. All are valid during the call.
+// what it holds now, or nil. p and key are valid during the call; after Commit now's data is never
+// changed and may be kept.
 func (a *Apply) Touched(f func(p kv.PartitionID, key []byte, now *Record)) {
 	for i := range a.effects {
 		e := &a.effects[i]
@@ -121,89 +118,74 @@ func (a *Apply) Touched(f func(p kv.PartitionID, key []byte, now *Record)) {
 	}
 }
 
-// Commit writes a. It does not wait for the disk. A disk that fails does not let it return.
+// Commit makes a readable, each partition's part at a stroke. It does not wait for the disk. A
+// disk that fails does not let it return.
 func (a *Apply) Commit() error {
 	if !a.db.open.Load() {
 		return ErrClosed
 	}
 	defer a.db.failOnPanic()
-	if len(a.effects)+len(a.expiry)+len(a.applied) == 0 {
-		return nil
-	}
-	order := a.inOrder()
-	slices.SortFunc(a.applied, func(x, y replicaApplied) int {
-		return cmp.Compare(x.replica.partition, y.replica.partition)
-	})
-	batch := a.db.pebble.NewBatch()
-	if appliedInOwnBatch {
-		for _, i := range order {
-			a.write(batch, &a.effects[i])
+	buffers := a.lock()
+	for i := range a.effects {
+		e := &a.effects[i]
+		if !e.deleted {
+			// It may be a small part of a log entry, which must not be kept as a whole.
+			e.record.Value.Data = bytes.Clone(e.record.Value.Data)
 		}
-		a.writeExpiry(batch)
-		order, a.expiry = nil, nil
-		a.db.commitState(batch)
-		a.db.flushNow() // as if the write buffer was full just now
-		a.db.between()
-		batch = a.db.pebble.NewBatch()
+		p, _ := e.split()
+		buffers[p].put(e.key[partitionLen:], late{e.record, e.deleted})
 	}
+	for i := range a.expiry {
+		e := &a.expiry[i]
+		buffers[e.partition].expiry[string(e.key)] = e.removed
+	}
+	limit := a.db.behindLimit()
 	for i := range a.applied {
-		ra := &a.applied[i]
-		order = a.writeBelow(batch, order, ra.replica.partition)
-		a.value = appendAppliedRecord(a.value[:0], ra.replica.id, &ra.applied)
-		set(batch, appendKindKey(a.key[:0], ra.replica.partition, kindApplied), a.value)
+		buffers[a.applied[i].replica.partition].setApplied(a.applied[i])
 	}
-	for _, i := range order {
-		a.write(batch, &a.effects[i])
+	for _, b := range buffers {
+		if b.bytes > limit {
+			a.full = append(a.full, b)
+		}
+		b.mu.Unlock()
 	}
-	a.writeExpiry(batch)
-	a.db.commitState(batch)
 	for i := range a.applied {
 		a.applied[i].replica.setApplied(&a.applied[i].applied)
+	}
+	slices.SortFunc(a.full, func(x, y *behind) int { return cmp.Compare(x.partition, y.partition) })
+	for _, b := range a.full {
+		a.db.drainPartition(b.partition)
 	}
 	return nil
 }
 
-// inOrder returns the positions of the effects in the order of their keys.
-func (a *Apply) inOrder() []int {
-	order := make([]int, len(a.effects))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortFunc(order, func(x, y int) int { return strings.Compare(a.effects[x].key, a.effects[y].key) })
-	return order
-}
-
-// writeBelow writes the effects of the partitions before p and returns the others.
-func (a *Apply) writeBelow(batch *pebble.Batch, order []int, p kv.PartitionID) []int {
-	for len(order) > 0 {
-		e := &a.effects[order[0]]
-		if partition, _ := e.split(); partition >= p {
-			break
+// lock locks the buffers of all partitions that a changes. No one else holds two of them.
+func (a *Apply) lock() map[kv.PartitionID]*behind {
+	buffers := map[kv.PartitionID]*behind{}
+	add := func(p kv.PartitionID) {
+		if buffers[p] == nil {
+			buffers[p] = a.db.makeBehind(p)
+			buffers[p].mu.Lock()
 		}
-		a.write(batch, e)
-		order = order[1:]
 	}
-	return order
+	for i := range a.effects {
+		p, _ := a.effects[i].split()
+		add(p)
+	}
+	for i := range a.expiry {
+		add(a.expiry[i].partition)
+	}
+	for i := range a.applied {
+		add(a.applied[i].replica.partition)
+	}
+	return buffers
 }
 
-// write puts an effect into a Pebble batch.
-func (a *Apply) write(batch *pebble.Batch, e *effect) {
-	p, key := e.split()
-	if e.deleted {
-		op := batch.DeleteDeferred(kindPrefixLen + len(key))
-		appendDataKey(op.Key[:0], p, key)
-		mustFinish(op)
-		return
-	}
-	a.value = e.record.appendHeader(a.value[:0])
-	op := batch.SetDeferred(kindPrefixLen+len(key), len(a.value)+len(e.record.Value.Data))
-	appendDataKey(op.Key[:0], p, key)
-	copy(op.Value[copy(op.Value, a.value):], e.record.Value.Data)
-	mustFinish(op)
-}
+// partitionLen is the length of the partition before the key of an effect.
+const partitionLen = 4
 
 // split returns the partition and the key of an effect. The key is only to be read.
 func (e *effect) split() (kv.PartitionID, []byte) {
 	b := unsafe.Slice(unsafe.StringData(e.key), len(e.key))
-	return kv.PartitionID(binary.BigEndian.Uint32(b)), b[4:]
+	return kv.PartitionID(binary.BigEndian.Uint32(b)), b[partitionLen:]
 }

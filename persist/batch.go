@@ -163,13 +163,17 @@ func (b *Batch) Destroy(r *Replica) {
 	b.op(opDestroy, p, true)
 	b.uvarints(uint64(r.id))
 	b.after = append(b.after, func() error {
-		pb := db.pebble.NewBatch()
-		deletePartition(pb, p)
-		db.commitState(pb)
+		err := db.replace(p, func() error {
+			pb := db.pebble.NewBatch()
+			deletePartition(pb, p)
+			db.commitState(pb)
+			return nil
+		})
+		db.dropBehind(p)
 		if !db.opts.Light {
 			db.flush() // gives the disk space back soon, also when nothing else is written
 		}
-		return nil
+		return err
 	})
 }
 

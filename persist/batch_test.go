@@ -18,7 +18,7 @@ func TestNeedsSync(t *testing.T) {
 	r := bootstrap(t, db, 0, 1)
 	appendAll(t, db, r, entries(2, 9, 1))
 	applyTo(t, db, r, 5)
-	db.flushNow()
+	flushAll(db)
 	for _, tc := range []struct {
 		what        string
 		fill        func(*Batch)

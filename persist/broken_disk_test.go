@@ -197,7 +197,7 @@ func TestFlippedBits(t *testing.T) {
 		ext    string // of the file that matters
 		finish func(*DB)
 	}{
-		{"in the tree of a closed store", ".sst", func(db *DB) { must(t, db.pebble.Flush()); must(t, db.Close()) }},
+		{"in the tree of a closed store", ".sst", func(db *DB) { must(t, db.Close()) }},
 		{"in the log of a closed store", ".log", func(db *DB) { must(t, db.Close()) }},
 		{"in the log of a crashed store", ".log", nil},
 	} {
@@ -322,6 +322,7 @@ func TestCorruptionFoundByAReadIsTheEnd(t *testing.T) {
 		appendAll(t, db, r, []*raftpb.Entry{entry(61, 3, big), entry(62, 3, big)})
 		applyTo(t, db, r, 62)
 		appendAll(t, db, r, entries(63, 63, 3)) // the old entries leave memory
+		db.drainAll()
 		must(t, tc.write(db, r))
 		text := lastWords(func() { err = tc.read(db, r) })
 		if !strings.Contains(text, "join as a new node") || !strings.Contains(text, "partition 1") {

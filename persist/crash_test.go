@@ -48,6 +48,9 @@ func (d *driver) turn() {
 	case 8, 9:
 		d.apply()
 	default:
+		if d.rng.IntN(2) == 0 {
+			d.db.drainAll()
+		}
 		d.db.flushNow()
 	}
 	d.compare()

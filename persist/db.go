@@ -48,6 +48,8 @@ type DB struct {
 	// staged numbers the directories of incoming snapshots.
 	staged atomic.Uint64
 
+	behind atomic.Pointer[map[kv.PartitionID]*behind] // changed by copies, under mu
+
 	mu         sync.RWMutex
 	replicas   map[kv.PartitionID]*Replica // as the batches made so far will leave them
 	tombstones map[kv.PartitionID]kv.ReplicaID
@@ -66,6 +68,7 @@ func Open(opts Options) (*DB, error) {
 		replicas:   map[kv.PartitionID]*Replica{},
 		tombstones: map[kv.PartitionID]kv.ReplicaID{},
 	}
+	db.behind.Store(&map[kv.PartitionID]*behind{})
 	watched, watch := vfs.WithDiskHealthChecks(opts.FS, opts.StallAfter, nil, db.diskSlow)
 	db.fs, db.watch = orderedFS{watched}, watch
 	if err := db.start(); err != nil {
@@ -122,6 +125,7 @@ func (db *DB) Close() error {
 		return fmt.Errorf("close store in %s: its disk failed before", db.opts.Dir)
 	}
 	// The next Open then has nothing to apply again.
+	db.drainAll()
 	err := db.pebble.Flush()
 	if err = errors.Join(err, db.log.Close(), db.stop()); err != nil {
 		return fmt.Errorf("close store in %s: %w", db.opts.Dir, err)

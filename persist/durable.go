@@ -20,6 +20,7 @@ const (
 func (db *DB) wantDurable(r *Replica) {
 	db.learnDurable()
 	if r.durable < r.applied.Load().Index {
+		db.drainPartition(r.partition)
 		db.wantFlush(false)
 		db.learnDurable()
 	}
@@ -56,6 +57,7 @@ func (db *DB) flush() {
 	db.flushed = done
 }
 
+// flushNow does not drain the write-behind buffers.
 func (db *DB) flushNow() {
 	db.unflushed.Store(0)
 	if err := db.pebble.Flush(); err != nil {

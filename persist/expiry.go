@@ -32,8 +32,9 @@ type Due struct {
 
 // expiryEffect is a record that an Apply adds to the index or removes from it.
 type expiryEffect struct {
-	key     []byte // as stored
-	removed bool
+	partition kv.PartitionID
+	key       []byte // as stored
+	removed   bool
 }
 
 func appendExpiryKey(b []byte, p kv.PartitionID, deadlineMS int64, key []byte) []byte {
@@ -43,26 +44,12 @@ func appendExpiryKey(b []byte, p kv.PartitionID, deadlineMS int64, key []byte) [
 
 // expire enters a key in the expiry index.
 func (a *Apply) expire(p kv.PartitionID, key []byte, deadlineMS int64) {
-	a.expiry = append(a.expiry, expiryEffect{key: appendExpiryKey(nil, p, deadlineMS, key)})
+	a.expiry = append(a.expiry, expiryEffect{partition: p, key: appendExpiryKey(nil, p, deadlineMS, key)})
 }
 
 // Forget removes a record from the expiry index.
 func (a *Apply) Forget(p kv.PartitionID, d Due) {
-	a.expiry = append(a.expiry, expiryEffect{appendExpiryKey(nil, p, d.DeadlineMS, d.Key), true})
-}
-
-// writeExpiry puts the changes of the index into a Pebble batch.
-func (a *Apply) writeExpiry(batch *pebble.Batch) {
-	for i := range a.expiry {
-		e := &a.expiry[i]
-		if e.removed {
-			if err := batch.Delete(e.key, nil); err != nil {
-				panic(err)
-			}
-			continue
-		}
-		set(batch, e.key, []byte{expiryFormat})
-	}
+	a.expiry = append(a.expiry, expiryEffect{p, appendExpiryKey(nil, p, d.DeadlineMS, d.Key), true})
 }
 
 // Due is DB.Due as of before a, which must not have changed p yet.
@@ -79,9 +66,9 @@ func (db *DB) Due(p kv.PartitionID, from Due, untilMS int64, limit int) (due []D
 		return nil, Due{}, ErrClosed
 	}
 	end := prefixEnd(kindKey(p, kindExpiry))
-	it, err := db.pebble.NewIter(&pebble.IterOptions{LowerBound: appendExpiryKey(nil, p, from.DeadlineMS, from.Key), UpperBound: end})
+	it, err := db.iter(p, appendExpiryKey(nil, p, from.DeadlineMS, from.Key), end)
 	if err != nil {
-		return nil, Due{}, db.readError(err)
+		return nil, Due{}, err
 	}
 	due, next, err = listDue(it, untilMS, limit)
 	if err = errors.Join(err, it.Error(), it.Close()); err != nil {
@@ -124,6 +111,11 @@ func decodeDue(b []byte) (Due, error) {
 
 // hasDeadline reports whether a key is there with that deadline. It copies no value.
 func (db *DB) hasDeadline(p kv.PartitionID, key []byte, deadlineMS int64) (bool, error) {
+	if b := db.behindOf(p); b != nil {
+		if l, ok := b.get(key); ok {
+			return !l.deleted && l.record.DeadlineMS == deadlineMS, nil
+		}
+	}
 	v, closer, err := db.pebble.Get(appendDataKey(nil, p, key))
 	if errors.Is(err, pebble.ErrNotFound) {
 		return false, nil

@@ -44,6 +44,7 @@ func golden(t *testing.T) map[string][]byte {
 	a = db.NewApply()
 	a.Put(2, []byte("user:1"), rec)
 	must(t, a.Commit())
+	db.drainAll()
 	expiryValue, _, err := db.getCopy(expiryKey)
 	must(t, err)
 	format, _, err := db.getCopy(formatKey)

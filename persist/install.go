@@ -61,7 +61,8 @@ func (db *DB) finishInstall(s *Staged) error {
 	if installInTwoBatches {
 		return nil
 	}
-	if err := db.ingest(s.partition, s.tables); err != nil {
+	err := db.replace(s.partition, func() error { return db.ingest(s.partition, s.tables) })
+	if err != nil {
 		return installError(s.partition, db.opts.Dir, err)
 	}
 	s.removeFiles()

@@ -16,11 +16,16 @@ var keyBuffers = sync.Pool{New: func() any {
 	return &b
 }}
 
-// Get reads one key. The record owns its memory. Deadlines are not looked at: whether a key
-// has expired is the state machine's to say.
+// Get reads one key. The record's data must not be changed, and stays as it is. Deadlines are not
+// looked at: whether a key has expired is the state machine's to say.
 func (db *DB) Get(p kv.PartitionID, key []byte) (Record, bool, error) {
 	if !db.open.Load() {
 		return Record{}, false, ErrClosed
+	}
+	if b := db.behindOf(p); b != nil {
+		if l, ok := b.get(key); ok {
+			return l.record, !l.deleted, nil
+		}
 	}
 	buf := keyBuffers.Get().(*[]byte)
 	*buf = appendDataKey((*buf)[:0], p, key)
@@ -62,11 +67,7 @@ func (db *DB) dataIter(p kv.PartitionID, from, prefix []byte) (*pebble.Iterator,
 		return nil, ErrClosed
 	}
 	start, end := scanBounds(p, from, prefix)
-	it, err := db.pebble.NewIter(&pebble.IterOptions{LowerBound: start, UpperBound: end})
-	if err != nil {
-		return nil, db.readError(err)
-	}
-	return it, nil
+	return db.iter(p, start, end)
 }
 
 // scanBounds is the range of keys that begin with prefix and are at or above from.
@@ -128,9 +129,9 @@ func (db *DB) NewView(p kv.PartitionID) (*View, error) {
 		return nil, ErrClosed
 	}
 	start, end := partitionRange(p)
-	it, err := db.pebble.NewIter(&pebble.IterOptions{LowerBound: start, UpperBound: end})
+	it, err := db.iter(p, start, end)
 	if err != nil {
-		return nil, db.readError(err)
+		return nil, err
 	}
 	v := &View{db: db, partition: p, it: it}
 	if err := v.readApplied(); err != nil {

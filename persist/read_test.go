@@ -65,8 +65,10 @@ func TestGetOwnsItsMemory(t *testing.T) {
 	db := openTest(t, vfs.NewMem())
 	bootstrap(t, db, 1, 1)
 	a := db.NewApply()
-	a.Put(1, []byte("k"), stringRecord("first", 1))
+	first := stringRecord("first", 1)
+	a.Put(1, []byte("k"), first)
 	must(t, a.Commit())
+	first.Value.Data[0] = 'X' // the log entry's memory is used again
 	rec, ok, err := db.Get(1, []byte("k"))
 	must(t, err)
 	a = db.NewApply()

@@ -98,7 +98,7 @@ func TestMovedEntriesMayChangeMeanwhile(t *testing.T) {
 		applyTo(t, db, r, 5)
 		others = append(others, r)
 	}
-	db.flushNow()
+	flushAll(db)
 	var moving *Batch
 	for i := uint64(2); moving == nil; i++ {
 		b := db.NewBatch()
@@ -112,7 +112,7 @@ func TestMovedEntriesMayChangeMeanwhile(t *testing.T) {
 		b.Append(busy, []*raftpb.Entry{entry(i, 1, string(make([]byte, 1000)))})
 		must(t, b.Commit())
 		applyTo(t, db, busy, i)
-		db.flushNow()
+		flushAll(db)
 		b = db.NewBatch()
 		must(t, b.Truncate(busy, i))
 		if !b.Empty() {
@@ -172,7 +172,7 @@ func TestSnapshotIsInstalledByTheNextStart(t *testing.T) {
 			if made == "old" {
 				appendAll(t, db, r, entries(1, 9, 1))
 				applyTo(t, db, r, 9)
-				db.flushNow()
+				flushAll(db)
 			}
 			staged, err := db.StageSnapshot(3, bytes.NewReader(stream))
 			must(t, err)

@@ -29,7 +29,7 @@ func TestReplicaIsRaftStorage(t *testing.T) {
 	if first, _ := r.FirstIndex(); first != 2 {
 		t.Errorf("first is %d before the flush", first)
 	}
-	db.flushNow()
+	flushAll(db)
 	must(t, b.Truncate(r, 10))
 	must(t, b.Commit())
 

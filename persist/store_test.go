@@ -81,6 +81,12 @@ func applyTo(t testing.TB, db *DB, r *Replica, index uint64) {
 	must(t, a.Commit())
 }
 
+// flushAll makes all effects durable.
+func flushAll(db *DB) {
+	db.drainAll()
+	db.flushNow()
+}
+
 // wantText checks that an error tells what it should.
 func wantText(t testing.TB, err error, part string) {
 	t.Helper()

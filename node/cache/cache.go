@@ -10,7 +10,6 @@
 package cache
 
 import (
-	"bytes"
 	"sync"
 	"unsafe"
 
@@ -130,7 +129,7 @@ func (c *Cache) Begin(_ kv.PartitionID, key []byte) {
 }
 
 // End says that the change which Begin announced can be read from the store. Where this node
-// will be asked for the key, now is what it holds, which is kept; else nil.
+// will be asked for the key, now is what it holds, whose data is kept and must not change; else nil.
 func (c *Cache) End(_ kv.PartitionID, key []byte, now *kv.Item) {
 	if c == nil {
 		return
@@ -139,9 +138,7 @@ func (c *Cache) End(_ kv.PartitionID, key []byte, now *kv.Item) {
 	keep := now != nil && weight(now) <= maxValue
 	var it kv.Item
 	if keep {
-		// The value is a small part of a log entry, which must not be kept as a whole.
 		it = *now
-		it.Value.Data = bytes.Clone(it.Value.Data)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

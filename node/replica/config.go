@@ -67,7 +67,7 @@ type Policy interface {
 type Cache interface {
 	Begin(p kv.PartitionID, key []byte)
 	// End gives what the key holds now, when this replica leads and did not delete it; else nil.
-	// now is valid during the call.
+	// now's data never changes.
 	End(p kv.PartitionID, key []byte, now *kv.Item)
 	Clear() // everything may have changed
 }
