@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"pxkv/node/kv"
+	"pxkv/persist"
 )
 
 func expiring(key, value string, life time.Duration) *kv.Command {
@@ -116,8 +117,8 @@ func TestManyKeysExpireAtOnce(t *testing.T) {
 		}
 	}
 	for p := range s.c.partitions {
-		if due, next, err := s.db.Due(kv.PartitionID(p), 1<<60, 10); err != nil || len(due) > 0 || next != 0 {
-			t.Errorf("partition %d still has %v, %d, %v", p, due, next, err)
+		if due, next, err := s.db.Due(kv.PartitionID(p), persist.Due{}, 1<<60, 10); err != nil || len(due) > 0 || next.DeadlineMS != 0 {
+			t.Errorf("partition %d still has %v, %v, %v", p, due, next, err)
 		}
 	}
 }

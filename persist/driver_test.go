@@ -281,7 +281,7 @@ func (d *driver) purge(a *Apply, p kv.PartitionID, c *modelReplica) {
 	if d.rng.IntN(4) != 0 {
 		return
 	}
-	due, _, err := d.db.Due(p, d.rng.Int64N(1<<40), d.rng.IntN(5))
+	due, _, err := d.db.Due(p, Due{}, d.rng.Int64N(1<<40), d.rng.IntN(5))
 	must(d.t, err)
 	for _, due := range due {
 		a.Forget(p, due)

@@ -66,46 +66,48 @@ func (a *Apply) writeExpiry(batch *pebble.Batch) {
 }
 
 // Due is DB.Due as of before a, which must not have changed p yet.
-func (a *Apply) Due(p kv.PartitionID, untilMS int64, limit int) (due []Due, next int64, err error) {
-	return a.db.Due(p, untilMS, limit)
+func (a *Apply) Due(p kv.PartitionID, from Due, untilMS int64, limit int) (due []Due, next Due, err error) {
+	return a.db.Due(p, from, untilMS, limit)
 }
 
 // Due lists the first records of p's expiry index whose deadline is at or before untilMS, at
-// most limit of them. next is the deadline of the first record that is not listed, 0 when there is none.
-func (db *DB) Due(p kv.PartitionID, untilMS int64, limit int) (due []Due, next int64, err error) {
+// most limit of them. next is the first record that is not listed, with deadline 0 when there is
+// none. The caller may know that no record comes before from, which spares a walk over those that
+// were removed lately; the zero Due is the beginning.
+func (db *DB) Due(p kv.PartitionID, from Due, untilMS int64, limit int) (due []Due, next Due, err error) {
 	if !db.open.Load() {
-		return nil, 0, ErrClosed
+		return nil, Due{}, ErrClosed
 	}
-	start := kindKey(p, kindExpiry)
-	it, err := db.pebble.NewIter(&pebble.IterOptions{LowerBound: start, UpperBound: prefixEnd(start)})
+	end := prefixEnd(kindKey(p, kindExpiry))
+	it, err := db.pebble.NewIter(&pebble.IterOptions{LowerBound: appendExpiryKey(nil, p, from.DeadlineMS, from.Key), UpperBound: end})
 	if err != nil {
-		return nil, 0, db.readError(err)
+		return nil, Due{}, db.readError(err)
 	}
 	due, next, err = listDue(it, untilMS, limit)
 	if err = errors.Join(err, it.Error(), it.Close()); err != nil {
-		return nil, 0, db.readError(fmt.Errorf("partition %s: expiry index: %w", p, err))
+		return nil, Due{}, db.readError(fmt.Errorf("partition %s: expiry index: %w", p, err))
 	}
 	for i := range due {
 		if due[i].Current, err = db.hasDeadline(p, due[i].Key, due[i].DeadlineMS); err != nil {
-			return nil, 0, err
+			return nil, Due{}, err
 		}
 	}
 	return due, next, nil
 }
 
-func listDue(it *pebble.Iterator, untilMS int64, limit int) (due []Due, next int64, err error) {
+func listDue(it *pebble.Iterator, untilMS int64, limit int) (due []Due, next Due, err error) {
 	for ok := it.First(); ok; ok = it.Next() {
 		d, err := decodeDue(it.Key()[kindPrefixLen:])
 		if err != nil {
-			return nil, 0, err
-		}
-		if d.DeadlineMS > untilMS || len(due) >= limit {
-			return due, d.DeadlineMS, nil
+			return nil, Due{}, err
 		}
 		d.Key = append([]byte(nil), d.Key...)
+		if d.DeadlineMS > untilMS || len(due) >= limit {
+			return due, d, nil
+		}
 		due = append(due, d)
 	}
-	return due, 0, nil
+	return due, Due{}, nil
 }
 
 // decodeDue takes apart what follows the kind in a key of the index.

@@ -32,36 +32,40 @@ func TestExpiryIndexListsDeadlinesInOrder(t *testing.T) {
 	put(2, "c", 40)
 
 	list := func(until int64, limit int) string {
-		due, next, err := db.Due(2, until, limit)
+		due, next, err := db.Due(2, Due{}, until, limit)
 		must(t, err)
 		text := ""
 		for _, d := range due {
 			text += fmt.Sprintf("%s %d %v, ", d.Key, d.DeadlineMS, d.Current)
 		}
-		return fmt.Sprintf("%snext %d", text, next)
+		from, _, err := db.Due(2, Due{DeadlineMS: 20}, until, limit)
+		if must(t, err); len(from) != len(due) {
+			t.Errorf("from a bound below all: %v", from)
+		}
+		return fmt.Sprintf("%snext %s %d", text, next.Key, next.DeadlineMS)
 	}
 	for _, c := range []struct {
 		until int64
 		limit int
 		want  string
 	}{
-		{19, 10, "next 20"},
-		{20, 1, "b 20 true, next 20"},
-		{39, 10, "b 20 true, d 20 false, c 30 false, next 40"},
-		{1 << 40, 10, "b 20 true, d 20 false, c 30 false, c 40 true, a 300 true, next 0"},
+		{19, 10, "next b 20"},
+		{20, 1, "b 20 true, next d 20"},
+		{39, 10, "b 20 true, d 20 false, c 30 false, next c 40"},
+		{1 << 40, 10, "b 20 true, d 20 false, c 30 false, c 40 true, a 300 true, next  0"},
 	} {
 		if got := list(c.until, c.limit); got != c.want {
 			t.Errorf("until %d, %d: %s; want %s", c.until, c.limit, got, c.want)
 		}
 	}
-	due, _, err := db.Due(2, 20, 10)
+	due, _, err := db.Due(2, Due{}, 20, 10)
 	must(t, err)
 	a := db.NewApply()
 	for _, d := range due {
 		a.Forget(2, d)
 	}
 	must(t, a.Commit())
-	if got := list(30, 10); got != "c 30 false, next 40" {
+	if got := list(30, 10); got != "c 30 false, next c 40" {
 		t.Errorf("after clearing up to 20: %s", got)
 	}
 }

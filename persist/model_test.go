@@ -198,7 +198,7 @@ func partitionDataText(db *DB, p kv.PartitionID) (string, error) {
 	if err != nil || more {
 		return "", fmt.Errorf("scan: more %v: %w", more, err)
 	}
-	due, _, err := db.Due(p, math.MaxInt64, math.MaxInt)
+	due, _, err := db.Due(p, Due{}, math.MaxInt64, math.MaxInt)
 	if err != nil {
 		return "", err
 	}

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -127,9 +128,23 @@ func (n *fakeNode) key(w http.ResponseWriter, r *http.Request, key string) {
 	switch {
 	case match != "" && match != w.Header().Get("ETag"), r.Header.Get("If-None-Match") == "*" && found:
 		refuse(w, http.StatusPreconditionFailed, "Condition not met", "condition")
+	case r.Method == http.MethodPost:
+		by, _ := strconv.ParseInt(r.URL.Query().Get("incr"), 10, 64)
+		sum, err := strconv.ParseInt("0"+string(it.Value.Data), 10, 64)
+		if err != nil {
+			refuse(w, http.StatusConflict, "Value is not an integer of 64 bits", "not_integer")
+			return
+		}
+		n.clock++
+		n.items[key] = kv.Item{Value: kv.RawValue(strconv.AppendInt(nil, sum+by, 10), "application/json"), Version: n.clock}
+		w.Header().Set("ETag", fmt.Sprintf("%q", strconv.FormatUint(n.clock, 10)))
+		json.NewEncoder(w).Encode(map[string]any{"key": key, "value": sum + by})
 	case r.Method == http.MethodPut:
 		body, _ := io.ReadAll(r.Body)
 		n.clock++
+		if ttl, err := time.ParseDuration(r.URL.Query().Get("ttl")); err == nil {
+			w.Header().Set("X-Pxkv-Expires", time.UnixMilli(0).Add(ttl).UTC().Format(time.RFC3339))
+		}
 		n.items[key] = kv.Item{Value: kv.RawValue(body, r.Header.Get("Content-Type")), Version: n.clock}
 		w.Header().Set("ETag", fmt.Sprintf("%q", strconv.FormatUint(n.clock, 10)))
 		if !found {

@@ -21,7 +21,7 @@ func newGetCommand() *cobra.Command {
 		Use:   "get KEY",
 		Short: "Print the value of a key",
 		Long: `Print the value of a key, byte for byte. A newline follows only on a terminal.
-With --output json: key, value, type, version and where the answer came from.
+With --output json: key, value, type, version, deadline and where the answer came from.
 Exit code 3 when there is no such key.`,
 		Example: "  pxkv get greeting\n  pxkv get photo > photo.jpg\n  pxkv get greeting --output json",
 		Args:    takes("KEY"),
@@ -81,6 +81,7 @@ type item struct {
 	Bytes       int    `json:"bytes"`
 	ContentType string `json:"content_type,omitempty"`
 	Modified    string `json:"modified,omitempty"` // RFC 3339
+	Expires     string `json:"expires,omitempty"`  // RFC 3339
 	receipt
 }
 
@@ -97,7 +98,7 @@ func readReceipt(h http.Header) receipt {
 }
 
 func describeItem(key string, data []byte, h http.Header) *item {
-	it := &item{Key: key, Bytes: len(data), ContentType: h.Get("Content-Type"), receipt: readReceipt(h)}
+	it := &item{Key: key, Bytes: len(data), ContentType: h.Get("Content-Type"), Expires: h.Get("X-Pxkv-Expires"), receipt: readReceipt(h)}
 	it.Version, _ = parseETag(h.Get("Etag"))
 	if t, err := http.ParseTime(h.Get("Last-Modified")); err == nil {
 		it.Modified = t.UTC().Format(time.RFC3339)

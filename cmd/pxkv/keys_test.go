@@ -24,6 +24,27 @@ func TestPutGetDelete(t *testing.T) {
 	command(t, url, nil, "del", "greeting").expect(t, exitNotFound, "", "key not found")
 }
 
+func TestIncr(t *testing.T) {
+	t.Parallel()
+	n, url := newFakeNode(t)
+	command(t, url, nil, "incr", "visits").expect(t, exitFine, "1\n", "")
+	command(t, url, nil, "incr", "visits", "--by", "41").expect(t, exitFine, "42\n", "")
+	command(t, url, nil, "incr", "visits", "--by=-50").expect(t, exitFine, "-8\n", "")
+	n.set("text", kv.RawValue([]byte("x"), ""))
+	command(t, url, nil, "incr", "text").expect(t, exitFailed, "", "Value is not an integer")
+	command(t, url, nil, "incr", "text", "--by", "x").expect(t, exitUsage, "", "invalid argument")
+	command(t, url, nil, "incr", "other", "--output", "json").expect(t, exitFine, `"value": 1`, "")
+}
+
+func TestPutWithTTL(t *testing.T) {
+	t.Parallel()
+	_, url := newFakeNode(t)
+	command(t, url, nil, "put", "session", "x", "--ttl", "90s").expect(t, exitFine, "created until 1970-01-01T00:01:30Z, version 1\n", "")
+	command(t, url, nil, "put", "session", "x", "--ttl", "90s", "--output", "json").expect(t, exitFine, `"expires": "1970-01-01T00:01:30Z"`, "")
+	command(t, url, nil, "put", "session", "x", "--ttl", "0").expect(t, exitUsage, "", "at least 1ms")
+	command(t, url, nil, "put", "session", "x", "--ttl", "soon").expect(t, exitUsage, "", "invalid argument")
+}
+
 // Every byte that a key may have reaches the node as it is.
 func TestKeysOfEveryShape(t *testing.T) {
 	t.Parallel()

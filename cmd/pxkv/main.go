@@ -60,7 +60,7 @@ Exit codes: 0 fine, 1 failed, 2 wrong usage, 3 key not found,
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
 		newServeCommand(),
-		newGetCommand(), newPutCommand(), newDelCommand(), newListCommand(),
+		newGetCommand(), newPutCommand(), newDelCommand(), newIncrCommand(), newListCommand(),
 		newMembersCommand(), newPartitionsCommand(), newStatusCommand(),
 		newBenchCommand(), newVersionCommand(),
 	)

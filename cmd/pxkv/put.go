@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -18,6 +20,7 @@ type putFlags struct {
 	ifMatch     uint64
 	ifAbsent    bool
 	contentType string
+	ttl         time.Duration
 }
 
 func newPutCommand() *cobra.Command {
@@ -35,7 +38,8 @@ Exit code 4: the write was sent, but whether it was applied is not known.`,
   pxkv put photo - < photo.jpg --content-type image/jpeg
   pxkv put settings '{"dark":true}' --content-type application/json
   pxkv put lock me --if-absent
-  pxkv put greeting hi --if-match 17`,
+  pxkv put greeting hi --if-match 17
+  pxkv put session s3cret --ttl 30m`,
 		Args: takes("KEY", "VALUE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := output.check(cmd); err != nil {
@@ -47,6 +51,9 @@ Exit code 4: the write was sent, but whether it was applied is not known.`,
 			if put.ifAbsent && cmd.Flags().Changed("if-match") {
 				return usageError(cmd, "--if-match and --if-absent exclude each other")
 			}
+			if cmd.Flags().Changed("ttl") && put.ttl < time.Millisecond {
+				return usageError(cmd, "--ttl %v: a key lives at least 1ms", put.ttl)
+			}
 			c, err := flags.client(cmd)
 			if err != nil {
 				return err
@@ -55,7 +62,7 @@ Exit code 4: the write was sent, but whether it was applied is not known.`,
 			if err != nil {
 				return err
 			}
-			r := &request{method: http.MethodPut, path: keyPath(args[0]), body: value, header: put.header(cmd)}
+			r := &request{method: http.MethodPut, path: keyPath(args[0]), query: put.query(), body: value, header: put.header(cmd)}
 			resp, err := c.do(cmd.Context(), r)
 			if err != nil {
 				return err
@@ -68,8 +75,16 @@ Exit code 4: the write was sent, but whether it was applied is not known.`,
 	output.add(cmd)
 	cmd.Flags().Uint64Var(&put.ifMatch, "if-match", 0, "only if the key is at this version")
 	cmd.Flags().BoolVar(&put.ifAbsent, "if-absent", false, "only if there is no such key")
+	cmd.Flags().DurationVar(&put.ttl, "ttl", 0, "delete the key after this time: 90s, 24h")
 	cmd.Flags().StringVar(&put.contentType, "content-type", "", "kept with the value and given back with it")
 	return cmd
+}
+
+func (p *putFlags) query() url.Values {
+	if p.ttl == 0 {
+		return nil
+	}
+	return url.Values{"ttl": {p.ttl.String()}}
 }
 
 func (p *putFlags) header(cmd *cobra.Command) http.Header {
@@ -105,11 +120,12 @@ type written struct {
 	Key     string `json:"key"`
 	Version uint64 `json:"version"`
 	Created bool   `json:"created"`
+	Expires string `json:"expires,omitempty"` // RFC 3339
 	receipt
 }
 
 func printWritten(cmd *cobra.Command, key string, resp *http.Response, asJSON bool) error {
-	w := written{Key: key, Created: resp.StatusCode == http.StatusCreated, receipt: readReceipt(resp.Header)}
+	w := written{Key: key, Created: resp.StatusCode == http.StatusCreated, Expires: resp.Header.Get("X-Pxkv-Expires"), receipt: readReceipt(resp.Header)}
 	w.Version, _ = parseETag(resp.Header.Get("Etag"))
 	if asJSON {
 		return writeJSON(cmd.OutOrStdout(), w)
@@ -117,6 +133,9 @@ func printWritten(cmd *cobra.Command, key string, resp *http.Response, asJSON bo
 	what := "updated"
 	if w.Created {
 		what = "created"
+	}
+	if w.Expires != "" {
+		what += " until " + w.Expires
 	}
 	_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s, version %d\n", what, w.Version)
 	return err

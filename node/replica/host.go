@@ -97,6 +97,8 @@ type Host struct {
 	ticks     uint64
 	readCtx   uint64
 	draining  bool
+	purging   int   // purges under way
+	purgeAt   int   // group that was last looked at for one
 	err       error // first broken invariant; the node stops
 	open      *Job  // what the next job will hold
 	inFlight  bool

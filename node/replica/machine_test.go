@@ -428,6 +428,6 @@ func drawCommand(t *rapid.T) kv.Command {
 // dump tells all that a store holds.
 func dump(b *bench) string {
 	items, _, err := b.db.Scan(0, nil, nil, false, 0, 0)
-	due, _, err2 := b.db.Due(0, math.MaxInt64, math.MaxInt)
+	due, _, err2 := b.db.Due(0, persist.Due{}, math.MaxInt64, math.MaxInt)
 	return fmt.Sprintf("%v %v\n%v %v", items, err, due, err2)
 }

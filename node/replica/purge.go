@@ -11,39 +11,45 @@ import (
 // hold the same index, so they delete the same keys.
 
 const (
-	purgeKeys = 256 // records of the index taken by one entry, so that a turn is not held up
+	purgeKeys    = 256 // records of the index taken by one entry, so that a turn is not held up
+	purgesAtOnce = 4   // under way on this node
 	// purgeCost is what deleting a key counts for, in bytes of entries applied in a turn.
 	purgeCost = 4 << 10
 )
 
-// earliest is a lower bound for the deadlines in a partition's expiry index, so that a leader need
-// not look into it all the time. It is no part of the replicated state.
+// earliest says where a partition's expiry index begins, at the earliest: a leader need not look
+// into it all the time, and a purge need not walk over what former ones left in the store. It is no
+// part of the replicated state.
 type earliest struct {
 	known bool
-	ms    int64 // 0: the index is empty
+	first persist.Due // no record comes before it; with deadline 0 the index is empty
 }
 
 func (e *earliest) lower(deadlineMS int64) {
-	if e.ms == 0 || deadlineMS < e.ms {
-		e.ms = deadlineMS
+	if e.first.DeadlineMS == 0 || deadlineMS <= e.first.DeadlineMS {
+		e.first = persist.Due{DeadlineMS: deadlineMS}
 	}
 }
 
 // Due reports whether the expiry index has a record at or before a time.
 func (m *KV) Due(db *persist.DB, p kv.PartitionID, timeMS int64) (bool, error) {
 	if !m.deadline.known {
-		_, next, err := db.Due(p, 0, 0)
+		_, next, err := db.Due(p, persist.Due{}, 0, 0)
 		if err != nil {
 			return false, err
 		}
 		m.deadline = earliest{true, next}
 	}
-	return m.deadline.ms != 0 && kv.Expired(m.deadline.ms, timeMS), nil
+	return kv.Expired(m.deadline.first.DeadlineMS, timeMS), nil
 }
 
 // Purge executes a purge and returns how many keys it deleted. a has no effects in p yet.
 func (m *KV) Purge(a *persist.Apply, p kv.PartitionID, ap *persist.Applied, payload *Payload) (int, error) {
-	due, next, err := a.Due(p, min(payload.PurgeMS, ap.TimeMS), payload.Count)
+	var from persist.Due
+	if m.deadline.known {
+		from = m.deadline.first
+	}
+	due, next, err := a.Due(p, from, min(payload.PurgeMS, ap.TimeMS), payload.Count)
 	if err != nil {
 		return 0, err
 	}
@@ -60,7 +66,18 @@ func (m *KV) Purge(a *persist.Apply, p kv.PartitionID, ap *persist.Applied, payl
 	return deleted, nil
 }
 
-// purge proposes to clear up what is due, one step at a time.
+// purge proposes to clear up what is due, in few groups at a time and in turn, so that writes find
+// no long queue of purges before them.
+func (h *Host) purge() {
+	for range h.ordered {
+		if h.purging >= purgesAtOnce {
+			return
+		}
+		h.purgeAt = (h.purgeAt + 1) % len(h.ordered)
+		h.ordered[h.purgeAt].purge()
+	}
+}
+
 func (g *group) purge() {
 	if g.kv == nil || g.purging || !g.ready() {
 		return
@@ -75,10 +92,12 @@ func (g *group) purge() {
 		return
 	}
 	g.purging = true
+	g.h.purging++
 	g.h.Propose(Op{Partition: g.p, PurgeMS: now, Reply: func(r Reply) {
 		g.purging = false
+		g.h.purging--
 		if r.Err == nil {
-			g.purge() // there may be more; else at its next turn
+			g.h.purge() // there may be more; else after some ticks
 		}
 	}})
 }

@@ -7,7 +7,7 @@ import (
 const (
 	probeTicks    = ElectionTicks // between two probes of a replica that may be obsolete
 	truncateTicks = 5             // between two looks at a group's log size
-	purgeTicks    = 8             // between two looks at what has expired in a group
+	purgeTicks    = 8             // between two looks at what has expired
 )
 
 // tick lets time pass for every group, once. A tick that follows its predecessor too closely
@@ -26,9 +26,6 @@ func (h *Host) tick() {
 		g.renewLease()
 		if g.leads() {
 			g.time() // so that it follows the wall clock, and readers know it
-			if (h.ticks+uint64(g.p))%purgeTicks == 0 {
-				g.purge()
-			}
 		}
 		if (g.conf.pending || g.conf.moving) && h.ticks-g.conf.since > confPatience {
 			g.conf = confState{}
@@ -39,6 +36,9 @@ func (h *Host) tick() {
 		if (h.ticks+uint64(g.p))%probeTicks == 0 {
 			g.probe()
 		}
+	}
+	if h.ticks%purgeTicks == 0 {
+		h.purge()
 	}
 	if h.draining {
 		h.handOver()

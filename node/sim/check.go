@@ -8,6 +8,7 @@ import (
 	"github.com/anishathalye/porcupine"
 
 	"pxkv/node/kv"
+	"pxkv/persist"
 )
 
 // checker holds what must be true in every run.
@@ -174,7 +175,7 @@ func (c *checker) groupSettled(p kv.PartitionID, voters, learners []kv.Replica) 
 		if h.Applied() < applied.Index {
 			return fmt.Sprintf("partition %v: %s has applied %d of %d", p, n.name, h.Applied(), applied.Index)
 		}
-		if due, _, err := n.db.Due(p, applied.TimeMS-purgePatience.Milliseconds(), 1); err != nil || len(due) > 0 {
+		if due, _, err := n.db.Due(p, persist.Due{}, applied.TimeMS-purgePatience.Milliseconds(), 1); err != nil || len(due) > 0 {
 			return fmt.Sprintf("partition %v: %s still has %v at %d: %v", p, n.name, due, applied.TimeMS, err)
 		}
 	}
