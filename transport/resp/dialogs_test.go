@@ -200,6 +200,33 @@ func TestLimitsAndBrokenProtocol(t *testing.T) {
 	await(t, "the budget is whole again", func() bool { return s.buffers.used.Load() == 0 })
 }
 
+// What a client made the server keep goes with it.
+func TestAClientThatLeavesTakesItsShareOfTheBudget(t *testing.T) {
+	t.Parallel()
+	address, s := start(t, newFake(), func(o *Options) { o.MaxBufferedBytes, o.MaxValueBytes = 4<<20, 1<<20 })
+	c := dial(t, address)
+	c.do("WATCH", "{t}a", "{t}b")
+	c.do("MULTI")
+	c.do("SET", "{t}a", strings.Repeat("v", 100<<10))
+	await(t, "it counts", func() bool { return s.buffers.used.Load() > 100<<10 })
+	c.net.Close()
+	await(t, "the budget is whole again", func() bool { return s.buffers.used.Load() == 0 })
+}
+
+func TestValuesBeyondTheBudgetAreRefused(t *testing.T) {
+	t.Parallel()
+	address, s := start(t, newFake(), func(o *Options) { o.MaxBufferedBytes, o.MaxValueBytes = 4<<20, 1<<20 })
+	c := dial(t, address)
+	c.do("SET", "a", strings.Repeat("v", 1<<20))
+	if got := c.do("MGET", "a", "a", "a"); len(got) != 3*(1<<20)+3*2+2+2 {
+		t.Errorf("3 MiB of answers: %.100s", got)
+	}
+	if got := c.do("MGET", "a", "a", "a", "a", "a"); !strings.HasPrefix(got, "-CLUSTERDOWN this node holds too many bytes of answers") {
+		t.Errorf("5 MiB of answers: %.100s", got)
+	}
+	await(t, "the budget is whole again", func() bool { return s.buffers.used.Load() <= largeInput })
+}
+
 func TestTooManyClientsAreToldSo(t *testing.T) {
 	t.Parallel()
 	address, _ := start(t, newFake(), func(o *Options) { o.MaxConns = 1 })

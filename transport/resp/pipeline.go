@@ -16,6 +16,8 @@ const (
 	// keepWords is the same for arguments, and keepOperations for operations.
 	keepWords      = 16 << 10
 	keepOperations = 2 * maxOperations
+	// uncounted is how many bytes of values a pipeline may read before they count.
+	uncounted = 1 << 20
 	// operationBytes is about what an operation takes with its answer, besides keys and values.
 	operationBytes = 512
 )
@@ -97,6 +99,7 @@ func (c *conn) settle() {
 		return
 	}
 	answers := c.carryOut()
+	c.holdValues(answers)
 	c.reply(answers)
 	c.server.processed.Add(int64(len(c.waiting)))
 	took := time.Since(c.began)
@@ -141,6 +144,25 @@ func (c *conn) carryOut() []kv.Answer {
 		a.Result = readResult(&res, &c.item)
 	}
 	return c.answers
+}
+
+// holdValues counts long values against the budget until they are sent, for a client may take its
+// time. Reads for which there is no room are refused.
+func (c *conn) holdValues(answers []kv.Answer) {
+	size := 0
+	for i := range answers {
+		if item := answers[i].Result.Item; item != nil {
+			size += len(item.Value.Data)
+		}
+	}
+	if size <= uncounted || c.charge(size) {
+		return
+	}
+	for i := range answers {
+		if c.ops[i].Op == kv.OpRead {
+			answers[i] = kv.Answer{Err: &kv.Error{Kind: kv.Unavailable, Text: "this node holds too many bytes of answers at the moment: retry"}}
+		}
+	}
 }
 
 // reply writes the answers of all commands that wait.

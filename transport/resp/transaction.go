@@ -53,7 +53,14 @@ func (c *conn) endMulti() {
 	if c.multi != nil {
 		c.server.buffers.give(c.multi.bytes)
 	}
-	c.multi, c.watched = nil, nil
+	c.multi = nil
+	c.endWatch()
+}
+
+// endWatch forgets what was watched.
+func (c *conn) endWatch() {
+	c.server.buffers.give(c.watchedBytes)
+	c.watched, c.watchedBytes = nil, 0
 }
 
 // enqueue keeps a command until EXEC.
@@ -147,6 +154,15 @@ func (c *conn) watch(args [][]byte) {
 			return
 		}
 	}
+	size := 0
+	for _, key := range keys {
+		size += len(key) + argumentBytes
+	}
+	if !c.server.buffers.take(size) {
+		c.fail(errBuffers)
+		return
+	}
+	c.watchedBytes += size
 	for _, key := range keys {
 		c.read(key)
 	}
@@ -168,8 +184,8 @@ func (c *conn) watch(args [][]byte) {
 
 // unwatch answers UNWATCH.
 func (c *conn) unwatch([][]byte) {
-	if c.multi == nil {
-		c.watched = nil
+	if c.multi == nil && !c.executing {
+		c.endWatch()
 	}
 	c.ok()
 }
