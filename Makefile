@@ -18,7 +18,7 @@ ARGS     ?=
 
 .PHONY: help
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: ## run one node here: HTTP on :8080, data in ./pxkv-data (more flags: ARGS="--name n1")
@@ -60,7 +60,11 @@ planted: ## plant each known bug and require the simulation to find it
 
 .PHONY: processes
 processes: ## faults against three real processes, checked for linearizability
-	go test -timeout 20m -count=1 -v -tags processes ./deploy/processes
+	go test -timeout 20m -count=1 -v -tags processes -skip '^TestRedis' ./deploy/processes
+
+.PHONY: redis
+redis: ## the Redis protocol of real processes beside a real Redis, and real clients of it
+	go test -timeout 10m -count=1 -v -tags processes -run '^TestRedis' ./deploy/processes
 
 .PHONY: containers
 containers: ## the same with docker-compose.yml; without a Docker engine it says so
@@ -73,6 +77,10 @@ bench: ## measure a running node (flags: ARGS="put --servers http://127.0.0.1:80
 .PHONY: compare
 compare: ## measure three nodes beside etcd and a bare handler; settings are in deploy/compare.sh
 	./deploy/compare.sh
+
+.PHONY: redisbench
+redisbench: ## measure three nodes beside a Redis with redis-benchmark; settings are in deploy/redisbench.sh
+	./deploy/redisbench.sh
 
 .PHONY: versus
 versus: ## measure two builds side by side: OLD=path of a pxkv binary, NEW=path (default: this code)

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Starting servers for a measurement, waiting for them, and ending all of them however the
-# script ends. Sourced by compare.sh and versus.sh, which set $root before.
+# script ends. Sourced by compare.sh, versus.sh and redisbench.sh, which set $root before.
 
 pids=() # every process that the script has started
 work="" # everything that the script writes, but for its result
@@ -60,7 +60,8 @@ wait_for() {
 	done
 }
 
-# start_cluster NAME BINARY PORT: three pxkv nodes; HTTP on PORT+1 to PORT+3, peers on PORT+11
+# start_cluster NAME BINARY PORT: three pxkv nodes; HTTP on PORT+1 to PORT+3, the Redis protocol
+# on PORT+4 to PORT+6 (in the environment, where builds without it overlook it), peers on PORT+11
 # to PORT+13, gossip on PORT+21 to PORT+23. Their pids are in $cluster.
 start_cluster() {
 	local name=$1 binary=$2 base=$3 i join
@@ -68,7 +69,7 @@ start_cluster() {
 	for i in 1 2 3; do
 		join=()
 		[ "$i" = 1 ] || join=(--join "$host:$((base + 21))")
-		start "$name$i" "$binary" serve --name "n$i" --data-dir "$work/$name$i" \
+		PXKV_RESP="$host:$((base + 3 + i))" start "$name$i" "$binary" serve --name "n$i" --data-dir "$work/$name$i" \
 			--http "$host:$((base + i))" --peer "$host:$((base + 10 + i))" --gossip "$host:$((base + 20 + i))" \
 			--advertise "$host" "${join[@]}"
 		cluster+=("$started")

@@ -74,27 +74,33 @@ func (n *Node) count(ctx context.Context, p kv.PartitionID, slot int) (count int
 	return count, err
 }
 
-func (n *Node) countHere(ctx context.Context, p kv.PartitionID, slot int) (int64, *kv.Error) {
+func (n *Node) countHere(ctx context.Context, p kv.PartitionID, slot int) (count int64, e *kv.Error) {
+	match := func(key []byte) bool { return slot == allSlots || ring.SlotOf(key) == slot }
+	e = n.visit(ctx, p, match, func([]byte) { count++ })
+	return count, e
+}
+
+// visit calls do with all keys of a partition that match, where it is led. Neither may keep a key.
+func (n *Node) visit(ctx context.Context, p kv.PartitionID, match func(key []byte) bool, do func(key []byte)) *kv.Error {
 	h := n.o.Loop.Handle(p)
 	if h == nil {
-		return 0, errNotHere(p)
+		return errNotHere(p)
 	}
 	if !h.HasLease(bootTime()) {
 		if e := n.confirm(ctx, p); e != nil {
-			return 0, e
+			return e
 		}
 	}
-	match := func(key []byte) bool { return slot == allSlots || ring.SlotOf(key) == slot }
-	count, err := n.o.DB.Count(p, h.Time(), match, func() bool { return ctx.Err() == nil })
+	err := n.o.DB.Visit(p, h.Time(), match, do, func() bool { return ctx.Err() == nil })
 	switch {
 	case ctx.Err() != nil:
-		return 0, kv.Errorf(kv.Unavailable, "partition %s: too many keys to count in time", p)
+		return kv.Errorf(kv.Unavailable, "partition %s: too many keys to look at in time", p)
 	case err != nil:
-		return 0, kv.Errorf(kv.Internal, "partition %s: count: %v", p, err)
+		return kv.Errorf(kv.Internal, "partition %s: look at all keys: %v", p, err)
 	case h.Gone():
-		return 0, errNotHere(p)
+		return errNotHere(p)
 	}
-	return count, nil
+	return nil
 }
 
 func (n *Node) forwardCount(ctx context.Context, to kv.NodeID, p kv.PartitionID, slot int) (int64, *kv.Error) {

@@ -37,6 +37,8 @@ func (n *Node) HandleRequest(from kv.NodeID, kind uint8, deadline time.Time, pay
 		n.answerRead(deadline, payload, reply)
 	case reqScan:
 		n.answerScan(deadline, payload, reply)
+	case reqWalk:
+		n.answerWalk(deadline, payload, reply)
 	case reqMeta:
 		n.answerMeta(from, payload, reply)
 	case reqSteps:

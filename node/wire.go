@@ -17,6 +17,7 @@ const (
 	reqLeading = 5 // nothing -> the partitions that the asked node leads
 	reqSteps   = 6 // reads and log entries of several partitions -> what became of each
 	reqCount   = 7 // a partition and a slot -> how many keys there are
+	reqWalk    = 8 // a position in one partition -> the next keys by position
 )
 
 // Every answer begins with how it ended.

@@ -26,6 +26,7 @@ import (
 	"pxkv/transport/gossip"
 	"pxkv/transport/httpapi"
 	"pxkv/transport/peer"
+	"pxkv/transport/resp"
 )
 
 // process is everything that a running node consists of.
@@ -48,6 +49,7 @@ type process struct {
 	node    *node.Node
 	gossip  *gossip.Gossip
 	http    *httpapi.Server
+	resp    *resp.Server // nil when it is turned off
 	member  *node.Membership
 	cluster atomic.Uint64 // the cluster id, for handshakes and gossip
 	changed chan struct{} // the meta group's state changed
@@ -63,7 +65,7 @@ func newProcess(f *serveFlags, log *slog.Logger) (*process, error) {
 	}
 	p := &process{f: f, log: log, registry: prometheus.NewRegistry(), changed: make(chan struct{}, 1)}
 	p.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	for _, step := range []func() error{p.openStore, p.identify, p.buildReplicas, p.buildPeers, p.buildNode, p.buildGossip, p.buildFrontDoor} {
+	for _, step := range []func() error{p.openStore, p.identify, p.buildReplicas, p.buildPeers, p.buildNode, p.buildGossip, p.buildFrontDoors} {
 		if err := step(); err != nil {
 			if p.db != nil {
 				err = errors.Join(err, p.db.Close())
@@ -231,6 +233,12 @@ func (p *process) addresses() kv.Addresses {
 	} else {
 		a.HTTP = p.reachable(p.f.http)
 	}
+	switch {
+	case p.resp != nil:
+		a.RESP = p.reachable(p.resp.Addr().String())
+	case p.f.resp != "":
+		a.RESP = p.reachable(p.f.resp)
+	}
 	return a
 }
 
@@ -242,7 +250,7 @@ func (p *process) reachable(listen string) string {
 	return net.JoinHostPort(p.advertise, port)
 }
 
-func (p *process) buildFrontDoor() error {
+func (p *process) buildFrontDoors() error {
 	var err error
 	p.http, err = httpapi.New(httpapi.Options{
 		Listen: p.f.http, Service: p.node, Registry: p.registry, Logger: p.log, MaxValueBytes: p.f.maxValue, Debug: p.f.debug,
@@ -250,7 +258,24 @@ func (p *process) buildFrontDoor() error {
 	if err != nil {
 		return err
 	}
-	return p.http.Listen()
+	if err := p.http.Listen(); err != nil {
+		return err
+	}
+	if p.f.resp == "" {
+		return nil
+	}
+	server, err := resp.New(resp.Options{
+		Listen: p.f.resp, Service: p.node, Metrics: p.registry, Logger: p.log, Version: version,
+		MaxValueBytes: p.f.maxValue, AllowFlush: p.f.allowFlush,
+	})
+	if err != nil {
+		return err
+	}
+	if err := server.Listen(); err != nil {
+		return fmt.Errorf("%w (is a Redis running here? --resp takes another address, or \"\" for none)", err)
+	}
+	p.resp = server
+	return nil
 }
 
 func (p *process) buildMembership() {

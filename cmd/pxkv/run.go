@@ -4,15 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 )
 
 // run starts the parts in order, waits for the end, and stops them in reverse:
 //
-//	start: gossip and peers hear the cluster; the front door opens (its answers are 503 until
-//	       there is something behind it); the cluster is found or made; the loop runs
-//	stop:  leaderships are handed over while everything still works; the front door closes and
-//	       its last requests end; nothing more is asked or answered; the loop ends, and with it
+//	start: gossip and peers hear the cluster; the front doors open (their answers are 503 and
+//	       CLUSTERDOWN until there is something behind them); the cluster is found or made; the
+//	       loop runs
+//	stop:  leaderships are handed over while everything still works; the front doors close and
+//	       their last requests end; nothing more is asked or answered; the loop ends, and with it
 //	       every write that waits; the peers and gossip go; the store closes
 func (p *process) run(ctx context.Context) error {
 	parts := &parts{failed: make(chan error, 16)}
@@ -58,9 +60,13 @@ func (p *process) start(ctx context.Context, parts *parts) error {
 		return context.Cause(ctx)
 	}
 	p.machine.OnChange(nil) // gossip hears the addresses and the epoch
-	http := parts.run("http", p.http.Run)
-	p.log.Info("serving", "name", p.f.name, "node", p.identity.Node.String(), "http", p.http.Addr().String(), "peer", p.peers.Addr(), "gossip", p.gossip.Addr())
-	parts.door = http
+	parts.doors = append(parts.doors, parts.run("http", p.http.Run))
+	redis := ""
+	if p.resp != nil {
+		redis = p.resp.Addr().String()
+		parts.doors = append(parts.doors, parts.run("resp", p.resp.Run))
+	}
+	p.log.Info("serving", "name", p.f.name, "node", p.identity.Node.String(), "http", p.http.Addr().String(), "resp", redis, "peer", p.peers.Addr(), "gossip", p.gossip.Addr())
 	if !p.member.Member() {
 		p.log.Info("waiting for a cluster to join", "join", p.f.join, "bootstrap-expect", p.f.expect)
 		found, err := p.awaitCluster(ctx, parts)
@@ -105,7 +111,7 @@ func (p *process) awaitCluster(ctx context.Context, parts *parts) (found bool, e
 // parts are what runs, each with an end of its own.
 type parts struct {
 	list   []*part
-	door   *part // the front door, which closes first
+	doors  []*part // the front doors, which close first
 	failed chan error
 }
 
@@ -145,7 +151,7 @@ func (p *part) stop() error {
 	return p.err
 }
 
-// stop ends the front door, then refuses what is still asked, then ends the rest in reverse.
+// stop ends the front doors, then refuses what is still asked, then ends the rest in reverse.
 // It does not repeat the error that is already told.
 func (ps *parts) stop(told error, refuse func()) error {
 	var errs []error
@@ -154,12 +160,15 @@ func (ps *parts) stop(told error, refuse func()) error {
 			errs = append(errs, err)
 		}
 	}
-	if ps.door != nil {
-		end(ps.door)
+	for _, door := range ps.doors {
+		door.cancel()
+	}
+	for _, door := range ps.doors {
+		end(door)
 	}
 	refuse()
 	for i := len(ps.list) - 1; i >= 0; i-- {
-		if ps.list[i] != ps.door {
+		if !slices.Contains(ps.doors, ps.list[i]) {
 			end(ps.list[i])
 		}
 	}

@@ -15,14 +15,14 @@ import (
 // serveFlags is what "pxkv serve" can be told.
 type serveFlags struct {
 	name, dataDir, store       string
-	http, peer, gossip         string
+	http, resp, peer, gossip   string
 	advertise, cluster         string
 	join                       []string
 	expect                     int
 	partitions, replicas       int
 	cacheEntries, maxValue     int
 	reads, logFormat, logLevel string
-	debug                      bool
+	debug, allowFlush          bool
 }
 
 func newServeCommand() *cobra.Command {
@@ -55,6 +55,7 @@ SIGTERM and SIGINT hand this node's leaderships over and end it in good order.`,
 	fs.StringVar(&f.dataDir, "data-dir", "./pxkv-data", "where the data lies; created if absent")
 	fs.StringVar(&f.store, "store", "disk", "disk, or memory to keep everything in RAM")
 	fs.StringVar(&f.http, "http", ":8080", "listen address for clients")
+	fs.StringVar(&f.resp, "resp", ":6379", "listen address for Redis clients; \"\" turns it off")
 	fs.StringVar(&f.peer, "peer", ":7947", "listen address for other nodes")
 	fs.StringVar(&f.gossip, "gossip", ":7946", "listen address for gossip, TCP and UDP")
 	fs.StringVar(&f.advertise, "advertise", "", "host name or address that other nodes use (default: first private address, else the host name)")
@@ -68,6 +69,7 @@ SIGTERM and SIGINT hand this node's leaderships over and end it in good order.`,
 	fs.StringVar(&f.reads, "reads", "lease", "lease, or quorum to ask a majority for each batch of reads")
 	fs.StringVar(&f.logFormat, "log-format", "text", "text or json")
 	fs.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
+	fs.BoolVar(&f.allowFlush, "allow-flush", false, "let Redis clients delete everything with FLUSHALL")
 	fs.BoolVar(&f.debug, "debug", false, "serve /debug/pprof/")
 	return cmd
 }
@@ -130,6 +132,9 @@ func (f *serveFlags) validate() error {
 		if !strings.Contains(addr, ":") {
 			fault("--%s is %q; it must be host:port or :port", flag, addr)
 		}
+	}
+	if f.resp != "" && !strings.Contains(f.resp, ":") {
+		fault("--resp is %q; it must be host:port, :port or empty", f.resp)
 	}
 	return errors.Join(errs...)
 }

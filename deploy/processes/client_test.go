@@ -25,10 +25,11 @@ const (
 	unavailable                // certainly not done: 503
 )
 
-// client makes single attempts over HTTP and never repeats one.
+// client makes single attempts, over HTTP or in the Redis protocol, and never repeats one.
 type client struct {
 	history  *history
 	http     *http.Client
+	redis    *redisDoor     // nil for HTTP
 	values   *atomic.Uint64 // draws unique values
 	surprise func(error)    // an answer that the documentation does not know
 }
@@ -40,7 +41,19 @@ func newClient(h *history, values *atomic.Uint64, timeout time.Duration, surpris
 	}}
 }
 
-func (c *client) close() { c.http.CloseIdleConnections() }
+// newRedisClient is the same in the Redis protocol.
+func newRedisClient(h *history, values *atomic.Uint64, timeout time.Duration, surprise func(error)) *client {
+	c := newClient(h, values, timeout, surprise)
+	c.redis = &redisDoor{patience: timeout, conns: map[string]*redisConn{}}
+	return c
+}
+
+func (c *client) close() {
+	c.http.CloseIdleConnections()
+	if c.redis != nil {
+		c.redis.close()
+	}
+}
 
 // do makes one attempt through a node, and records it unless it was certainly not done. A
 // write gets a value of its own. version is what a swap must find, that of op.expect.
@@ -49,7 +62,13 @@ func (c *client) do(ctx context.Context, through *node, op operation, version ui
 		op.value = c.values.Add(1)
 	}
 	op.node, op.call = through.name, c.history.now()
-	how, err := c.attempt(ctx, through, &op, version)
+	var how outcome
+	var err error
+	if c.redis != nil {
+		how, err = c.redis.attempt(through, &op)
+	} else {
+		how, err = c.attempt(ctx, through, &op, version)
+	}
 	op.ret = c.history.now()
 	switch how {
 	case unknown:

@@ -25,11 +25,11 @@ const (
 
 // node is one command line with its data directory.
 type node struct {
-	t                  *testing.T
-	name, dir, log     string
-	http, peer, gossip string // host:port
-	extra              []string
-	process            *process
+	t                        *testing.T
+	name, dir, log           string
+	http, resp, peer, gossip string // host:port
+	extra                    []string
+	process                  *process
 }
 
 // cluster is the nodes of one test.
@@ -49,7 +49,7 @@ func newCluster(t *testing.T, size int) *cluster {
 		name := fmt.Sprintf("n%d", i+1)
 		c.nodes = append(c.nodes, &node{
 			t: t, name: name, dir: filepath.Join(data, name), log: filepath.Join(logs, name+".log"),
-			http: freeAddress(t), peer: freeAddress(t), gossip: freeAddress(t),
+			http: freeAddress(t), resp: freeAddress(t), peer: freeAddress(t), gossip: freeAddress(t),
 		})
 	}
 	t.Cleanup(func() {
@@ -108,7 +108,7 @@ func freeAddress(t *testing.T) string {
 }
 
 func (n *node) commandLine() []string {
-	return append([]string{"serve", "--name", n.name, "--data-dir", n.dir, "--http", n.http, "--peer", n.peer, "--gossip", n.gossip}, n.extra...)
+	return append([]string{"serve", "--name", n.name, "--data-dir", n.dir, "--http", n.http, "--resp", n.resp, "--peer", n.peer, "--gossip", n.gossip}, n.extra...)
 }
 
 // start starts the node's process with its one and only command line.

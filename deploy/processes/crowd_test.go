@@ -21,7 +21,8 @@ const (
 	breath       = 8 * time.Millisecond   // between two operations of a client, on average
 )
 
-// crowd is many clients at all nodes, who all want the same few keys.
+// crowd is many clients at all nodes, who all want the same few keys. Every other one speaks the
+// Redis protocol.
 type crowd struct {
 	t       *testing.T
 	nodes   []*node
@@ -71,7 +72,11 @@ func (c *crowd) surprise(err error) {
 // client works until ctx ends. What is under way then is completed: an operation that was
 // cut short would be one of unknown outcome.
 func (c *crowd) client(ctx context.Context, number int) {
-	cl := newClient(c.history, &c.values, patience, c.surprise)
+	door := newClient
+	if number%2 == 1 {
+		door = newRedisClient
+	}
+	cl := door(c.history, &c.values, patience, c.surprise)
 	defer cl.close()
 	rng := rand.New(rand.NewPCG(uint64(number), uint64(time.Now().UnixNano())))
 	avoid := make([]time.Time, len(c.nodes))

@@ -24,9 +24,9 @@ const (
 	memoryPeakPrefix = "VmHWM:"
 )
 
-// TestMalformedPeerAndHTTPTraffic sends bytes without sense to every port of a node, some of
+// TestMalformedTraffic sends bytes without sense to every port of a node, some of
 // which begin as they should. It goes on serving as if nothing happened.
-func TestMalformedPeerAndHTTPTraffic(t *testing.T) {
+func TestMalformedTraffic(t *testing.T) {
 	c := startThree(t)
 	n := c.nodes[0]
 	seed := uint64(time.Now().UnixNano())
@@ -42,6 +42,7 @@ func TestMalformedPeerAndHTTPTraffic(t *testing.T) {
 					send(rng, "tcp", n.gossip)
 					send(rng, "udp", n.gossip)
 					send(rng, "tcp", n.http)
+					send(rng, "tcp", n.resp)
 				}
 			})
 		}
@@ -66,6 +67,7 @@ var beginnings = [...]string{
 	"", "", "", "\x00", "\xff\xff\xff\xff", "\x7f\xff\xff\xff\xff\xff\xff\xff",
 	"GET /kv HTTP/1.1\r\nHost: x\r\n", "PUT /kv/garbage HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n",
 	"PUT /kv HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n", "GET /kv/%zz HTTP/1.1\r\n\r\n",
+	"*2\r\n$3\r\nGET\r\n$536870912\r\n", "*3\r\n$3\r\nSET\r\n$7\r\ngarbage\r\n$8388608\r\n", "*131072\r\n$1\r\n", "MULTI\r\nGET \"x\r\n",
 }
 
 // send opens one connection, sends something, and closes it after a while or at once.

@@ -2,8 +2,8 @@ package kv
 
 import (
 	"bytes"
+	"math"
 	"math/big"
-	"strconv"
 )
 
 // floatPrecision is that of the long double of x86, with which Redis adds: results are the same
@@ -13,21 +13,40 @@ const floatPrecision = 64
 // maxFloatBytes bounds the text of a number that is parsed.
 const maxFloatBytes = 5 << 10
 
-// maxFloatExponent is that of the long double of x86, base 2.
-const maxFloatExponent = 16384
+// The exponents of the long double of x86, base 2, for a mantissa from 0.5 to 1: smaller numbers
+// would become 0, and Redis takes none that do.
+const (
+	minFloatExponent = -16445
+	maxFloatExponent = 16384
+)
 
 // ParseInt reads an integer as Redis writes one: decimal digits, a minus sign before it if it is
-// negative, no leading zeros, no spaces.
+// negative, no leading zeros, no spaces, no "-0".
 func ParseInt(b []byte) (int64, bool) {
-	if len(b) == 0 || len(b) > 20 {
+	if len(b) == 1 && b[0] == '0' {
+		return 0, true
+	}
+	digits, negative := b, len(b) > 0 && b[0] == '-'
+	if negative {
+		digits = b[1:]
+	}
+	if len(digits) == 0 || len(digits) > 19 || digits[0] == '0' {
 		return 0, false
 	}
-	n, err := strconv.ParseInt(string(b), 10, 64)
-	if err != nil {
-		return 0, false
+	var v uint64 // 19 digits fit
+	for _, c := range digits {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		v = 10*v + uint64(c-'0')
 	}
-	var canonical [20]byte
-	return n, bytes.Equal(strconv.AppendInt(canonical[:0], n, 10), b)
+	switch {
+	case negative && v <= 1<<63:
+		return -int64(v), true
+	case !negative && v <= math.MaxInt64:
+		return int64(v), true
+	}
+	return 0, false
 }
 
 // ParseFloat reads a decimal number: digits with an optional sign, point and exponent.
@@ -50,7 +69,7 @@ func ParseFloat(b []byte) (*big.Float, bool) {
 		return nil, false
 	}
 	f, _, err := big.ParseFloat(string(b), 10, floatPrecision, big.ToNearestEven)
-	if err != nil || !finite(f) {
+	if err != nil || !finite(f) || f.Sign() != 0 && f.MantExp(nil) < minFloatExponent {
 		return nil, false
 	}
 	return f, true

@@ -37,7 +37,7 @@ func TestFloatsAddAsInRedis(t *testing.T) {
 			t.Errorf("%s + %s = %s, %v; want %s", c.x, c.y, got, ok, c.want)
 		}
 	}
-	for _, bad := range []string{"", "x", ".", "e5", "1e", "1e99999", "inf", "nan", "0x10", "1 ", "--1", "1.2.3", "1e1e1"} {
+	for _, bad := range []string{"", "x", ".", "e5", "1e", "1e99999", "inf", "nan", "0x10", "1 ", "--1", "1.2.3", "1e1e1", "3e-5116"} {
 		if f, ok := ParseFloat([]byte(bad)); ok {
 			t.Errorf("%q was read as %v", bad, f)
 		}

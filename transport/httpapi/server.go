@@ -143,6 +143,7 @@ func (s *Server) Run(ctx context.Context) error {
 func (s *Server) drain(ctx context.Context, front *door, srv *http.Server, cut context.CancelFunc) {
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opt.ShutdownGrace)
 	defer cancel()
+	front.closing.Store(true) // before anybody can see that the listener is closed: each answer says so
 	if err := s.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 		s.log.Debug("close of the HTTP listener", "error", err)
 	}

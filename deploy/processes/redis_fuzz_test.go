@@ -1,0 +1,288 @@
+//go:build processes
+
+package processes
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestRedisRandomCommandsAreAnsweredAsByRedis gives the same random commands on few keys to a
+// real Redis and to a node, and compares every reply. REDIS_SEED repeats a run, REDIS_COMMANDS
+// makes it longer.
+func TestRedisRandomCommandsAreAnsweredAsByRedis(t *testing.T) {
+	seed, commands := time.Now().UnixNano(), 200_000
+	if v, err := strconv.ParseInt(os.Getenv("REDIS_SEED"), 10, 64); err == nil {
+		seed = v
+	}
+	if v, err := strconv.Atoi(os.Getenv("REDIS_COMMANDS")); err == nil {
+		commands = v
+	}
+	t.Logf("REDIS_SEED=%d", seed)
+	real, ours := dialRedis(t, startRedis(t)), dialRedis(t, startOne(t).resp)
+	d := &dice{Rand: rand.New(rand.NewPCG(uint64(seed), 1))}
+	var history [][]string
+	for done, bad := 0, 0; done < commands && bad < 10; {
+		batch := d.commands(1 + d.IntN(200))
+		want, got := real.do(batch...), ours.do(batch...)
+		for i, words := range batch {
+			history = append(history, words)
+			if sameReply(words[0], want[i], got[i]) {
+				continue
+			}
+			bad++
+			t.Errorf("command %d: %q\nRedis answers %s\n we answer    %s\nbefore it: %s", done+i, words, want[i], got[i], about(history, words))
+		}
+		done += len(batch)
+		history = history[max(0, len(history)-4000):]
+	}
+}
+
+// about shows the last commands that have a word in common with one.
+func about(history [][]string, words []string) string {
+	var b strings.Builder
+	shown := 0
+	for i := len(history) - 2; i >= 0 && shown < 12; i-- {
+		if len(words) == 1 || slices.ContainsFunc(history[i][1:], func(w string) bool { return slices.Contains(words[1:], w) }) {
+			fmt.Fprintf(&b, "\n  %q", history[i])
+			shown++
+		}
+	}
+	return b.String()
+}
+
+// sameReply compares replies. Clocks move between the two servers, and sets have no order.
+func sameReply(command, want, got string) bool {
+	if want == got {
+		return true
+	}
+	tolerance := map[string]int64{"TTL": 1, "EXPIRETIME": 2, "PTTL": 2000, "PEXPIRETIME": 2000}
+	switch command = strings.ToUpper(command); command {
+	case "DBSIZE": // Redis counts keys that have expired until it comes across them
+		a, err := strconv.Atoi(strings.TrimPrefix(want, ":"))
+		b, err2 := strconv.Atoi(strings.TrimPrefix(got, ":"))
+		return err == nil && err2 == nil && b <= a && a-b <= 9
+	case "RANDOMKEY":
+		return (want == "$nil") == (got == "$nil")
+	case "KEYS", "SCAN":
+		sorted := func(s string) []string {
+			parts := strings.Fields(strings.Trim(s, "[]"))
+			for i := range parts {
+				parts[i] = strings.Trim(parts[i], "[]")
+			}
+			slices.Sort(parts)
+			return parts
+		}
+		return slices.Equal(sorted(want), sorted(got))
+	case "EXEC":
+		return sameInside(want, got)
+	}
+	return near(want, got, tolerance[command])
+}
+
+func near(want, got string, tolerance int64) bool {
+	a, err := strconv.ParseInt(strings.TrimPrefix(want, ":"), 10, 64)
+	b, err2 := strconv.ParseInt(strings.TrimPrefix(got, ":"), 10, 64)
+	return err == nil && err2 == nil && want[0] == ':' && got[0] == ':' && a > 0 && b > 0 && max(a-b, b-a) <= tolerance
+}
+
+// sameInside compares the replies of a transaction, in which some may be times.
+func sameInside(want, got string) bool {
+	a, b := strings.Fields(want), strings.Fields(got)
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		x, y := strings.Trim(a[i], "[]"), strings.Trim(b[i], "[]")
+		if x != y && !near(x, y, 2000) {
+			return false
+		}
+	}
+	return true
+}
+
+// dice draws commands.
+type dice struct {
+	*rand.Rand
+	multi bool
+}
+
+func (d *dice) commands(n int) (out [][]string) {
+	for len(out) < n {
+		out = append(out, d.some()...)
+	}
+	return out
+}
+
+func (d *dice) of(words ...string) string { return words[d.IntN(len(words))] }
+
+// tagged draws a key of the one partition that transactions use; key any.
+func (d *dice) tagged() string { return "{f}" + d.of("a", "b", "c", "d", "e") }
+
+func (d *dice) key() string {
+	if d.multi || d.IntN(3) > 0 {
+		return d.tagged()
+	}
+	return d.of("a", "b", "foo", "bar")
+}
+
+func (d *dice) integer() string {
+	return d.of("0", "1", "-1", "7", "100", "-3", "9223372036854775807", "-9223372036854775808", "9223372036854775806", "4611686018427387904",
+		strconv.Itoa(d.IntN(1000)-500), strconv.Itoa(d.IntN(1000)-500), "x", "1.5", "")
+}
+
+func (d *dice) float() string {
+	return d.of("0.1", "-0.1", "1e3", "3.0e-5", "1.25", "-2.5", "10", "0", "123456789.123456789", "1e-10", "5.0E+3", "x", "", ".5", "1e15", "-1e15",
+		fmt.Sprintf("%.*f", d.IntN(8), d.Float64()*1000-500))
+}
+
+func (d *dice) value() string {
+	switch d.IntN(6) {
+	case 0:
+		return d.integer()
+	case 1:
+		return d.float()
+	case 2:
+		return strings.Repeat(d.of("a", "\x00", "\xff", "é"), d.IntN(60))
+	case 3:
+		return d.of("", "hello", "\x00\x01", "a b", "\r\n", `{"json": true}`)
+	}
+	return strconv.Itoa(d.IntN(100))
+}
+
+func (d *dice) offset() string {
+	return d.of("0", "1", "5", "-1", "-5", "100", "-100", "3", "10", "x", strconv.Itoa(d.IntN(40)-20))
+}
+
+// seconds is a time to live that will not end during the test, or one that has ended, or none.
+func (d *dice) seconds() string {
+	return d.of("500", "1000", "2000", "5000", "0", "-1", "x", "1000000")
+}
+
+func (d *dice) milliseconds() string {
+	return d.of("500000", "1000000", "2000000", "0", "-1", "x", "1000000000")
+}
+
+func (d *dice) unix() string {
+	return d.of("99999999999", "88888888888", "1", "0", "-1", "77777777777")
+}
+
+func (d *dice) unixMilliseconds() string {
+	return d.of("99999999999999", "88888888888888", "1", "0", "-1", "77777777777777")
+}
+
+// expiry is an option of SET and GETEX.
+func (d *dice) expiry() []string {
+	switch d.IntN(5) {
+	case 0:
+		return []string{d.of("EX", "ex"), d.seconds()}
+	case 1:
+		return []string{"PX", d.milliseconds()}
+	case 2:
+		return []string{"EXAT", d.unix()}
+	case 3:
+		return []string{"PXAT", d.unixMilliseconds()}
+	}
+	return nil
+}
+
+// some draws a command, or several that belong together.
+func (d *dice) some() [][]string {
+	one := func(words ...string) [][]string { return [][]string{words} }
+	switch d.IntN(46) {
+	case 0, 1, 2, 3:
+		return one(d.of("GET", "get", "Get"), d.key())
+	case 4, 5, 6:
+		return one("SET", d.key(), d.value())
+	case 7, 8:
+		words := append([]string{"SET", d.key(), d.value()}, d.expiry()...)
+		for range d.IntN(3) {
+			words = append(words, d.of("NX", "XX", "GET", "KEEPTTL", "nx", "xx"))
+		}
+		return one(words...)
+	case 9:
+		return one("SETNX", d.key(), d.value())
+	case 10:
+		return one("SETEX", d.key(), d.seconds(), d.value())
+	case 11:
+		return one("PSETEX", d.key(), d.milliseconds(), d.value())
+	case 12:
+		return one("GETSET", d.key(), d.value())
+	case 13:
+		return one("GETDEL", d.key())
+	case 14:
+		return one(append([]string{"GETEX", d.key()}, d.expiry()...)...)
+	case 15:
+		return one("GETEX", d.key(), d.of("PERSIST", "KEEPTTL", "EX"))
+	case 16:
+		return one("MGET", d.key(), d.key(), d.key())
+	case 17:
+		return one("MSET", d.key(), d.value(), d.key(), d.value())
+	case 18:
+		if d.multi {
+			return nil // not in transactions
+		}
+		return one("MSETNX", d.tagged(), d.value(), d.tagged(), d.value())
+	case 19, 20:
+		return one(d.of("DEL", "UNLINK"), d.key(), d.key())
+	case 21:
+		return one(d.of("EXISTS", "TOUCH"), d.key(), d.key(), d.key())
+	case 22:
+		return one(d.of("TYPE", "STRLEN"), d.key())
+	case 23, 24:
+		return one("APPEND", d.key(), d.value())
+	case 25:
+		return one(d.of("GETRANGE", "SUBSTR"), d.key(), d.offset(), d.offset())
+	case 26:
+		return one("SETRANGE", d.key(), d.offset(), d.value())
+	case 27, 28:
+		return one(d.of("INCR", "DECR"), d.key())
+	case 29, 30:
+		return one(d.of("INCRBY", "DECRBY"), d.key(), d.integer())
+	case 31, 32:
+		return one("INCRBYFLOAT", d.key(), d.float())
+	case 33:
+		return one("EXPIRE", d.key(), d.seconds())
+	case 34:
+		return one("PEXPIRE", d.key(), d.milliseconds(), d.of("NX", "XX", "xx"))
+	case 35:
+		return one("EXPIREAT", d.key(), d.unix(), d.of("NX", "XX", "GT", "LT", "gt"))
+	case 36:
+		return one("PEXPIREAT", d.key(), d.unixMilliseconds(), d.of("XX", "GT"), d.of("LT", "XX", "GT"))
+	case 37, 38:
+		return one(d.of("TTL", "PTTL", "EXPIRETIME", "PEXPIRETIME"), d.key())
+	case 39:
+		return one("PERSIST", d.key())
+	case 40:
+		return one(d.of("RENAME", "RENAMENX"), d.tagged(), d.tagged())
+	case 41:
+		if d.multi {
+			return one("PING")
+		}
+		return one(strings.Fields(d.of("KEYS *", "KEYS {f}[a-c]", "SCAN 0 COUNT 1000", "DBSIZE", "RANDOMKEY"))...)
+	case 42:
+		if d.multi {
+			d.multi = false
+			return one(d.of("EXEC", "EXEC", "EXEC", "DISCARD"))
+		}
+		d.multi = true
+		return one("MULTI")
+	case 43:
+		if d.multi {
+			d.multi = false
+			return one("EXEC")
+		}
+		// What was absent when it was watched and is again at EXEC counts as unchanged here.
+		key := d.tagged()
+		return [][]string{{"SET", key, d.value()}, {"WATCH", key}}
+	case 44:
+		return one(d.of("UNWATCH", "PING", "NONSENSE", "SET"), "extra")
+	}
+	return one(d.of("ECHO", "SELECT"), d.of("0", "x"))
+}
