@@ -109,6 +109,12 @@ func (m *Machine) Assigned(p kv.PartitionID, id kv.ReplicaID) bool {
 	return ok && r.ID == id
 }
 
+// Issued implements replica.Policy.
+func (m *Machine) Issued(id kv.ReplicaID) bool {
+	s := m.State()
+	return s != nil && s.Issued(id)
+}
+
 // Nodes implements replica.Policy.
 func (m *Machine) Nodes(p kv.PartitionID) []kv.NodeID {
 	s := m.State()

@@ -95,6 +95,9 @@ func Bootstrap(cluster kv.ClusterID, name string, partitions, replicas int, firs
 	return s
 }
 
+// Issued reports whether the replica id was handed out up to this state.
+func (s *State) Issued(id kv.ReplicaID) bool { return id < s.NextReplica }
+
 // nextReplica hands out a replica id. Only for a State that is not shared yet.
 func (s *State) nextReplica() kv.ReplicaID {
 	id := s.NextReplica

@@ -51,7 +51,7 @@ func (e *Executor) Tick(h *replica.Host) {
 	filling := e.filling(h)
 	for _, p := range h.Partitions() {
 		v, _ := h.View(p)
-		if !v.Leads || v.Pending {
+		if !v.Leads || v.Pending || !covers(s, v.Conf) {
 			continue
 		}
 		d := desired(s, p)
@@ -70,6 +70,20 @@ func (e *Executor) Tick(h *replica.Host) {
 		}
 		e.execute(h, p, a)
 	}
+}
+
+// covers reports whether the state knows all replicas of a group. One whose id it has not
+// handed out yet belongs to a newer placement, which this node will learn in a moment: it must
+// not be undone meanwhile.
+func covers(s *meta.State, conf *pb.ConfState) bool {
+	for _, ids := range [][]uint64{conf.GetVoters(), conf.GetLearners(), conf.GetVotersOutgoing(), conf.GetLearnersNext()} {
+		for _, id := range ids {
+			if !s.Issued(kv.ReplicaID(id)) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // place proposes a new placement when the active members have changed and have stayed so.

@@ -55,6 +55,9 @@ const (
 type Policy interface {
 	// Assigned reports whether the meta group gave this replica id to this node.
 	Assigned(p kv.PartitionID, id kv.ReplicaID) bool
+	// Issued reports whether the meta group has given out this replica id at all, as far as this
+	// node knows. Else the id is of a placement that it has not heard of yet.
+	Issued(id kv.ReplicaID) bool
 	// Nodes lists the nodes that the placement gives a partition to.
 	Nodes(p kv.PartitionID) []kv.NodeID
 }

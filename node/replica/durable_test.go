@@ -14,6 +14,7 @@ import (
 type nowhere struct{}
 
 func (nowhere) Assigned(kv.PartitionID, kv.ReplicaID) bool { return true }
+func (nowhere) Issued(kv.ReplicaID) bool                   { return true }
 func (nowhere) Nodes(kv.PartitionID) []kv.NodeID           { return nil }
 
 func openDB(t *testing.T, fs vfs.FS) *persist.DB {

@@ -111,7 +111,7 @@ func (g *group) keepForFollowers(to uint64, size int64) uint64 {
 
 // probe asks whether this replica is still wanted, when the placement does not name it.
 func (g *group) probe() {
-	if g.leads() || g.h.cfg.Policy.Assigned(g.p, g.id) {
+	if g.leads() || !g.unwanted() {
 		return
 	}
 	asked := map[kv.NodeID]bool{g.h.cfg.Node: true, 0: true}
@@ -159,9 +159,16 @@ func (g *group) answerProbe(m Message) {
 
 // heardGone deletes a replica that neither its group nor the placement knows any more.
 func (g *group) heardGone() {
-	if !g.h.cfg.Policy.Assigned(g.p, g.id) {
+	if g.unwanted() {
 		g.h.destroy(g)
 	}
+}
+
+// unwanted reports whether the placement does not name this replica any more. One that this
+// node's placement has not heard of yet is not meant: that placement is too old to judge, and an
+// id that was once deleted here is of no use to the newer one.
+func (g *group) unwanted() bool {
+	return g.h.cfg.Policy.Issued(g.id) && !g.h.cfg.Policy.Assigned(g.p, g.id)
 }
 
 // Drain hands every leadership of this node over, and every one that it gains meanwhile.

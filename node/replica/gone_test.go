@@ -1,0 +1,46 @@
+package replica
+
+import (
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"pxkv/node/kv"
+)
+
+// placement knows replica ids up to issued, and has assigned none of them to this node.
+type placement struct {
+	nowhere
+	issued kv.ReplicaID
+}
+
+func (placement) Assigned(kv.PartitionID, kv.ReplicaID) bool { return false }
+func (p placement) Issued(id kv.ReplicaID) bool              { return id <= p.issued }
+
+// A replica that its group has given up is deleted, unless its node's placement is too old to know
+// that it was ever wanted: a deleted id never comes back.
+func TestGoneCountsOnlyWithAPlacementThatKnowsTheReplica(t *testing.T) {
+	t.Parallel()
+	const id = 5
+	for issued, deleted := range map[kv.ReplicaID]bool{id: true, id - 1: false} {
+		db := openDB(t, vfs.NewMem())
+		b := db.NewBatch()
+		b.Create(0, id, nil)
+		if err := b.Commit(); err != nil {
+			t.Fatal(err)
+		}
+		h, err := NewHost(Config{Node: 2, DB: db, Policy: placement{issued: issued}, Machine: func(kv.PartitionID) StateMachine { return &KV{} }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		gone := Message{Kind: Gone, From: 1, To: id, FromNode: 1}
+		if _, err := h.Turn(Now{Boot: time.Hour}, &Input{Messages: []Message{gone}}); err != nil {
+			t.Fatal(err)
+		}
+		if got := h.Handle(0) == nil; got != deleted {
+			t.Errorf("ids issued up to %d: deleted %v, want %v", issued, got, deleted)
+		}
+		_ = db.Close()
+	}
+}
