@@ -9,6 +9,8 @@ import (
 const (
 	// maxOperations is how many operations are carried out together.
 	maxOperations = 1024
+	// maxWaiting is how many commands wait for that, those included that need no operation.
+	maxWaiting = 4 * maxOperations
 	// sendAbove is how many bytes of answers are gathered before they are sent.
 	sendAbove = 64 << 10
 	// keepOut is the largest buffer of answers that is used again.
@@ -87,7 +89,7 @@ func (c *conn) run(cmd *command, args [][]byte) {
 			c.observe(cmd, args, 1, time.Since(c.began))
 		}
 	}
-	if len(c.ops) >= maxOperations && !c.executing {
+	if (len(c.ops) >= maxOperations || len(c.waiting) >= maxWaiting) && !c.executing {
 		c.settle()
 	}
 }
@@ -243,6 +245,7 @@ func (c *conn) forget() {
 	}
 	clear(c.answers)
 	c.item = kv.Item{}
+	c.in.words = c.in.words[:0] // of the commands that are answered; others are not read yet
 	c.ops, c.waiting, c.ready = c.ops[:0], c.waiting[:0], c.ready[:0]
 }
 

@@ -2,7 +2,6 @@ package resp
 
 import (
 	"bytes"
-	"errors"
 
 	"pxkv/node/kv"
 	"pxkv/ring"
@@ -204,13 +203,11 @@ func (c *conn) transact(t *kv.Transaction) (kv.TransactionResult, *kv.Error) {
 	ctx := &deadline{Context: c.server.base, at: c.began.Add(c.server.opt.RequestTimeout)}
 	defer ctx.release()
 	res, err := c.server.service.Transact(ctx, t)
-	if err != nil {
-		return res, asError(err)
+	e := asError(err)
+	if e != nil && e.Kind == kv.Internal || e == nil && !res.Conflict && len(res.Results) != len(t.Commands) {
+		e = kv.ErrUnknown() // nobody can tell what was done
 	}
-	if !res.Conflict && len(res.Results) != len(t.Commands) {
-		return res, asError(errors.New("a transaction came back with other results than commands"))
-	}
-	return res, nil
+	return res, e
 }
 
 // samePartition reports whether two keys are of one partition, as far as this node knows: before
