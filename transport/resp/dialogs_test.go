@@ -214,7 +214,9 @@ func TestSmallCommandsBehindAnOperation(t *testing.T) {
 	c := dial(t, address)
 	c.do("SET", "a", strings.Repeat("v", 200<<10)) // makes the input buffer large
 	const pings = 50_000
-	go func() { _, _ = io.WriteString(c.net, "GET b\r\n"+strings.Repeat("ECHO x\r\n", pings)+"GET b\r\nDBSIZE\r\n") }()
+	go func() {
+		_, _ = io.WriteString(c.net, "GET b\r\n"+strings.Repeat("ECHO x\r\n", pings)+"GET b\r\nDBSIZE\r\n")
+	}()
 	for i := range pings + 3 {
 		want := `"x"`
 		switch i {
