@@ -71,14 +71,16 @@ func (b *batch) plan() {
 			continue
 		}
 		early := c.Op == kv.OpRead && !b.writesBefore(i)
-		if early && b.readNow(i, p) {
+		// Behind a read that has to wait the others of the partition wait too: else the second read of
+		// a key could find an older value than the first.
+		if early && (b.byP[p] == nil || len(b.byP[p].reads) == 0) && b.readNow(i, p) {
 			continue
 		}
-		pt := b.share(p)
+		share := b.share(p)
 		if early {
-			pt.reads = append(pt.reads, i)
+			share.reads = append(share.reads, i)
 		} else {
-			pt.rest = append(pt.rest, i)
+			share.rest = append(share.rest, i)
 		}
 	}
 }
@@ -88,16 +90,16 @@ func errSeveralPartitions() *kv.Error {
 }
 
 func (b *batch) share(p kv.PartitionID) *share {
-	pt := b.byP[p]
-	if pt == nil {
+	s := b.byP[p]
+	if s == nil {
 		if b.byP == nil {
 			b.byP = map[kv.PartitionID]*share{}
 		}
-		pt = &share{p: p}
-		b.byP[p] = pt
-		b.shares = append(b.shares, pt)
+		s = &share{p: p}
+		b.byP[p] = s
+		b.shares = append(b.shares, s)
 	}
-	return pt
+	return s
 }
 
 // writesBefore reports whether the key of a read is written earlier in the batch.
