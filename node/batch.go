@@ -188,14 +188,19 @@ func (b *batch) run(ctx context.Context) {
 // giveUp answers what is left: it was certainly not done.
 func (b *batch) giveUp() {
 	for _, p := range b.shares {
+		if p.last == nil {
+			p.last = errTooLate(p.p)
+		}
 		b.fail(p, b.n.gaveUp(p.p, p.last))
 	}
 }
 
-// fail ends all that a share has left with one error.
+// fail ends all that a share has left with one error. A read never has an unknown outcome.
 func (b *batch) fail(p *share, e *kv.Error) {
 	for _, i := range slices.Concat(p.reads, p.rest) {
-		b.answers[i].Err = e
+		if b.answers[i].Err = e; e.Kind == kv.Unknown && b.cmds[i].Op == kv.OpRead {
+			b.answers[i].Err = errTooLate(p.p)
+		}
 	}
 	p.reads, p.rest = nil, nil
 }
