@@ -3,7 +3,7 @@
 # adds nodes, and checks that no acknowledged write is lost. Exit code 0 only when all holds.
 #
 # It uses a compose project, network, volumes and images of its own and removes them at the
-# end, however it ends; the ports 8080 to 8084 of the loopback address must be free. About
+# end, however it ends; the ports 8080 to 8084 and 6379 to 6382 of the loopback address must be free. About
 # four minutes; the test ends itself after ten.
 #
 # Without a Docker engine it says so and ends with 0; with REQUIRE_DOCKER=1 it fails.

@@ -53,10 +53,14 @@ func newDeployment(ctx context.Context, t *testing.T) *deployment {
 func (d *deployment) claim(t *testing.T) {
 	t.Helper()
 	d.removeAll(t) // what an earlier test left that was killed
+	taken := []string{"127.0.0.1:6379", "127.0.0.1:6380", "127.0.0.1:6381", "127.0.0.1:6382"}
 	for _, n := range five {
-		l, err := net.Listen("tcp", strings.TrimPrefix(n.URL, "http://"))
+		taken = append(taken, strings.TrimPrefix(n.URL, "http://"))
+	}
+	for _, address := range taken {
+		l, err := net.Listen("tcp", address)
 		if err != nil {
-			t.Fatalf("the port of %s is not free, stop what listens there: %v", n.Name, err)
+			t.Fatalf("a port of the compose file is not free, stop what listens there: %v", err)
 		}
 		l.Close()
 	}

@@ -71,14 +71,16 @@ func (b *batch) plan() {
 			continue
 		}
 		early := c.Op == kv.OpRead && !b.writesBefore(i)
-		if early && b.readNow(i, p) {
+		// Behind a read that has to wait the others of the partition wait too: else the second read of
+		// a key could find an older value than the first.
+		if early && (b.byP[p] == nil || len(b.byP[p].reads) == 0) && b.readNow(i, p) {
 			continue
 		}
-		pt := b.share(p)
+		share := b.share(p)
 		if early {
-			pt.reads = append(pt.reads, i)
+			share.reads = append(share.reads, i)
 		} else {
-			pt.rest = append(pt.rest, i)
+			share.rest = append(share.rest, i)
 		}
 	}
 }
@@ -88,16 +90,16 @@ func errSeveralPartitions() *kv.Error {
 }
 
 func (b *batch) share(p kv.PartitionID) *share {
-	pt := b.byP[p]
-	if pt == nil {
+	s := b.byP[p]
+	if s == nil {
 		if b.byP == nil {
 			b.byP = map[kv.PartitionID]*share{}
 		}
-		pt = &share{p: p}
-		b.byP[p] = pt
-		b.shares = append(b.shares, pt)
+		s = &share{p: p}
+		b.byP[p] = s
+		b.shares = append(b.shares, s)
 	}
-	return pt
+	return s
 }
 
 // writesBefore reports whether the key of a read is written earlier in the batch.
@@ -186,14 +188,19 @@ func (b *batch) run(ctx context.Context) {
 // giveUp answers what is left: it was certainly not done.
 func (b *batch) giveUp() {
 	for _, p := range b.shares {
+		if p.last == nil {
+			p.last = errTooLate(p.p)
+		}
 		b.fail(p, b.n.gaveUp(p.p, p.last))
 	}
 }
 
-// fail ends all that a share has left with one error.
+// fail ends all that a share has left with one error. A read never has an unknown outcome.
 func (b *batch) fail(p *share, e *kv.Error) {
 	for _, i := range slices.Concat(p.reads, p.rest) {
-		b.answers[i].Err = e
+		if b.answers[i].Err = e; e.Kind == kv.Unknown && b.cmds[i].Op == kv.OpRead {
+			b.answers[i].Err = errTooLate(p.p)
+		}
 	}
 	p.reads, p.rest = nil, nil
 }

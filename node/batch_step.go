@@ -33,28 +33,23 @@ const maxStepBytes = 8 << 20
 // another for all writes.
 func (n *Node) carryOut(ctx context.Context, steps []*step) {
 	n.carryOutReads(ctx, steps)
+	if ctx.Err() != nil {
+		for _, s := range steps {
+			if s.err == nil && s.unit != nil {
+				s.err = errTooLate(s.partition)
+			}
+		}
+		return
+	}
 	type reply struct {
 		s *step
 		r replica.Reply
 	}
-	var ops []replica.Op
 	done := make(chan reply, len(steps))
-	for _, s := range steps {
-		switch {
-		case s.err != nil || s.unit == nil || len(s.read) < len(s.keys):
-		case n.full.Load():
-			s.err = errFull()
-		case ctx.Err() != nil:
-			s.err = errTooLate(s.partition)
-		default:
-			s.err = kv.ErrUnknown() // until the reply
-			ops = append(ops, replica.Op{Partition: s.partition, Command: s.unit, Reply: func(r replica.Reply) { done <- reply{s, r} }})
-		}
+	ops := n.proposals(steps, func(s *step, r replica.Reply) { done <- reply{s, r} })
+	if len(ops) > 0 {
+		n.o.Loop.Write(ops...)
 	}
-	if len(ops) == 0 {
-		return
-	}
-	n.o.Loop.Write(ops...)
 	for range ops {
 		select {
 		case a := <-done:
@@ -63,6 +58,22 @@ func (n *Node) carryOut(ctx context.Context, steps []*step) {
 			return
 		}
 	}
+}
+
+// proposals makes ops of the units of steps whose reads are done. Until replied is called, the
+// outcome of their steps is unknown.
+func (n *Node) proposals(steps []*step, replied func(*step, replica.Reply)) (ops []replica.Op) {
+	for _, s := range steps {
+		switch {
+		case s.err != nil || s.unit == nil || len(s.read) < len(s.keys):
+		case n.full.Load():
+			s.err = errFull()
+		default:
+			s.err = kv.ErrUnknown()
+			ops = append(ops, replica.Op{Partition: s.partition, Command: s.unit, Reply: func(r replica.Reply) { replied(s, r) }})
+		}
+	}
+	return ops
 }
 
 func (s *step) replied(r replica.Reply, node string) {
@@ -393,8 +404,54 @@ func (n *Node) answerSteps(deadline time.Time, request []byte, reply func([]byte
 		n.refuse(reply, err)
 		return
 	}
-	n.answer(deadline, reply, func(ctx context.Context) {
-		n.carryOut(ctx, steps)
-		reply(encodeStepAnswer(steps), nil)
+	if !n.readAtOnce(steps) {
+		n.answer(deadline, reply, func(ctx context.Context) {
+			n.carryOut(ctx, steps)
+			reply(encodeStepAnswer(steps), nil)
+		})
+		return
+	}
+	left := 0
+	ops := n.proposals(steps, func(s *step, r replica.Reply) {
+		s.replied(r, n.o.Name)
+		if left--; left == 0 {
+			reply(encodeStepAnswer(steps), nil)
+		}
 	})
+	if left = len(ops); left == 0 {
+		reply(encodeStepAnswer(steps), nil)
+		return
+	}
+	n.o.Loop.Write(ops...)
+}
+
+// maxReadsAtOnce is how many keys are read for another node on the goroutine of its link.
+const maxReadsAtOnce = 256
+
+// readAtOnce does the reads of steps from leases, if that takes no waiting, so that most requests
+// cost no goroutine here. If it reports false, nothing was read.
+func (n *Node) readAtOnce(steps []*step) bool {
+	keys, bytes := 0, 0
+	for _, s := range steps {
+		keys += len(s.keys)
+	}
+	ok := keys <= maxReadsAtOnce
+	boot := bootTime()
+	for i := 0; i < len(steps) && ok; i++ {
+		s := steps[i]
+		h := n.o.Loop.Handle(s.partition)
+		ok = h != nil && (len(s.keys) == 0 || h.HasLease(boot))
+		for j := 0; j < len(s.keys) && ok; j++ {
+			res, due, e := n.readLocal(h, s.keys[j])
+			s.read = append(s.read, res)
+			bytes += len(res.Item.Value.Data)
+			ok = !due && e == nil && bytes <= maxStepBytes
+		}
+	}
+	if !ok {
+		for _, s := range steps {
+			s.read = nil
+		}
+	}
+	return ok
 }

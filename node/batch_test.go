@@ -175,6 +175,44 @@ func TestBatchesOfLongValues(t *testing.T) {
 	}
 }
 
+// Whenever a batch is given up, each of its operations has an ending.
+func TestBatchesThatAreGivenUp(t *testing.T) {
+	t.Parallel()
+	_, servers := of(t, 2, func(c *cluster) { c.maxValue = 8 << 20 })
+	var cmds []kv.Command
+	for i := range 8 {
+		key := fmt.Sprint("{tag}", i)
+		servers[0].write(put(key, strings.Repeat("x", 6<<20)))
+		cmds = append(cmds, reading(key))
+	}
+	cmds = append(cmds, incr("{tag}counter", 1))
+	full := 0
+	for i := range 60 {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i)*2*time.Millisecond)
+		if i%2 == 0 {
+			var stop context.CancelFunc
+			ctx, stop = context.WithCancel(within(t, patience))
+			time.AfterFunc(time.Duration(i)*2*time.Millisecond, stop)
+		}
+		answered := 0
+		for j, a := range servers[i%2].node.Batch(ctx, cmds) {
+			switch {
+			case a.Err == nil && a.Result.Outcome == kv.Done:
+				answered++
+			case a.Err == nil:
+				t.Errorf("operation %d has no ending", j)
+			case a.Err.Kind == kv.Unknown && cmds[j].Op == kv.OpRead:
+				t.Errorf("read %d ended as %v", j, a.Err)
+			}
+		}
+		if answered == len(cmds) {
+			full++
+		}
+		cancel()
+	}
+	t.Logf("%d of 60 were answered whole", full)
+}
+
 // Counters that many batches count up while leaders change: what was acknowledged is counted, and
 // what is neither counted nor unknown is missing.
 func TestBatchesUnderLeaderChanges(t *testing.T) {

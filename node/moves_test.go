@@ -28,7 +28,16 @@ func TestNothingIsMissingWhilePartitionsMove(t *testing.T) {
 	var group sync.WaitGroup
 	defer group.Wait()
 	defer cancel()
-	var reads, lists atomic.Int64
+	var reads, lists, walks atomic.Int64
+	group.Go(func() {
+		for ctx.Err() == nil {
+			if missing := missedByAWalk(t, servers, keys); len(missing) > 0 {
+				t.Errorf("a walk over all nodes misses %q", missing)
+				return
+			}
+			walks.Add(1)
+		}
+	})
 	for _, s := range servers {
 		group.Go(func() {
 			for n := 0; ctx.Err() == nil; n++ {
@@ -62,10 +71,10 @@ func TestNothingIsMissingWhilePartitionsMove(t *testing.T) {
 	c.joining("d")
 	c.joining("e")
 	c.settled(5)
-	before := [2]int64{reads.Load(), lists.Load()}
-	eventually(t, "reads and lists go on", func() error {
-		if reads.Load() < before[0]+100 || lists.Load() < before[1]+3 {
-			return fmt.Errorf("%d reads and %d lists, before %v", reads.Load(), lists.Load(), before)
+	before := [3]int64{reads.Load(), lists.Load(), walks.Load()}
+	eventually(t, "reads, lists and walks go on", func() error {
+		if reads.Load() < before[0]+100 || lists.Load() < before[1]+3 || walks.Load() < before[2]+2 {
+			return fmt.Errorf("%d reads, %d lists and %d walks, before %v", reads.Load(), lists.Load(), walks.Load(), before)
 		}
 		return nil
 	})
@@ -93,4 +102,23 @@ func TestNothingIsMissingWhilePartitionsMove(t *testing.T) {
 	if now := servers[0].machine.State().Epoch; now == epoch || moved == 0 {
 		t.Errorf("nothing moved: epoch %d, then %d", epoch, now)
 	}
+}
+
+// missedByAWalk asks another node for each step of a walk, and returns the keys that did not come.
+func missedByAWalk(t *testing.T, servers []*server, keys []string) []string {
+	seen := map[string]bool{}
+	for step, from := 0, uint64(0); ; step++ {
+		some, next, err := servers[step%len(servers)].node.Walk(within(t, patience), from, 50)
+		if err != nil {
+			t.Error(err)
+			return nil
+		}
+		for _, key := range some {
+			seen[string(key)] = true
+		}
+		if from = next; from == 0 {
+			break
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(keys), func(key string) bool { return seen[key] })
 }

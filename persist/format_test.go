@@ -44,7 +44,7 @@ func golden(t *testing.T) map[string][]byte {
 	a = db.NewApply()
 	a.Put(2, []byte("user:1"), rec)
 	must(t, a.Commit())
-	db.drainAll()
+	expiring := streamOf(t, db, 2) // drains
 	expiryValue, _, err := db.getCopy(expiryKey)
 	must(t, err)
 	format, _, err := db.getCopy(formatKey)
@@ -70,6 +70,7 @@ func golden(t *testing.T) map[string][]byte {
 		"data-value-plain": stringRecord("v", 1).AppendTo(nil),
 		"expiry-key":       expiryKey,
 		"expiry-value":     expiryValue,
+		"snapshot-expiry":  expiring[bytes.Index(expiring, expiryKey[kindPrefixLen:])-6:][:6+len(expiryKey)-kindPrefixLen],
 		"meta-data-key":    appendDataKey(nil, kv.Meta, []byte("x")),
 		"log-segment":      segment,
 		"snapshot":         stream,

@@ -28,7 +28,10 @@ func (n *node) refusedWith(texts ...string) {
 		n.process.kill()
 		return
 	}
-	last := n.logTail(1)
+	last := n.logTail(5) // a node that several things stop at once says all of them, a line each
+	if i := strings.LastIndex(last, "pxkv: "); i >= 0 {
+		last = last[i:]
+	}
 	n.t.Logf("exit code %d: %s", code, last)
 	if code != 1 {
 		n.t.Errorf("%s ended with exit code %d, want 1", n.name, code)

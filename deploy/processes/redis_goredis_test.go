@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -25,6 +26,7 @@ func TestRedisClients(t *testing.T) {
 	t.Run("any node takes any key", func(t *testing.T) { anyNodeTakesAnyKey(ctx, t, c) })
 	t.Run("pipelines are answered in order", func(t *testing.T) { pipelinesAreAnsweredInOrder(ctx, t, c) })
 	t.Run("a scan finds everything", func(t *testing.T) { aScanFindsEverything(ctx, t, c) })
+	t.Run("HTTP shows the same values", func(t *testing.T) { httpShowsTheSameValues(ctx, t, c) })
 	t.Run("transactions", func(t *testing.T) { transactionsOfGoRedis(ctx, t, c) })
 	t.Run("the cluster client goes straight to leaders", func(t *testing.T) { clusterClientGoesStraight(ctx, t, c) })
 	t.Run("the cluster client outlives a leader", func(t *testing.T) { clusterClientOutlivesALeader(ctx, t, c) })
@@ -120,6 +122,43 @@ func aScanFindsEverything(ctx context.Context, t *testing.T, c *cluster) {
 	keys, err := client.Keys(ctx, "scan:1?").Result()
 	if err != nil || len(keys) != 10 {
 		t.Errorf("KEYS: %q, %v", keys, err)
+	}
+}
+
+func httpShowsTheSameValues(ctx context.Context, t *testing.T, c *cluster) {
+	client := plainClient(t, c.nodes[0])
+	put := func(body string) {
+		req, err := http.NewRequestWithContext(ctx, http.MethodPut, c.nodes[1].url()+"/kv", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil || resp.StatusCode != http.StatusOK {
+			t.Fatalf("PUT %s: %v, %v", body, resp, err)
+		}
+		resp.Body.Close()
+	}
+	put(`{"key":"both:text","value":"hello"}`)
+	put(`{"key":"both:object","value":{"a": [1, 2]}}`)
+	put(`{"key":"both:number","value":41}`)
+	if n, err := client.Incr(ctx, "both:number").Result(); n != 42 || err != nil {
+		t.Errorf("INCR of a number that HTTP wrote: %d, %v", n, err)
+	}
+	got, err := client.MGet(ctx, "both:text", "both:object", "both:number").Result()
+	if want := []any{"hello", `{"a":[1,2]}`, "42"}; err != nil || fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("%q, %v; want %q", got, err, want)
+	}
+	if err := client.MSet(ctx, "both:redis", "écrit", "both:bytes", "\xff\x00").Err(); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		"/kv?key=both:number": `{"both:number":42}`,
+		"/kv?key=both:redis":  `{"both:redis":"écrit"}`,
+		"/kv?key=both:bytes":  `{"both:bytes":{"$binary":"/wA="}}`,
+	} {
+		if body, _, err := c.nodes[2].look(path); err != nil || strings.TrimSpace(string(body)) != want {
+			t.Errorf("%s: %s, %v; want %s", path, body, err, want)
+		}
 	}
 }
 

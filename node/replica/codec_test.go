@@ -173,6 +173,8 @@ func FuzzFrame(f *testing.F) {
 
 func FuzzPayload(f *testing.F) {
 	f.Add(payloadOf(kv.Command{Op: kv.OpDelete, Key: []byte("d")}))
+	f.Add((&Payload{TimeMS: 9}).header(nil, payloadBarrier))
+	f.Add(append((&Payload{TimeMS: 9}).header(nil, payloadPurge), 2, 3))
 	f.Fuzz(func(_ *testing.T, b []byte) {
 		if p, err := DecodePayload(b); err == nil {
 			_ = readUnits(&p)

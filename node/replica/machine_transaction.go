@@ -3,7 +3,8 @@ package replica
 import "pxkv/node/kv"
 
 // maxTransactionReads is how many bytes of values the commands of a transaction may ask for, by
-// OpRead and ReturnOld. Those that follow are refused, so that the results fit a message.
+// OpRead and ReturnOld. Those that follow are refused, so that the results fit a message. The limit
+// decides what is carried out: another one takes another payloadVersion.
 const maxTransactionReads = 16 << 20
 
 // transact carries out the commands of a transaction, unless a key is not as it was watched.

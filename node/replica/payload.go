@@ -71,10 +71,11 @@ func DecodePayload(data []byte) (Payload, error) {
 		p.commands = d
 	case payloadPurge:
 		p.PurgeMS = d.Varint()
-		p.Count = int(min(d.Uvarint(), purgeKeys))
-		if p.PurgeMS <= 0 {
-			return p, fmt.Errorf("%w: purge up to %d", ErrPayload, p.PurgeMS)
+		count := d.Uvarint()
+		if p.PurgeMS <= 0 || count > maxPurgeKeys {
+			return p, fmt.Errorf("%w: purge of %d keys up to %d", ErrPayload, count, p.PurgeMS)
 		}
+		p.Count = int(count)
 		return p, d.End()
 	case payloadRaw:
 		p.Raw = d.Rest()

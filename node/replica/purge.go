@@ -13,6 +13,8 @@ import (
 const (
 	purgeKeys    = 256 // records of the index taken by one entry, so that a turn is not held up
 	purgesAtOnce = 4   // under way on this node
+	// maxPurgeKeys is what an entry may ask for at most; leaders of all versions stay below it.
+	maxPurgeKeys = 1 << 16
 	// purgeCost is what deleting a key counts for, in bytes of entries applied in a turn.
 	purgeCost = 4 << 10
 )

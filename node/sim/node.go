@@ -378,23 +378,36 @@ func (n *node) sendSnapshot(r replica.SnapshotRequest) {
 			report(true)
 			return
 		}
-		to.do(0, func() {
-			if !to.host.Wants(r) {
-				report(true)
-				return
-			}
-			staged, err := to.db.StageSnapshot(r.Partition, &stream)
-			if err != nil {
-				w.fail("%s: stage snapshot: %v", to.name, err)
-				return
-			}
-			to.in.Snapshots = append(to.in.Snapshots, replica.ArrivedSnapshot{Request: r, FromNode: n.id, Staged: staged})
-			to.schedule()
-			report(false)
-		})
+		to.take(r, n.id, &stream, report)
 	}) {
 		report(true)
 	}
+}
+
+// take receives a snapshot stream, once the node is not paused any more. The sender learns how it
+// ended, also when the node crashes first: the connection breaks.
+func (n *node) take(r replica.SnapshotRequest, from kv.NodeID, stream *bytes.Buffer, report func(failed bool)) {
+	life := n.life
+	var try func()
+	try = func() {
+		switch {
+		case !n.up || n.life != life || n.paused <= n.w.now && !n.host.Wants(r):
+			report(true)
+			return
+		case n.paused > n.w.now:
+			n.w.after(n.paused-n.w.now, try)
+			return
+		}
+		staged, err := n.db.StageSnapshot(r.Partition, stream)
+		if err != nil {
+			n.w.fail("%s: stage snapshot: %v", n.name, err)
+			return
+		}
+		n.in.Snapshots = append(n.in.Snapshots, replica.ArrivedSnapshot{Request: r, FromNode: from, Staged: staged})
+		n.schedule()
+		report(false)
+	}
+	n.w.after(0, try)
 }
 
 // crash ends the process and what its disk had not synced, or some of it.

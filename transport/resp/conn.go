@@ -45,8 +45,10 @@ type conn struct {
 	quit     bool      // close after the answers
 
 	multi     *transaction // between MULTI and EXEC
-	watched   []kv.Watch
-	executing bool // EXEC is running the queued commands
+	executing bool         // EXEC is running the queued commands
+
+	watched      []kv.Watch
+	watchedBytes int // of the server's budget
 }
 
 // serve answers commands until the client goes, breaks the protocol, or the server stops.
@@ -215,6 +217,7 @@ func (c *conn) giveBuffer() {
 func (c *conn) release() {
 	c.sender.stop()
 	c.net.Close()
+	c.endMulti()
 	c.giveBuffer()
 	c.in = input{}
 }

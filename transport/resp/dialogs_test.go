@@ -2,6 +2,7 @@ package resp
 
 import (
 	"context"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -156,6 +157,11 @@ func TestErrorsTellWhatBecameOfAWrite(t *testing.T) {
 		if got := c.do("MSET", "a", "1", "b", "2"); got != e.write {
 			t.Errorf("%v: MSET: %s, want %s", e.err.Kind, got, e.write)
 		}
+		c.do("MULTI")
+		c.do("SET", "a", "1")
+		if got := c.do("EXEC"); got != e.write {
+			t.Errorf("%v: EXEC: %s, want %s", e.err.Kind, got, e.write)
+		}
 	}
 }
 
@@ -198,6 +204,58 @@ func TestLimitsAndBrokenProtocol(t *testing.T) {
 		t.Error("a stalled command keeps its connection")
 	}
 	await(t, "the budget is whole again", func() bool { return s.buffers.used.Load() == 0 })
+}
+
+// Commands that need nothing of the node wait behind one that does, and many of them fit into one
+// read.
+func TestSmallCommandsBehindAnOperation(t *testing.T) {
+	t.Parallel()
+	address, _ := start(t, newFake(), nil)
+	c := dial(t, address)
+	c.do("SET", "a", strings.Repeat("v", 200<<10)) // makes the input buffer large
+	const pings = 50_000
+	go func() {
+		_, _ = io.WriteString(c.net, "GET b\r\n"+strings.Repeat("ECHO x\r\n", pings)+"GET b\r\nDBSIZE\r\n")
+	}()
+	for i := range pings + 3 {
+		want := `"x"`
+		switch i {
+		case 0, pings + 1:
+			want = "nil"
+		case pings + 2:
+			want = ":1"
+		}
+		if got := c.reply(); got != want {
+			t.Fatalf("reply %d: %s, want %s", i, got, want)
+		}
+	}
+}
+
+// What a client made the server keep goes with it.
+func TestAClientThatLeavesTakesItsShareOfTheBudget(t *testing.T) {
+	t.Parallel()
+	address, s := start(t, newFake(), func(o *Options) { o.MaxBufferedBytes, o.MaxValueBytes = 4<<20, 1<<20 })
+	c := dial(t, address)
+	c.do("WATCH", "{t}a", "{t}b")
+	c.do("MULTI")
+	c.do("SET", "{t}a", strings.Repeat("v", 100<<10))
+	await(t, "it counts", func() bool { return s.buffers.used.Load() > 100<<10 })
+	c.net.Close()
+	await(t, "the budget is whole again", func() bool { return s.buffers.used.Load() == 0 })
+}
+
+func TestValuesBeyondTheBudgetAreRefused(t *testing.T) {
+	t.Parallel()
+	address, s := start(t, newFake(), func(o *Options) { o.MaxBufferedBytes, o.MaxValueBytes = 4<<20, 1<<20 })
+	c := dial(t, address)
+	c.do("SET", "a", strings.Repeat("v", 1<<20))
+	if got := c.do("MGET", "a", "a", "a"); len(got) != 3*(1<<20)+3*2+2+2 {
+		t.Errorf("3 MiB of answers: %.100s", got)
+	}
+	if got := c.do("MGET", "a", "a", "a", "a", "a"); !strings.HasPrefix(got, "-CLUSTERDOWN this node holds too many bytes of answers") {
+		t.Errorf("5 MiB of answers: %.100s", got)
+	}
+	await(t, "the budget is whole again", func() bool { return s.buffers.used.Load() <= largeInput })
 }
 
 func TestTooManyClientsAreToldSo(t *testing.T) {

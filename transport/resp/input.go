@@ -89,10 +89,13 @@ func (in *input) arguments(b []byte) (done bool, err error) {
 			}
 			if b[in.at] != '$' {
 				// Redis waits for the end of the line before it complains.
-				if bytes.IndexByte(b[in.at:], '\r') < 0 && len(b)-in.at <= maxHeaderLine {
-					return false, nil
+				if bytes.IndexByte(b[in.at:], '\r') >= 0 {
+					return false, protocolError("expected '$', got '" + string(b[in.at:in.at+1]) + "'")
 				}
-				return false, protocolError("expected '$', got '" + string(rune(b[in.at])) + "'")
+				if len(b)-in.at > maxHeaderLine {
+					return false, protocolError("too big bulk count string")
+				}
+				return false, nil
 			}
 			n, size, err := number(b[in.at:], "too big bulk count string", "invalid bulk length")
 			if size == 0 || err != nil {

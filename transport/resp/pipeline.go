@@ -9,6 +9,8 @@ import (
 const (
 	// maxOperations is how many operations are carried out together.
 	maxOperations = 1024
+	// maxWaiting is how many commands wait for that, those included that need no operation.
+	maxWaiting = 4 * maxOperations
 	// sendAbove is how many bytes of answers are gathered before they are sent.
 	sendAbove = 64 << 10
 	// keepOut is the largest buffer of answers that is used again.
@@ -16,6 +18,8 @@ const (
 	// keepWords is the same for arguments, and keepOperations for operations.
 	keepWords      = 16 << 10
 	keepOperations = 2 * maxOperations
+	// uncounted is how many bytes of values a pipeline may read before they count.
+	uncounted = 1 << 20
 	// operationBytes is about what an operation takes with its answer, besides keys and values.
 	operationBytes = 512
 )
@@ -85,7 +89,7 @@ func (c *conn) run(cmd *command, args [][]byte) {
 			c.observe(cmd, args, 1, time.Since(c.began))
 		}
 	}
-	if len(c.ops) >= maxOperations && !c.executing {
+	if (len(c.ops) >= maxOperations || len(c.waiting) >= maxWaiting) && !c.executing {
 		c.settle()
 	}
 }
@@ -97,6 +101,7 @@ func (c *conn) settle() {
 		return
 	}
 	answers := c.carryOut()
+	c.holdValues(answers)
 	c.reply(answers)
 	c.server.processed.Add(int64(len(c.waiting)))
 	took := time.Since(c.began)
@@ -141,6 +146,25 @@ func (c *conn) carryOut() []kv.Answer {
 		a.Result = readResult(&res, &c.item)
 	}
 	return c.answers
+}
+
+// holdValues counts long values against the budget until they are sent, for a client may take its
+// time. Reads for which there is no room are refused.
+func (c *conn) holdValues(answers []kv.Answer) {
+	size := 0
+	for i := range answers {
+		if item := answers[i].Result.Item; item != nil {
+			size += len(item.Value.Data)
+		}
+	}
+	if size <= uncounted || c.charge(size) {
+		return
+	}
+	for i := range answers {
+		if c.ops[i].Op == kv.OpRead {
+			answers[i] = kv.Answer{Err: &kv.Error{Kind: kv.Unavailable, Text: "this node holds too many bytes of answers at the moment: retry"}}
+		}
+	}
 }
 
 // reply writes the answers of all commands that wait.
@@ -221,6 +245,7 @@ func (c *conn) forget() {
 	}
 	clear(c.answers)
 	c.item = kv.Item{}
+	c.in.words = c.in.words[:0] // of the commands that are answered; others are not read yet
 	c.ops, c.waiting, c.ready = c.ops[:0], c.waiting[:0], c.ready[:0]
 }
 

@@ -2,7 +2,6 @@ package resp
 
 import (
 	"bytes"
-	"errors"
 
 	"pxkv/node/kv"
 	"pxkv/ring"
@@ -53,7 +52,14 @@ func (c *conn) endMulti() {
 	if c.multi != nil {
 		c.server.buffers.give(c.multi.bytes)
 	}
-	c.multi, c.watched = nil, nil
+	c.multi = nil
+	c.endWatch()
+}
+
+// endWatch forgets what was watched.
+func (c *conn) endWatch() {
+	c.server.buffers.give(c.watchedBytes)
+	c.watched, c.watchedBytes = nil, 0
 }
 
 // enqueue keeps a command until EXEC.
@@ -147,6 +153,15 @@ func (c *conn) watch(args [][]byte) {
 			return
 		}
 	}
+	size := 0
+	for _, key := range keys {
+		size += len(key) + argumentBytes
+	}
+	if !c.server.buffers.take(size) {
+		c.fail(errBuffers)
+		return
+	}
+	c.watchedBytes += size
 	for _, key := range keys {
 		c.read(key)
 	}
@@ -168,8 +183,8 @@ func (c *conn) watch(args [][]byte) {
 
 // unwatch answers UNWATCH.
 func (c *conn) unwatch([][]byte) {
-	if c.multi == nil {
-		c.watched = nil
+	if c.multi == nil && !c.executing {
+		c.endWatch()
 	}
 	c.ok()
 }
@@ -188,13 +203,11 @@ func (c *conn) transact(t *kv.Transaction) (kv.TransactionResult, *kv.Error) {
 	ctx := &deadline{Context: c.server.base, at: c.began.Add(c.server.opt.RequestTimeout)}
 	defer ctx.release()
 	res, err := c.server.service.Transact(ctx, t)
-	if err != nil {
-		return res, asError(err)
+	e := asError(err)
+	if e != nil && e.Kind == kv.Internal || e == nil && !res.Conflict && len(res.Results) != len(t.Commands) {
+		e = kv.ErrUnknown() // nobody can tell what was done
 	}
-	if !res.Conflict && len(res.Results) != len(t.Commands) {
-		return res, asError(errors.New("a transaction came back with other results than commands"))
-	}
-	return res, nil
+	return res, e
 }
 
 // samePartition reports whether two keys are of one partition, as far as this node knows: before
