@@ -37,8 +37,8 @@ const (
 	// behindBytes is how much of the log a restart has to apply again for one partition because
 	// its buffer was lost; allBehindBytes is that of all partitions together, and leastBehindBytes
 	// the smallest share of it.
-	behindBytes      = 256 << 10
-	allBehindBytes   = 16 << 20
+	behindBytes      = 512 << 10
+	allBehindBytes   = 32 << 20
 	leastBehindBytes = 32 << 10
 	lightBehindBytes = 2 << 10
 	// lateOverhead is about what an effect takes besides its key and value.

@@ -25,7 +25,7 @@ const (
 	// for larger ones the copy out of the store is not what a GET costs.
 	maxBytes = 64 << 20
 	maxValue = 16 << 10
-	// promoteEvery is how many lookups in a stripe go by until one tells the LRU of its hit.
+	// promoteEvery is how many lookups of a stripe go by until one tells the LRU of its hit.
 	promoteEvery = 8
 )
 
@@ -40,7 +40,7 @@ type Cache struct {
 
 type stripe struct {
 	mu    sync.Mutex
-	lru   *simplelru.LRU[string, kv.Item]
+	lru   *simplelru.LRU[string, *slot]
 	bytes int
 	hits  uint64
 	// gen changes whenever a key of the stripe begins or ends to change. A Fill whose Token is
@@ -50,6 +50,13 @@ type stripe struct {
 	// one reader could have seen the new value already, and a later one must not be given the old.
 	busy int
 	_    [64]byte // keeps the locks of two stripes off one cache line
+}
+
+// slot is what is kept of a key. It stays while its key changes, so that a key that is written
+// again and again costs no new entry each time.
+type slot struct {
+	item     kv.Item
+	changing bool // between Begin and End: as if it was not there
 }
 
 // Token remembers when a read began.
@@ -64,7 +71,7 @@ func New(entries int) *Cache {
 	for i := range c.stripes {
 		s := &c.stripes[i]
 		// The error is only for sizes below 1.
-		s.lru, _ = simplelru.NewLRU((entries+stripes-1)/stripes, func(_ string, it kv.Item) { s.bytes -= weight(&it) })
+		s.lru, _ = simplelru.NewLRU((entries+stripes-1)/stripes, func(_ string, sl *slot) { s.bytes -= weight(&sl.item) })
 	}
 	return c
 }
@@ -78,17 +85,22 @@ func (c *Cache) Get(key []byte) (kv.Item, bool, Token) {
 	s := c.stripe(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	sl, ok := s.look(key)
+	if !ok || sl.changing {
+		return kv.Item{}, false, Token{s.gen}
+	}
+	return sl.item, true, Token{s.gen}
+}
+
+// look finds a key's slot. s.mu is held.
+func (s *stripe) look(key []byte) (*slot, bool) {
 	name := unsafe.String(unsafe.SliceData(key), len(key)) // not kept by either
 	// To move an entry to the front of the list touches five others, which costs more than to find
 	// it. One hit in promoteEvery is enough to tell what is in use from what is not.
-	var it kv.Item
-	var ok bool
 	if s.hits++; s.hits%promoteEvery == 0 {
-		it, ok = s.lru.Get(name)
-	} else {
-		it, ok = s.lru.Peek(name)
+		return s.lru.Get(name)
 	}
-	return it, ok, Token{s.gen}
+	return s.lru.Peek(name)
 }
 
 // Fill keeps an item that was read from the store after the Get that gave tok.
@@ -102,14 +114,18 @@ func (c *Cache) Fill(key []byte, it kv.Item, tok Token) {
 	if (s.gen != tok.gen || s.busy > 0) && !ignoreChanges {
 		return
 	}
-	s.add(string(key), it)
+	s.keep(key, it)
 }
 
-// add keeps an item. s.mu is held.
-func (s *stripe) add(key string, it kv.Item) {
-	s.lru.Remove(key)
-	s.lru.Add(key, it)
-	s.bytes += weight(&it)
+// keep keeps an item. s.mu is held.
+func (s *stripe) keep(key []byte, it kv.Item) {
+	if sl, ok := s.look(key); ok {
+		s.bytes += weight(&it) - weight(&sl.item)
+		sl.item, sl.changing = it, false
+	} else {
+		s.lru.Add(string(key), &slot{item: it})
+		s.bytes += weight(&it)
+	}
 	for s.bytes > maxBytes/stripes {
 		s.lru.RemoveOldest()
 	}
@@ -125,7 +141,9 @@ func (c *Cache) Begin(_ kv.PartitionID, key []byte) {
 	defer s.mu.Unlock()
 	s.gen++
 	s.busy++
-	s.lru.Remove(string(key))
+	if sl, ok := s.look(key); ok {
+		sl.changing = true
+	}
 }
 
 // End says that the change which Begin announced can be read from the store. Where this node
@@ -135,17 +153,14 @@ func (c *Cache) End(_ kv.PartitionID, key []byte, now *kv.Item) {
 		return
 	}
 	s := c.stripe(key)
-	keep := now != nil && weight(now) <= maxValue
-	var it kv.Item
-	if keep {
-		it = *now
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.gen++ // whoever began to read between Begin and End may still hold the old value
 	s.busy--
-	if keep {
-		s.add(string(key), it)
+	if now != nil && weight(now) <= maxValue {
+		s.keep(key, *now)
+	} else {
+		s.lru.Remove(unsafe.String(unsafe.SliceData(key), len(key)))
 	}
 }
 
@@ -158,8 +173,8 @@ func (c *Cache) Has(_ kv.PartitionID, key []byte) bool {
 	s := c.stripe(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	it, ok := s.lru.Peek(unsafe.String(unsafe.SliceData(key), len(key))) // not kept by Peek
-	return ok && it.Deadline == 0
+	sl, ok := s.lru.Peek(unsafe.String(unsafe.SliceData(key), len(key))) // not kept by Peek
+	return ok && !sl.changing && sl.item.Deadline == 0
 }
 
 // Clear forgets everything, after a change of unknown keys.
