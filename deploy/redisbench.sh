@@ -8,9 +8,10 @@
 #
 # Settings, from the environment:
 #   ROUNDS=5        rounds; the table shows medians
-#   REQUESTS=100000 requests of each measurement without pipelining; four times as many with it
+#   REQUESTS=100000 requests of each measurement without pipelining; with it four times as many
+#                   SETs and twenty times as many GETs, so that each takes some seconds
 #   CONNECTIONS=64  connections
-#   SIZE=256 KEYS=100000  bytes of a value, and different keys
+#   SIZE=256 KEYS=10000  bytes of a value, and different keys on each node, which all exist
 #   PIPELINES="1 16"  commands that a connection sends at once
 #   DIR=/var/tmp    where the data goes (in a new directory, removed in the end); a real disk
 #   OUT=bin/redisbench.md  where the result goes
@@ -19,7 +20,7 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-ROUNDS=${ROUNDS:-5} REQUESTS=${REQUESTS:-100000} CONNECTIONS=${CONNECTIONS:-64} SIZE=${SIZE:-256} KEYS=${KEYS:-100000}
+ROUNDS=${ROUNDS:-5} REQUESTS=${REQUESTS:-100000} CONNECTIONS=${CONNECTIONS:-64} SIZE=${SIZE:-256} KEYS=${KEYS:-10000}
 PIPELINES=${PIPELINES:-1 16} DIR=${DIR:-/var/tmp} OUT=${OUT:-$root/bin/redisbench.md} BASE_PORT=${BASE_PORT:-23900}
 PXKV=${PXKV:-}
 
@@ -54,8 +55,12 @@ start_redis() {
 measure() {
 	local series=$1 port=$2 pipeline=$3 requests=$REQUESTS test rate
 	shift 3
-	[ "$pipeline" = 1 ] || requests=$((4 * REQUESTS))
 	for test in set get; do
+		case $pipeline-$test in
+		1-*) requests=$REQUESTS ;;
+		*-set) requests=$((4 * REQUESTS)) ;;
+		*) requests=$((20 * REQUESTS)) ;;
+		esac
 		timeout 300 redis-benchmark -h "$host" -p "$port" -c "$CONNECTIONS" -d "$SIZE" -r "$KEYS" -n "$requests" \
 			-P "$pipeline" -t $test --csv "$@" >"$work/out.csv" 2>"$work/err.txt" ||
 			die "measuring $series failed: $(tail -n 1 "$work/err.txt")"
@@ -85,7 +90,7 @@ report() {
 	cpu=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)
 	echo "Measured $(date -u +%Y-%m-%d) on $(nproc) x ${cpu:-$(uname -m)}, Linux $(uname -r), $("$PXKV" version)," \
 		"$(redis-server --version | awk '{ print "Redis " $3 }' | sed 's/v=//'). All servers and the client share the machine; $CONNECTIONS connections," \
-		"$SIZE-byte values, $KEYS keys, $ROUNDS interleaved rounds."
+		"$SIZE-byte values, $KEYS keys a node, $ROUNDS interleaved rounds."
 	echo
 	echo "| commands/s | median | rounds |"
 	echo "|---|---|---|"

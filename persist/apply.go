@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/binary"
+	"maps"
 	"slices"
 	"unsafe"
 
@@ -19,7 +20,6 @@ type Apply struct {
 	latest  map[string]int // partition and key -> position in effects
 	expiry  []expiryEffect // in the order in which they happened
 	applied []replicaApplied
-	full    []*behind
 	key     []byte // scratch: partition and key
 }
 
@@ -139,23 +139,21 @@ func (a *Apply) Commit() error {
 		e := &a.expiry[i]
 		buffers[e.partition].expiry[string(e.key)] = e.removed
 	}
-	limit := a.db.behindLimit()
 	for i := range a.applied {
 		buffers[a.applied[i].replica.partition].setApplied(a.applied[i])
 	}
-	for _, b := range buffers {
-		if b.bytes > limit {
-			a.full = append(a.full, b)
-		}
+	changed := slices.SortedFunc(maps.Values(buffers), func(x, y *behind) int { return cmp.Compare(x.partition, y.partition) })
+	added := 0
+	for _, b := range changed {
+		added += b.added
+		b.added = 0
 		b.mu.Unlock()
 	}
+	a.db.behindTotal.Add(int64(added))
 	for i := range a.applied {
 		a.applied[i].replica.setApplied(&a.applied[i].applied)
 	}
-	slices.SortFunc(a.full, func(x, y *behind) int { return cmp.Compare(x.partition, y.partition) })
-	for _, b := range a.full {
-		a.db.drainPartition(b.partition)
-	}
+	a.db.drainFull(changed)
 	return nil
 }
 

@@ -25,6 +25,7 @@ type behind struct {
 	expiry  map[string]bool // records of the expiry index, as stored; true: removed
 	applied []replicaApplied
 	bytes   int // of effects since it was drained, those that were overwritten included
+	added   int // of them by the Apply that is being committed
 }
 
 // late is what a key holds.
@@ -34,13 +35,13 @@ type late struct {
 }
 
 const (
-	// behindBytes is how much of the log a restart has to apply again for one partition because
-	// its buffer was lost; allBehindBytes is that of all partitions together, and leastBehindBytes
-	// the smallest share of it.
-	behindBytes      = 512 << 10
-	allBehindBytes   = 32 << 20
-	leastBehindBytes = 32 << 10
-	lightBehindBytes = 2 << 10
+	// behindBytes is at how many bytes of effects a buffer is drained, which holds up a turn for
+	// some milliseconds; allBehindBytes is how much of the log a restart has to apply again because
+	// all the buffers were lost. lightBehindBytes and lightAllBehindBytes are for Options.Light.
+	behindBytes         = 2 << 20
+	allBehindBytes      = 32 << 20
+	lightBehindBytes    = 2 << 10
+	lightAllBehindBytes = 5 << 10
 	// lateOverhead is about what an effect takes besides its key and value.
 	lateOverhead = 128
 )
@@ -73,12 +74,35 @@ func (db *DB) dropBehind(p kv.PartitionID) {
 	db.behind.Store(&all)
 }
 
-// behindLimit is the size at which a buffer is drained.
-func (db *DB) behindLimit() int {
+// drainFull drains what has grown too large: those buffers that did by themselves, and, when all
+// together did, the largest, one in each turn.
+func (db *DB) drainFull(changed []*behind) {
+	one, all := behindBytes, int64(allBehindBytes)
 	if db.opts.Light {
-		return lightBehindBytes
+		one, all = lightBehindBytes, lightAllBehindBytes
 	}
-	return min(max(allBehindBytes/max(len(*db.behind.Load()), 1), leastBehindBytes), behindBytes)
+	for _, b := range changed {
+		b.mu.Lock()
+		if b.bytes > one {
+			db.drain(b)
+		}
+		b.mu.Unlock()
+	}
+	if db.behindTotal.Load() <= all {
+		return
+	}
+	var largest *behind
+	most := 0
+	for _, b := range *db.behind.Load() {
+		b.mu.RLock()
+		if b.bytes > most || b.bytes == most && largest != nil && b.partition < largest.partition {
+			largest, most = b, b.bytes
+		}
+		b.mu.RUnlock()
+	}
+	if largest != nil {
+		db.drainPartition(largest.partition)
+	}
 }
 
 // get looks a key up; ok is false when Pebble has to be asked.
@@ -92,13 +116,18 @@ func (b *behind) get(key []byte) (l late, ok bool) {
 // put takes an effect in. b.mu is held.
 func (b *behind) put(key string, l late) {
 	b.effects[key] = l
-	b.bytes += len(key) + len(l.record.Value.Data) + lateOverhead
+	b.add(len(key) + len(l.record.Value.Data) + lateOverhead)
+}
+
+func (b *behind) add(n int) {
+	b.bytes += n
+	b.added += n
 }
 
 // setApplied takes in how far a replica has come. b.mu is held.
 func (b *behind) setApplied(ra replicaApplied) {
 	b.applied = append(b.applied[:0], ra)
-	b.bytes += lateOverhead
+	b.add(lateOverhead)
 }
 
 // drain hands everything on to Pebble. b.mu is held.
@@ -120,10 +149,12 @@ func (db *DB) drain(b *behind) {
 		b.writeEffects(pb)
 	}
 	db.commitState(pb)
-	b.clear()
+	db.empty(b)
 }
 
-func (b *behind) clear() {
+// empty forgets what b holds. b.mu is held.
+func (db *DB) empty(b *behind) {
+	db.behindTotal.Add(-int64(b.bytes))
 	clear(b.effects)
 	clear(b.expiry)
 	clear(b.applied)
@@ -201,7 +232,7 @@ func (db *DB) replace(p kv.PartitionID, do func() error) error {
 	if b := db.behindOf(p); b != nil {
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		b.clear()
+		db.empty(b)
 	}
 	return do()
 }

@@ -48,7 +48,8 @@ type DB struct {
 	// staged numbers the directories of incoming snapshots.
 	staged atomic.Uint64
 
-	behind atomic.Pointer[map[kv.PartitionID]*behind] // changed by copies, under mu
+	behind      atomic.Pointer[map[kv.PartitionID]*behind] // changed by copies, under mu
+	behindTotal atomic.Int64                               // bytes in all of them
 
 	mu         sync.RWMutex
 	replicas   map[kv.PartitionID]*Replica // as the batches made so far will leave them

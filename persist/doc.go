@@ -7,6 +7,9 @@
 // value as stored); View (a consistent read of one partition); SnapshotReader and Staged (a
 // partition on its way out and in).
 //
+// Effects wait in a write-behind buffer for each partition before they go to Pebble; reads look
+// into both.
+//
 // Callers: node/replica (logs, effects, snapshots), node (reads, identity), cmd/pxkv (Open).
 //
 // The caller's duties, in order:

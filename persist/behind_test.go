@@ -1,0 +1,79 @@
+package persist
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"pxkv/node/kv"
+)
+
+// TestEffectsAreBehindAndBounded writes few keys of many partitions again and again. Pebble does
+// not get each of those writes, whoever reads sees them, and the buffers stay small.
+func TestEffectsAreBehindAndBounded(t *testing.T) {
+	t.Parallel()
+	db := openTest(t, vfs.NewMem())
+	const partitions = 10
+	var replicas []*Replica
+	for p := range kv.PartitionID(partitions) {
+		replicas = append(replicas, bootstrap(t, db, p, 1))
+		appendAll(t, db, replicas[p], entries(2, 200, 1))
+	}
+	write := func(r *Replica, n uint64) {
+		a := db.NewApply()
+		a.Put(r.Partition(), []byte("key"), stringRecord(fmt.Sprint("value ", n), n))
+		a.SetApplied(r, Applied{Index: n, Term: 1, Revision: n})
+		must(t, a.Commit())
+	}
+	inPebble := func(p kv.PartitionID) bool {
+		_, closer, err := db.pebble.Get(appendDataKey(nil, p, []byte("key")))
+		if errors.Is(err, pebble.ErrNotFound) {
+			return false
+		}
+		must(t, err)
+		must(t, closer.Close())
+		return true
+	}
+	write(replicas[0], 2)
+	if inPebble(0) {
+		t.Error("Pebble has a write at once")
+	}
+	if rec, ok, err := db.Get(0, []byte("key")); !ok || err != nil || rec.Version != 2 {
+		t.Errorf("the write is read as %v %v, %v", rec, ok, err)
+	}
+	v, err := db.NewView(0)
+	must(t, err)
+	if rec, ok, err := v.Get([]byte("key")); !ok || err != nil || rec.Version != 2 || v.Applied().Index != 2 {
+		t.Errorf("a view of index %d reads %v %v, %v", v.Applied().Index, rec, ok, err)
+	}
+	must(t, v.Close())
+	if !inPebble(0) {
+		t.Error("Pebble does not have what was listed")
+	}
+	drained := 0
+	for n := uint64(3); n <= 200; n++ {
+		for _, r := range replicas {
+			write(r, n)
+			total := 0
+			for _, b := range *db.behind.Load() {
+				total += b.bytes
+				if b.bytes == 0 {
+					drained++
+				}
+				if b.bytes > lightBehindBytes {
+					t.Fatalf("the buffer of partition %s has %d bytes", b.partition, b.bytes)
+				}
+			}
+			if total > lightAllBehindBytes || int64(total) != db.behindTotal.Load() {
+				t.Fatalf("the buffers have %d bytes, counted are %d", total, db.behindTotal.Load())
+			}
+		}
+	}
+	if drained == 0 {
+		t.Error("nothing was drained")
+	}
+	must(t, db.Close())
+}
