@@ -39,11 +39,11 @@ const (
 	// some milliseconds; allBehindBytes is how much of the log a restart has to apply again because
 	// all the buffers were lost. lightBehindBytes and lightAllBehindBytes are for Options.Light.
 	behindBytes         = 2 << 20
-	allBehindBytes      = 32 << 20
-	lightBehindBytes    = 2 << 10
-	lightAllBehindBytes = 5 << 10
+	allBehindBytes      = 24 << 20
+	lightBehindBytes    = 3 << 10
+	lightAllBehindBytes = 8 << 10
 	// lateOverhead is about what an effect takes besides its key and value.
-	lateOverhead = 128
+	lateOverhead = 256
 )
 
 // behindOf returns the buffer of p; nil if there is none, and nothing was applied to p.
