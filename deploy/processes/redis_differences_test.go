@@ -29,7 +29,8 @@ var redisDifferences = map[string]string{
 	"it is a cluster": `
 		CLUSTER MYID`,
 	"READONLY is taken": `
-		READONLY`,
+		READONLY
+		READWRITE`,
 	"HELLO tells of a cluster": `
 		HELLO`,
 	"CLIENT SETINFO of Redis 7.2": `

@@ -23,7 +23,7 @@ func needRedis(t *testing.T, program string) string {
 }
 
 // startRedis starts a real Redis that keeps nothing, until the end of the test.
-func startRedis(t *testing.T) (address string) {
+func startRedis(t *testing.T, settings ...string) (address string) {
 	t.Helper()
 	program := needRedis(t, "redis-server")
 	dir := t.TempDir()
@@ -34,7 +34,7 @@ func startRedis(t *testing.T) (address string) {
 	defer log.Close() // the process has a descriptor of its own
 	address = freeAddress(t)
 	_, port, _ := net.SplitHostPort(address)
-	cmd := exec.Command(program, "--bind", "127.0.0.1", "--port", port, "--save", "", "--appendonly", "no", "--dir", dir)
+	cmd := exec.Command(program, append([]string{"--bind", "127.0.0.1", "--port", port, "--save", "", "--appendonly", "no", "--dir", dir}, settings...)...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
