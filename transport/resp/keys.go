@@ -46,16 +46,8 @@ func done(answers []kv.Answer) (n int64) {
 
 // typeOf answers TYPE: every value is a string.
 func (c *conn) typeOf(args [][]byte) {
-	c.read(args[1])
-	c.later(func(c *conn, _ *waiting, answers []kv.Answer) {
-		switch a := &answers[0]; {
-		case a.Err != nil:
-			c.failed(a.Err)
-		case a.Result.Item == nil:
-			c.status("none")
-		default:
-			c.status("string")
-		}
+	c.readThen(args[1], func(c *conn) { c.status("none") }, func(c *conn, _ *kv.Item) {
+		c.status("string")
 	})
 }
 
@@ -96,16 +88,8 @@ func renderRename(c *conn, w *waiting, answers []kv.Answer) {
 // objectEncoding answers OBJECT ENCODING with the encoding that Redis gives to such a value
 // when it is set.
 func (c *conn) objectEncoding(args [][]byte) {
-	c.read(args[2])
-	c.later(func(c *conn, _ *waiting, answers []kv.Answer) {
-		switch a := &answers[0]; {
-		case a.Err != nil:
-			c.failed(a.Err)
-		case a.Result.Item == nil:
-			c.null()
-		default:
-			c.bulkText(encoding(a.Result.Item.Value.Data))
-		}
+	c.readThen(args[2], (*conn).null, func(c *conn, it *kv.Item) {
+		c.bulkText(encoding(it.Value.Data))
 	})
 }
 
@@ -138,16 +122,8 @@ func (c *conn) memoryUsage(args [][]byte) {
 		}
 	}
 	key := bytes.Clone(args[2])
-	c.read(args[2])
-	c.later(func(c *conn, _ *waiting, answers []kv.Answer) {
-		switch a := &answers[0]; {
-		case a.Err != nil:
-			c.failed(a.Err)
-		case a.Result.Item == nil:
-			c.null()
-		default:
-			c.integer(int64(recordOverhead + len(key) + len(a.Result.Item.Value.Data) + len(a.Result.Item.Value.ContentType)))
-		}
+	c.readThen(args[2], (*conn).null, func(c *conn, it *kv.Item) {
+		c.integer(int64(recordOverhead + len(key) + len(it.Value.Data) + len(it.Value.ContentType)))
 	})
 }
 

@@ -57,6 +57,21 @@ func (c *conn) ask(op kv.Command) { c.ops = append(c.ops, op) }
 // read asks for a key's value.
 func (c *conn) read(key []byte) { c.ask(kv.Command{Op: kv.OpRead, Key: key}) }
 
+// readThen asks for a key's value and says how its absence, or the item, becomes the reply.
+func (c *conn) readThen(key []byte, absent func(*conn), present func(*conn, *kv.Item)) {
+	c.read(key)
+	c.later(func(c *conn, _ *waiting, answers []kv.Answer) {
+		switch a := &answers[0]; {
+		case a.Err != nil:
+			c.failed(a.Err)
+		case a.Result.Item == nil:
+			absent(c)
+		default:
+			present(c, a.Result.Item)
+		}
+	})
+}
+
 // later says how the operations that were asked for become the reply.
 func (c *conn) later(r render) { c.render = r }
 

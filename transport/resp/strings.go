@@ -94,16 +94,8 @@ func (c *conn) msetNX(args [][]byte) {
 
 // strLen answers STRLEN.
 func (c *conn) strLen(args [][]byte) {
-	c.read(args[1])
-	c.later(func(c *conn, _ *waiting, answers []kv.Answer) {
-		switch a := &answers[0]; {
-		case a.Err != nil:
-			c.failed(a.Err)
-		case a.Result.Item == nil:
-			c.integer(0)
-		default:
-			c.integer(int64(len(a.Result.Item.Value.Data)))
-		}
+	c.readThen(args[1], func(c *conn) { c.integer(0) }, func(c *conn, it *kv.Item) {
+		c.integer(int64(len(it.Value.Data)))
 	})
 }
 
@@ -136,16 +128,8 @@ func (c *conn) getRange(args [][]byte) {
 		c.fail(errNotInteger)
 		return
 	}
-	c.read(args[1])
-	c.later(func(c *conn, _ *waiting, answers []kv.Answer) {
-		switch a := &answers[0]; {
-		case a.Err != nil:
-			c.failed(a.Err)
-		case a.Result.Item == nil:
-			c.bulk(nil)
-		default:
-			c.bulk(slice(a.Result.Item.Value.Data, start, end))
-		}
+	c.readThen(args[1], func(c *conn) { c.bulk(nil) }, func(c *conn, it *kv.Item) {
+		c.bulk(slice(it.Value.Data, start, end))
 	})
 }
 
