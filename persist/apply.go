@@ -125,7 +125,17 @@ func (a *Apply) Commit() error {
 		return ErrClosed
 	}
 	defer a.db.failOnPanic()
-	buffers := a.lock()
+	// All buffers stay locked until each has its part. No one else holds two of them.
+	buffers := map[kv.PartitionID]*behind{}
+	of := func(p kv.PartitionID) *behind {
+		b := buffers[p]
+		if b == nil {
+			b = a.db.makeBehind(p)
+			b.mu.Lock()
+			buffers[p] = b
+		}
+		return b
+	}
 	for i := range a.effects {
 		e := &a.effects[i]
 		if !e.deleted {
@@ -133,14 +143,14 @@ func (a *Apply) Commit() error {
 			e.record.Value.Data = bytes.Clone(e.record.Value.Data)
 		}
 		p, _ := e.split()
-		buffers[p].put(e.key[partitionLen:], late{e.record, e.deleted})
+		of(p).put(e.key[partitionLen:], late{e.record, e.deleted})
 	}
 	for i := range a.expiry {
 		e := &a.expiry[i]
-		buffers[e.partition].expiry[string(e.key)] = e.removed
+		of(e.partition).expiry[string(e.key)] = e.removed
 	}
 	for i := range a.applied {
-		buffers[a.applied[i].replica.partition].setApplied(a.applied[i])
+		of(a.applied[i].replica.partition).setApplied(&a.applied[i])
 	}
 	changed := slices.SortedFunc(maps.Values(buffers), func(x, y *behind) int { return cmp.Compare(x.partition, y.partition) })
 	added := 0
@@ -155,28 +165,6 @@ func (a *Apply) Commit() error {
 	}
 	a.db.drainFull(changed)
 	return nil
-}
-
-// lock locks the buffers of all partitions that a changes. No one else holds two of them.
-func (a *Apply) lock() map[kv.PartitionID]*behind {
-	buffers := map[kv.PartitionID]*behind{}
-	add := func(p kv.PartitionID) {
-		if buffers[p] == nil {
-			buffers[p] = a.db.makeBehind(p)
-			buffers[p].mu.Lock()
-		}
-	}
-	for i := range a.effects {
-		p, _ := a.effects[i].split()
-		add(p)
-	}
-	for i := range a.expiry {
-		add(a.expiry[i].partition)
-	}
-	for i := range a.applied {
-		add(a.applied[i].replica.partition)
-	}
-	return buffers
 }
 
 // partitionLen is the length of the partition before the key of an effect.

@@ -23,9 +23,9 @@ type behind struct {
 	mu      sync.RWMutex
 	effects map[string]late // by key
 	expiry  map[string]bool // records of the expiry index, as stored; true: removed
-	applied []replicaApplied
-	bytes   int // of effects since it was drained, those that were overwritten included
-	added   int // of them by the Apply that is being committed
+	applied *replicaApplied // the newest, nil when Pebble has it
+	bytes   int             // of effects since it was drained, those that were overwritten included
+	added   int             // of them by the Apply that is being committed
 }
 
 // late is what a key holds.
@@ -125,14 +125,14 @@ func (b *behind) add(n int) {
 }
 
 // setApplied takes in how far a replica has come. b.mu is held.
-func (b *behind) setApplied(ra replicaApplied) {
-	b.applied = append(b.applied[:0], ra)
+func (b *behind) setApplied(ra *replicaApplied) {
+	b.applied = ra
 	b.add(lateOverhead)
 }
 
 // drain hands everything on to Pebble. b.mu is held.
 func (db *DB) drain(b *behind) {
-	if len(b.effects)+len(b.expiry)+len(b.applied) == 0 {
+	if len(b.effects)+len(b.expiry) == 0 && b.applied == nil {
 		return
 	}
 	defer db.failOnPanic()
@@ -157,13 +157,11 @@ func (db *DB) empty(b *behind) {
 	db.behindTotal.Add(-int64(b.bytes))
 	clear(b.effects)
 	clear(b.expiry)
-	clear(b.applied)
-	b.applied, b.bytes = b.applied[:0], 0
+	b.applied, b.bytes = nil, 0
 }
 
 func (b *behind) writeApplied(pb *pebble.Batch) {
-	for i := range b.applied {
-		ra := &b.applied[i]
+	if ra := b.applied; ra != nil {
 		set(pb, kindKey(b.partition, kindApplied), appendAppliedRecord(nil, ra.replica.id, &ra.applied))
 	}
 }

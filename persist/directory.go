@@ -6,6 +6,8 @@ import (
 	"io/fs"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"pxkv/persist/wal"
 )
 
 // What is in Options.Dir.
@@ -43,19 +45,11 @@ func makeDir(f vfs.FS, dir string) error {
 		return err
 	}
 	for _, d := range above {
-		if err := syncDir(f, d); err != nil {
+		if err := wal.SyncDir(f, d); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-func syncDir(f vfs.FS, dir string) error {
-	d, err := f.OpenDir(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // writeFile replaces the file, atomically and for good.
@@ -72,7 +66,7 @@ func writeFile(f vfs.FS, dir, name string, content []byte) error {
 	if err := f.Rename(tmp, f.PathJoin(dir, name)); err != nil {
 		return err
 	}
-	return syncDir(f, dir)
+	return wal.SyncDir(f, dir)
 }
 
 func syncAndClose(file vfs.File, failed error) error {

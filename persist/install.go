@@ -8,6 +8,7 @@ import (
 	"go.etcd.io/raft/v3/raftpb"
 
 	"pxkv/node/kv"
+	"pxkv/persist/wal"
 )
 
 // Install replaces r's log, data and applied state by the snapshot's, atomically: a crash
@@ -46,7 +47,7 @@ func (b *Batch) Install(r *Replica, s *Staged, hs *raftpb.HardState) {
 func (db *DB) prepareInstall(s *Staged, id kv.ReplicaID) error {
 	err := s.writeApplied(id)
 	if err == nil {
-		err = syncDir(db.fs, s.dir)
+		err = wal.SyncDir(db.fs, s.dir)
 	}
 	if err == nil && installInTwoBatches {
 		if err = db.ingest(s.partition, s.tables); err == nil {

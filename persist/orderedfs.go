@@ -4,6 +4,8 @@ import (
 	"strings"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"pxkv/persist/wal"
 )
 
 // orderedFS makes a directory durable before a marker file is created in it.
@@ -19,7 +21,7 @@ const markerPrefix = "marker."
 // Create implements vfs.FS.
 func (o orderedFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
 	if strings.HasPrefix(o.PathBase(name), markerPrefix) {
-		if err := syncDir(o.FS, o.PathDir(name)); err != nil {
+		if err := wal.SyncDir(o.FS, o.PathDir(name)); err != nil {
 			return nil, err
 		}
 	}

@@ -10,12 +10,12 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// Options of Open. FS and Dir are required.
+// Options of Open. FS, Dir and SegmentBytes are required.
 type Options struct {
 	FS  vfs.FS
 	Dir string // must exist, and outlive a crash
-	// SegmentBytes is about the size of one segment; the last record may go beyond it. 0 is
-	// 16 MiB.
+	// SegmentBytes is about the size of one segment; the last record may go beyond it. Small
+	// segments are given back in small pieces; large ones spare the few fsyncs of the next one.
 	SegmentBytes int64
 	// Reuse gives each file its length beforehand, and uses the files of removed segments again.
 	// For a disk; in memory it would only waste room.
@@ -45,10 +45,6 @@ type Log struct {
 	making   sync.WaitGroup
 }
 
-// defaultSegmentBytes is small enough that a log is given back in small pieces, and large
-// enough that going from one to the next, with its few fsyncs, is rare.
-const defaultSegmentBytes = 16 << 20
-
 // maxSpares is how many files wait to be used again.
 const maxSpares = 2
 
@@ -57,9 +53,6 @@ const maxSpares = 2
 // off. ErrCorrupt and ErrFormat tell what is wrong with the log; an error of record is
 // returned as it is.
 func Open(o Options, record func(number uint64, payload []byte) error) (*Log, error) {
-	if o.SegmentBytes == 0 {
-		o.SegmentBytes = defaultSegmentBytes
-	}
 	l := &Log{o: o}
 	numbers, spares, err := listDir(o.FS, o.Dir)
 	if err != nil {
@@ -138,7 +131,7 @@ func (l *Log) sealTorn(s *segment) error {
 	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	return syncDir(l.o.FS, l.o.Dir)
+	return SyncDir(l.o.FS, l.o.Dir)
 }
 
 func sealOf(s *segment) []byte {

@@ -22,7 +22,7 @@ func (l *Log) roll() error {
 		err = file.Sync()
 	}
 	if err == nil {
-		err = syncDir(l.o.FS, l.o.Dir)
+		err = SyncDir(l.o.FS, l.o.Dir)
 	}
 	if err != nil {
 		return errors.Join(err, file.Close())
@@ -114,7 +114,7 @@ func (l *Log) RemoveOldest() error {
 		if err := l.o.FS.Remove(path); err != nil {
 			return err
 		}
-		return syncDir(l.o.FS, l.o.Dir)
+		return SyncDir(l.o.FS, l.o.Dir)
 	}
 	// The new name must outlive a crash before the file is used again: else the old name could
 	// come back, with a new segment in it.
@@ -122,7 +122,7 @@ func (l *Log) RemoveOldest() error {
 	if err := l.o.FS.Rename(path, l.o.FS.PathJoin(l.o.Dir, spare)); err != nil {
 		return err
 	}
-	if err := syncDir(l.o.FS, l.o.Dir); err != nil {
+	if err := SyncDir(l.o.FS, l.o.Dir); err != nil {
 		return err
 	}
 	l.mu.Lock()

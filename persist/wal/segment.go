@@ -111,7 +111,8 @@ func listDir(fs vfs.FS, dir string) (numbers []uint64, spares []string, err erro
 	return numbers, spares, nil
 }
 
-func syncDir(fs vfs.FS, dir string) error {
+// SyncDir makes the entries of a directory outlive a crash.
+func SyncDir(fs vfs.FS, dir string) error {
 	d, err := fs.OpenDir(dir)
 	if err != nil {
 		return err

@@ -75,5 +75,5 @@ func (l *Log) fillSpare(name string) error {
 	if err = errors.Join(err, f.Close()); err != nil {
 		return errors.Join(err, l.o.FS.Remove(path))
 	}
-	return syncDir(l.o.FS, l.o.Dir)
+	return SyncDir(l.o.FS, l.o.Dir)
 }
