@@ -63,6 +63,9 @@ func newProcess(f *serveFlags, log *slog.Logger) (*process, error) {
 		// run a quarter as often. An idle node stays far below 100 MiB.
 		debug.SetGCPercent(400)
 	}
+	if err := calmMonitor(); err != nil {
+		log.Debug("the runtime's monitor thread keeps its priority", "error", err)
+	}
 	p := &process{f: f, log: log, registry: prometheus.NewRegistry(), changed: make(chan struct{}, 1)}
 	p.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, step := range []func() error{p.openStore, p.identify, p.buildReplicas, p.buildPeers, p.buildNode, p.buildGossip, p.buildFrontDoors} {

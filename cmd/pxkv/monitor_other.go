@@ -1,0 +1,6 @@
+//go:build !linux
+
+package main
+
+// calmMonitor is for Linux only.
+func calmMonitor() error { return nil }
