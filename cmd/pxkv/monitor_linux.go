@@ -3,7 +3,9 @@ package main
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"strconv"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -11,6 +13,11 @@ import (
 // monitorNice is the nice value of the runtime's monitor thread: the weakest there is. It still
 // gets one part in seventy of a busy CPU, enough for hundreds of rounds a second.
 const monitorNice = 19
+
+// spareThreads is how many threads are made before the monitor is slowed down. When it frees the
+// way behind a stuck thread and no thread is idle, it makes one, which inherits its nice value, and
+// only a privileged process could take that back. So many are not stuck at once.
+const spareThreads = 32
 
 // calmMonitor makes the monitor thread of the Go runtime wait for its turn when the CPUs are
 // busy. The thread looks for threads that are stuck in system calls, and after each that it
@@ -22,10 +29,29 @@ func calmMonitor() error {
 	if err != nil {
 		return err
 	}
+	makeThreads(spareThreads)
 	if err := unix.Setpriority(unix.PRIO_PROCESS, tid, monitorNice); err != nil {
 		return fmt.Errorf("nice value of thread %d: %w", tid, err)
 	}
 	return nil
+}
+
+// makeThreads makes the runtime have n threads more than it needs. It keeps them.
+func makeThreads(n int) {
+	var up, done sync.WaitGroup
+	release := make(chan struct{})
+	up.Add(n)
+	for range n {
+		done.Go(func() {
+			runtime.LockOSThread() // a goroutine that waits like this has its thread wait with it
+			defer runtime.UnlockOSThread()
+			up.Done()
+			<-release
+		})
+	}
+	up.Wait()
+	close(release)
+	done.Wait()
 }
 
 // monitorThread finds the monitor. The runtime starts it before any other thread (runtime.main

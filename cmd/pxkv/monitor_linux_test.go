@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -64,4 +66,46 @@ func TestTheMonitorWaitsForItsTurn(t *testing.T) {
 	if got, err := unix.Getpriority(unix.PRIO_PROCESS, os.Getpid()); err != nil || got != before {
 		t.Errorf("priority of the main thread: %d, %v; want %d as before", got, err, before)
 	}
+}
+
+// Threads that the monitor makes inherit its nice value, and nobody could take it back.
+func TestOnlyTheMonitorIsNice(t *testing.T) {
+	if err := calmMonitor(); err != nil {
+		t.Fatal(err)
+	}
+	monitor, err := monitorThread()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Threads get stuck one after the other, and each leaves work behind that the monitor must
+	// find another thread for.
+	var pipe [2]int
+	if err := unix.Pipe(pipe[:]); err != nil {
+		t.Fatal(err)
+	}
+	var stuck sync.WaitGroup
+	for range spareThreads / 2 {
+		for range runtime.GOMAXPROCS(0) {
+			stuck.Go(func() {
+				for end := time.Now().Add(time.Millisecond); time.Now().Before(end); {
+				}
+			})
+		}
+		stuck.Go(func() { _, _ = unix.Read(pipe[0], make([]byte, 1)) })
+		runtime.Gosched()
+	}
+	tasks, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, task := range tasks {
+		tid, _ := strconv.Atoi(task.Name())
+		nice, err := unix.Getpriority(unix.PRIO_PROCESS, tid)
+		if err == nil && nice == 20-monitorNice && tid != monitor {
+			t.Errorf("thread %d of %d is as nice as the monitor", tid, len(tasks))
+		}
+	}
+	unix.Close(pipe[1])
+	stuck.Wait()
+	unix.Close(pipe[0])
 }
