@@ -14,14 +14,25 @@ import (
 
 // HandleFrame takes a raft frame from another node.
 func (n *Node) HandleFrame(from kv.NodeID, frame []byte) {
-	ms, err := replica.DecodeFrame(from, frame)
+	room := decoded.Get().(*[]replica.Message)
+	ms, err := replica.DecodeFrame((*room)[:0], from, frame)
 	if err != nil {
 		n.metrics.malformed.Inc()
 		n.log.Warn("raft frame refused", "from", from.String(), "err", err)
 		return
 	}
 	n.o.Loop.Deliver(ms)
+	if clear(ms); cap(ms) <= maxDecoded {
+		*room = ms
+		decoded.Put(room)
+	}
 }
+
+// decoded lends room for the messages of a frame, which the loop takes copies of.
+var decoded = sync.Pool{New: func() any { return new([]replica.Message) }}
+
+// maxDecoded is how many messages a room may have to be kept.
+const maxDecoded = 1024
 
 // HandleRequest answers another node. It never forwards: who asks the wrong node is told who
 // leads. reply is called exactly once, maybe later.

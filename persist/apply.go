@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/binary"
-	"maps"
 	"slices"
 	"unsafe"
 
@@ -17,7 +16,7 @@ import (
 type Apply struct {
 	db      *DB
 	effects []effect
-	latest  map[string]int // partition and key -> position in effects
+	latest  map[string]int // partition and key -> position in effects; nil while there are few
 	expiry  []expiryEffect // in the order in which they happened
 	applied []replicaApplied
 	key     []byte // scratch: partition and key
@@ -36,13 +35,30 @@ type replicaApplied struct {
 
 // NewApply begins one.
 func (db *DB) NewApply() *Apply {
-	return &Apply{db: db, latest: map[string]int{}}
+	return &Apply{db: db}
+}
+
+// fewEffects is up to how many a walk finds a key faster than a hash table, which has to be filled.
+const fewEffects = 16
+
+// find returns the position of the effect on a partition and key.
+func (a *Apply) find(key []byte) (int, bool) {
+	if a.latest != nil {
+		i, ok := a.latest[string(key)]
+		return i, ok
+	}
+	for i := range a.effects {
+		if a.effects[i].key == string(key) {
+			return i, true
+		}
+	}
+	return 0, false
 }
 
 // Get reads a key as it is after the effects put into a so far. The record's data must not be
 // changed.
 func (a *Apply) Get(p kv.PartitionID, key []byte) (Record, bool, error) {
-	if i, ok := a.latest[string(a.effectKey(p, key))]; ok {
+	if i, ok := a.find(a.effectKey(p, key)); ok {
 		e := &a.effects[i]
 		return e.record, !e.deleted, nil
 	}
@@ -52,7 +68,7 @@ func (a *Apply) Get(p kv.PartitionID, key []byte) (Record, bool, error) {
 // Exists is like Get, and says only whether the key is there and has not expired at timeMS. known,
 // where it is not nil, may know without a look into the store that a key without a deadline is in it.
 func (a *Apply) Exists(p kv.PartitionID, key []byte, timeMS int64, known func(kv.PartitionID, []byte) bool) (bool, error) {
-	if i, ok := a.latest[string(a.effectKey(p, key))]; ok {
+	if i, ok := a.find(a.effectKey(p, key)); ok {
 		e := &a.effects[i]
 		return !e.deleted && !kv.Expired(e.record.DeadlineMS, timeMS), nil
 	}
@@ -69,21 +85,31 @@ func (a *Apply) Put(p kv.PartitionID, key []byte, rec Record) {
 	if rec.DeadlineMS > 0 {
 		a.expire(p, key, rec.DeadlineMS)
 	}
-	a.note(effect{key: string(a.effectKey(p, key)), record: rec})
+	a.note(a.effectKey(p, key), effect{record: rec})
 }
 
 // Delete removes a key, which need not be there.
 func (a *Apply) Delete(p kv.PartitionID, key []byte) {
-	a.note(effect{key: string(a.effectKey(p, key)), deleted: true})
+	a.note(a.effectKey(p, key), effect{deleted: true})
 }
 
-func (a *Apply) note(e effect) {
-	if i, ok := a.latest[e.key]; ok {
+func (a *Apply) note(key []byte, e effect) {
+	if i, ok := a.find(key); ok {
+		e.key = a.effects[i].key
 		a.effects[i] = e
 		return
 	}
-	a.latest[e.key] = len(a.effects)
+	e.key = string(key)
 	a.effects = append(a.effects, e)
+	switch n := len(a.effects); {
+	case a.latest != nil:
+		a.latest[e.key] = n - 1
+	case n > fewEffects:
+		a.latest = make(map[string]int, 4*fewEffects)
+		for i := range a.effects {
+			a.latest[a.effects[i].key] = i
+		}
+	}
 }
 
 func (a *Apply) effectKey(p kv.PartitionID, key []byte) []byte {
@@ -126,14 +152,16 @@ func (a *Apply) Commit() error {
 	}
 	defer a.db.failOnPanic()
 	// All buffers stay locked until each has its part. No one else holds two of them.
-	buffers := map[kv.PartitionID]*behind{}
+	changed := make([]*behind, 0, len(a.applied))
 	of := func(p kv.PartitionID) *behind {
-		b := buffers[p]
-		if b == nil {
-			b = a.db.makeBehind(p)
-			b.mu.Lock()
-			buffers[p] = b
+		for i := len(changed) - 1; i >= 0; i-- { // mostly the one of the effect before
+			if changed[i].partition == p {
+				return changed[i]
+			}
 		}
+		b := a.db.makeBehind(p)
+		b.mu.Lock()
+		changed = append(changed, b)
 		return b
 	}
 	for i := range a.effects {
@@ -152,7 +180,7 @@ func (a *Apply) Commit() error {
 	for i := range a.applied {
 		of(a.applied[i].replica.partition).setApplied(&a.applied[i])
 	}
-	changed := slices.SortedFunc(maps.Values(buffers), func(x, y *behind) int { return cmp.Compare(x.partition, y.partition) })
+	slices.SortFunc(changed, func(x, y *behind) int { return cmp.Compare(x.partition, y.partition) })
 	added := 0
 	for _, b := range changed {
 		added += b.added

@@ -100,18 +100,23 @@ func (db *DB) reclaimOldest(b *Batch, last uint64) {
 	}
 }
 
-// heldBy finds what lives in the records up to last, and how many bytes live in all of the log.
-// wait tells that a replica was created in them whose beginning is not durable in Pebble yet.
+// heldBy finds what lives in the records up to last, no more of it than one move takes, and how
+// many bytes live in all of the log. wait tells that a replica was created in them whose beginning is not durable in Pebble yet.
 func (db *DB) heldBy(last uint64) (lives int64, wait bool, held []move) {
 	db.mu.RLock()
 	defer db.mu.RUnlock()
+	bytes := 0
 	for _, p := range slices.Sorted(maps.Keys(db.replicas)) {
 		r := db.replicas[p]
 		lives += r.log.bytes
 		wait = wait || r.created && r.record <= last
 		for i, at := range r.log.places {
 			index := r.log.first() + uint64(i)
+			if bytes > moveBytes {
+				break
+			}
 			if at.record <= last {
+				bytes += int(at.size)
 				held = append(held, move{replica: r, index: index, from: at})
 			} else if index > r.moved {
 				break // from here on records ascend with the index
@@ -121,14 +126,11 @@ func (db *DB) heldBy(last uint64) (lives int64, wait bool, held []move) {
 	return lives, wait, held
 }
 
-// moveInto writes entries once more, as many as one batch should.
+// moveInto writes entries once more.
 func (db *DB) moveInto(b *Batch, held []move) {
 	rc := &db.reclaiming
 	bytes := 0
 	for _, m := range held {
-		if bytes > moveBytes {
-			break
-		}
 		b.op(opMove, m.replica.partition, true)
 		room, to := b.room(m.index, int(m.from.size))
 		if err := db.log.Read(m.from.record, m.from.offset, room); err != nil {

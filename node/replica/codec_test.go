@@ -51,7 +51,7 @@ func frameOf(ms []Message) []byte {
 func TestFrameRoundTrip(t *testing.T) {
 	t.Parallel()
 	want := messages()
-	got, err := DecodeFrame(77, frameOf(want))
+	got, err := DecodeFrame(nil, 77, frameOf(want))
 	if err != nil || len(got) != len(want) {
 		t.Fatalf("%d messages, %v; want %d", len(got), err, len(want))
 	}
@@ -129,7 +129,7 @@ func TestMalformedFramesAndPayloads(t *testing.T) {
 	frame, payload := frameOf(messages()), payloadOf(kv.Command{Op: kv.OpPut, Key: []byte("key"), Value: kv.Value{Kind: kv.Binary, Data: make([]byte, 40)}})
 	refused := 0
 	for range 20_000 {
-		if _, err := DecodeFrame(1, mutate(r, frame)); err != nil {
+		if _, err := DecodeFrame(nil, 1, mutate(r, frame)); err != nil {
 			refused++
 		}
 		if p, err := DecodePayload(mutate(r, payload)); err != nil || readUnits(&p) != nil {
@@ -163,8 +163,8 @@ func mutate(r *rand.Rand, b []byte) []byte {
 func FuzzFrame(f *testing.F) {
 	f.Add(frameOf(messages()))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if ms, err := DecodeFrame(1, b); err == nil && len(ms) > 0 {
-			if _, err := DecodeFrame(1, frameOf(ms)); err != nil {
+		if ms, err := DecodeFrame(nil, 1, b); err == nil && len(ms) > 0 {
+			if _, err := DecodeFrame(nil, 1, frameOf(ms)); err != nil {
 				t.Fatalf("what was read cannot be read again: %v", err)
 			}
 		}

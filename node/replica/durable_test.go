@@ -79,7 +79,7 @@ func TestAcknowledgementWaitsForTheDisk(t *testing.T) {
 	if err := j.Commit(); err != nil {
 		t.Fatal(err)
 	}
-	ms, err := DecodeFrame(2, j.Frames()[0].Data)
+	ms, err := DecodeFrame(nil, 2, j.Frames()[0].Data)
 	if err != nil || len(ms) != 1 || ms[0].Raft.GetType() != pb.MsgAppResp || ms[0].Raft.GetIndex() != 3 {
 		t.Errorf("after the commit: %v, %v; want an acknowledgement of index 3", ms, err)
 	}

@@ -2,7 +2,6 @@ package replica
 
 import (
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"time"
@@ -32,28 +31,27 @@ type group struct {
 	handle  *Handle
 	dirty   bool
 
-	replicas []kv.Replica                   // who is behind each id of the applied configuration
-	nodes    map[kv.ReplicaID]kv.NodeID     // the same, and ids heard of only by message
-	hard     *pb.HardState                  // as last handed to the disk
-	term     uint64                         // current, also before it is on disk
-	commit   uint64                         //
-	lead     kv.ReplicaID                   // 0: unknown
-	role     raft.StateType                 //
-	ledSince uint64                         // tick at which it came to lead
-	contact  time.Duration                  // boot time of the last message from a leader
-	heard    map[kv.ReplicaID]time.Duration // boot time of the last message from each replica
-	hashes   [hashHistory]appliedHash       // ring, by index
-	staged   *persist.Staged                // handed to the library, not yet accepted
-	staging  *persist.Staged                // accepted, being installed
-	ops      []Op                           // of this turn, to propose
-	unplaced []flight                       // proposed, index not known yet
-	flights  []flight                       // in the log, by index
-	reads    readQueue                      //
-	lease    lease                          //
-	conf     confState                      //
-	behind   pending                        // the state of this moment is not reached yet; index 0: it is
-	probed   uint64                         // tick at which a probe was last answered
-	touched  bool                           // effects wait in the turn's apply batch
+	replicas []kv.Replica             // who is behind each id of the applied configuration
+	known    known                    // the same, and ids heard of only by message
+	hard     *pb.HardState            // as last handed to the disk
+	term     uint64                   // current, also before it is on disk
+	commit   uint64                   //
+	lead     kv.ReplicaID             // 0: unknown
+	role     raft.StateType           //
+	ledSince uint64                   // tick at which it came to lead
+	contact  time.Duration            // boot time of the last message from a leader
+	hashes   [hashHistory]appliedHash // ring, by index
+	staged   *persist.Staged          // handed to the library, not yet accepted
+	staging  *persist.Staged          // accepted, being installed
+	ops      []Op                     // of this turn, to propose
+	unplaced []flight                 // proposed, index not known yet
+	flights  []flight                 // in the log, by index
+	reads    readQueue                //
+	lease    lease                    //
+	conf     confState                //
+	behind   pending                  // the state of this moment is not reached yet; index 0: it is
+	probed   uint64                   // tick at which a probe was last answered
+	touched  bool                     // effects wait in the turn's apply batch
 }
 
 // appliedHash is the running hash after one index.
@@ -68,7 +66,6 @@ func newGroup(h *Host, store *persist.Replica) (*group, error) {
 		machine: h.cfg.Machine(store.Partition()),
 		contact: longAgo,
 		applied: store.Applied(),
-		heard:   map[kv.ReplicaID]time.Duration{},
 	}
 	g.kv, _ = g.machine.(*KV)
 	g.handle.leader.Store(&Leadership{})
@@ -116,14 +113,7 @@ func (g *group) campaignAlone() {
 }
 
 func (g *group) setReplicas(rs []kv.Replica) {
-	g.replicas = rs
-	maps.DeleteFunc(g.heard, func(id kv.ReplicaID, _ time.Duration) bool {
-		return !slices.ContainsFunc(rs, func(r kv.Replica) bool { return r.ID == id })
-	})
-	g.nodes = make(map[kv.ReplicaID]kv.NodeID, len(rs))
-	for _, r := range rs {
-		g.nodes[r.ID] = r.Node
-	}
+	g.replicas, g.known = rs, g.known.of(rs)
 }
 
 // fromLeader lists what only a leader sends.
@@ -137,7 +127,7 @@ func (g *group) step(m Message) {
 	if (t == pb.MsgVote || t == pb.MsgPreVote) && !g.mayVote(m.Raft) {
 		return
 	}
-	g.hear(m.From, m.FromNode)
+	g.known.hear(m.From, m.FromNode, g.h.now.Boot, len(g.replicas))
 	if last, _ := g.store.LastIndex(); t == pb.MsgHeartbeat && m.Raft.GetCommit() > last {
 		g.h.fail(fmt.Errorf("partition %s: this replica once acknowledged index %d, and its log ends at %d: the data directory is an old copy or has lost data; start this node with an empty data directory", g.p, m.Raft.GetCommit(), last))
 		return
@@ -154,21 +144,6 @@ func (g *group) step(m Message) {
 	// left the configuration, for example.
 	_ = g.rn.Step(m.Raft)
 	g.h.markDirty(g)
-}
-
-// maxStrangers bounds how many replicas outside the configuration are remembered.
-const maxStrangers = 32
-
-// hear notes that a replica is there, and where. One outside the configuration may be the
-// leader of a newer one.
-func (g *group) hear(id kv.ReplicaID, node kv.NodeID) {
-	if g.nodes[id] == 0 {
-		if len(g.nodes) >= len(g.replicas)+maxStrangers {
-			return
-		}
-		g.nodes[id] = node
-	}
-	g.heard[id] = g.h.now.Boot
 }
 
 // caughtUp notes how fresh the state is: as of now, when it holds all that the leader says is
@@ -214,14 +189,14 @@ func (g *group) stepSelf(m *pb.Message) {
 // active reports whether a replica was heard from lately. The library's own RecentActive
 // starts anew with each quorum check, so it flickers.
 func (g *group) active(id kv.ReplicaID) bool {
-	at, ok := g.heard[id]
-	return id == g.id || ok && g.h.now.Boot-at < 5*ElectionTicks*g.h.cfg.Tick
+	ago, ok := g.known.since(id, g.h.now.Boot)
+	return id == g.id || ok && ago < 5*ElectionTicks*g.h.cfg.Tick
 }
 
 // answers reports whether a replica was heard from just now.
 func (g *group) answers(id kv.ReplicaID) bool {
-	at, ok := g.heard[id]
-	return ok && g.h.now.Boot-at <= answerTicks*g.h.cfg.Tick
+	ago, ok := g.known.since(id, g.h.now.Boot)
+	return ok && ago <= answerTicks*g.h.cfg.Tick
 }
 
 // setLeader notes who leads, and ends what belongs to the former leadership.
@@ -236,7 +211,7 @@ func (g *group) setLeader(term uint64, lead kv.ReplicaID, role raft.StateType) {
 		if role == raft.StateLeader {
 			g.ledSince = g.h.ticks
 			for _, id := range g.applied.Conf.GetVoters() { // until they had a chance to answer, no voter is silent
-				g.heard[kv.ReplicaID(id)] = g.h.now.Boot
+				g.known.hear(kv.ReplicaID(id), 0, g.h.now.Boot, len(g.replicas))
 			}
 		}
 	}
@@ -255,7 +230,7 @@ func (g *group) leaderNode() kv.NodeID {
 	if g.leads() {
 		return g.h.cfg.Node
 	}
-	return g.nodes[g.lead]
+	return g.known.node(g.lead)
 }
 
 // notLeader is the answer to who asks the wrong replica.
@@ -265,12 +240,19 @@ func (g *group) notLeader() *kv.Error {
 	return e
 }
 
-func (g *group) publishApplied() {
-	if g.touched {
-		g.touched = false
-		g.publish()
-		g.machine.Committed()
+// touch notes that the group has effects in the turn's apply batch.
+func (g *group) touch() {
+	if !g.touched {
+		g.touched = true
+		g.h.touched = append(g.h.touched, g)
 	}
+}
+
+// publishApplied follows when they can be read.
+func (g *group) publishApplied() {
+	g.touched = false
+	g.publish()
+	g.machine.Committed()
 }
 
 // publish lets others know how far the readable state is.

@@ -102,6 +102,7 @@ type Host struct {
 	err       error // first broken invariant; the node stops
 	open      *Job  // what the next job will hold
 	inFlight  bool
+	promised  int // bytes of the largest frame of the last job
 	apply     *persist.Apply
 	frames    frames
 	snapshots []SnapshotRequest
@@ -111,6 +112,7 @@ type Host struct {
 	readReplies           []readAnswer
 	after                 []func()
 	offered               []*group // got a snapshot in this turn
+	touched               []*group // have effects in apply
 	applying              int      // bytes of entries applied in this turn
 	stats                 Stats
 }
@@ -254,9 +256,11 @@ func (h *Host) commitApply() {
 		h.fail(fmt.Errorf("apply committed entries: %w", err))
 		return
 	}
-	for _, g := range h.ordered {
+	for _, g := range h.touched {
 		g.publishApplied()
 	}
+	clear(h.touched)
+	h.touched = h.touched[:0]
 }
 
 // receive hands a message from another node to the replica it is meant for.

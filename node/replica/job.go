@@ -40,7 +40,7 @@ func (j *Job) Frames() []Frame { return j.frames.take() }
 // job returns the job that is being filled.
 func (h *Host) job() *Job {
 	if h.open == nil {
-		h.open = &Job{batch: h.cfg.DB.NewBatch()}
+		h.open = &Job{batch: h.cfg.DB.NewBatch(), frames: frames{room: h.promised}}
 	}
 	return h.open
 }
@@ -52,6 +52,7 @@ func (h *Host) TakeJob() *Job {
 	}
 	j := h.open
 	h.open, h.inFlight = nil, true
+	h.promised = j.frames.largest()
 	return j
 }
 
@@ -88,12 +89,19 @@ func (h *Host) finish(j *Job) {
 }
 
 // frames gathers what is to be said, in few frames a peer.
-type frames struct{ list []Frame }
+type frames struct {
+	list []Frame
+	room int // bytes that a frame has from the start: what the largest of the last ones had
+}
 
-// frameBytes is about where a frame ends and the next begins. A peer's queue takes or drops a
-// frame whole, heartbeats included, so one must not hold all that a turn sends to a follower
-// that catches up in many groups. Only a single large entry makes a longer one.
-const frameBytes = 256 << 10
+const (
+	// frameBytes is about where a frame ends and the next begins. A peer's queue takes or drops a
+	// frame whole, heartbeats included, so one must not hold all that a turn sends to a follower
+	// that catches up in many groups. Only a single large entry makes a longer one.
+	frameBytes = 256 << 10
+	// leastRoom and mostRoom bound frames.room.
+	leastRoom, mostRoom = 128, 32 << 10
+)
 
 func (f *frames) add(to kv.NodeID, m *Message) {
 	if to == 0 {
@@ -108,11 +116,23 @@ func (f *frames) add(to kv.NodeID, m *Message) {
 			return
 		}
 	}
-	f.list = append(f.list, Frame{To: to, Data: appendMessage([]byte{frameVersion}, m)})
+	data := append(make([]byte, 0, min(max(f.room, leastRoom), mostRoom)), frameVersion)
+	f.list = append(f.list, Frame{To: to, Data: appendMessage(data, m)})
+}
+
+func (f *frames) largest() int {
+	n := 0
+	for i := range f.list {
+		n = max(n, len(f.list[i].Data))
+	}
+	return n
 }
 
 func (f *frames) take() []Frame {
 	l := f.list
+	if l != nil {
+		f.room = f.largest()
+	}
 	f.list = nil
 	return l
 }

@@ -71,14 +71,13 @@ func appendMessage(b []byte, m *Message) []byte {
 	return b
 }
 
-// DecodeFrame reads the messages of a frame that came from a node. Their byte slices alias
-// the frame.
-func DecodeFrame(from kv.NodeID, frame []byte) ([]Message, error) {
+// DecodeFrame appends the messages of a frame that came from a node to out. Their byte slices
+// alias the frame.
+func DecodeFrame(out []Message, from kv.NodeID, frame []byte) ([]Message, error) {
 	d := kv.NewDecoder(frame)
 	if v := d.Byte(); v != frameVersion {
 		return nil, fmt.Errorf("%w: version %d, this node speaks version %d", ErrFrame, v, frameVersion)
 	}
-	var out []Message
 	for len(d.Rest()) > 0 {
 		m := Message{FromNode: from, Kind: MessageKind(d.Byte())}
 		m.Partition = kv.PartitionID(uint32(d.Byte())<<24 | uint32(d.Byte())<<16 | uint32(d.Byte())<<8 | uint32(d.Byte()))
@@ -86,13 +85,10 @@ func DecodeFrame(from kv.NodeID, frame []byte) ([]Message, error) {
 		m.To = kv.ReplicaID(d.Uvarint())
 		switch m.Kind {
 		case RaftMessage:
-			m.Raft = readRaft(&d)
-			if m.Raft != nil {
-				if m.Raft.GetType() == pb.MsgHeartbeat {
-					m.Committed = d.Uvarint()
-					m.TimeMS = d.Varint()
-				}
-				m.Raft.From, m.Raft.To = new(uint64(m.From)), new(uint64(m.To))
+			m.Raft = readRaft(&d, m.From, m.To)
+			if m.Raft != nil && m.Raft.GetType() == pb.MsgHeartbeat {
+				m.Committed = d.Uvarint()
+				m.TimeMS = d.Varint()
 			}
 		case Probe, Gone:
 		default:
@@ -154,45 +150,67 @@ func appendRaft(b []byte, m *pb.Message) []byte {
 	return b
 }
 
-// readRaft is the inverse of appendRaft, without the replica ids. It returns nil for a type
-// that never travels between nodes.
-func readRaft(d *kv.Decoder) *pb.Message {
-	t := pb.MessageType(d.Byte())
-	if !travels(t) {
+// wireMessage is a library message together with what its pointers point to: one allocation
+// instead of ten.
+type wireMessage struct {
+	m                      pb.Message
+	kind                   pb.MessageType
+	from, to, term, commit uint64
+	logTerm, index, hint   uint64
+	reject                 bool
+}
+
+// wireEntry is the same of an entry.
+type wireEntry struct {
+	e           pb.Entry
+	kind        pb.EntryType
+	term, index uint64
+}
+
+// readRaft is the inverse of appendRaft. It returns nil for a type that never travels between
+// nodes.
+func readRaft(d *kv.Decoder, from, to kv.ReplicaID) *pb.Message {
+	w := &wireMessage{kind: pb.MessageType(d.Byte()), from: uint64(from), to: uint64(to)}
+	if !travels(w.kind) {
 		return nil
 	}
+	m := &w.m
+	m.Type, m.From, m.To = &w.kind, &w.from, &w.to
 	flags := d.Byte()
-	m := &pb.Message{Type: t.Enum(), Term: new(d.Uvarint()), Commit: new(d.Uvarint())}
+	w.term, w.commit = d.Uvarint(), d.Uvarint()
+	m.Term, m.Commit = &w.term, &w.commit
 	if flags&raftHasReject != 0 {
-		m.Reject = new(true)
+		w.reject = true
+		m.Reject = &w.reject
 	}
 	if flags&raftHasLogTerm != 0 {
-		m.LogTerm, m.Index = new(d.Uvarint()), new(d.Uvarint())
+		w.logTerm, w.index = d.Uvarint(), d.Uvarint()
+		m.LogTerm, m.Index = &w.logTerm, &w.index
 	}
 	if flags&raftHasHint != 0 {
-		m.RejectHint = new(d.Uvarint())
+		w.hint = d.Uvarint()
+		m.RejectHint = &w.hint
 	}
 	if flags&raftHasContext != 0 {
 		m.Context = d.Bytes()
 	}
-	if t == pb.MsgApp {
-		n := d.Count()
-		if n > maxEntriesPerMessage {
-			return nil
+	if w.kind != pb.MsgApp {
+		return m
+	}
+	n := d.Count()
+	if n > maxEntriesPerMessage {
+		return nil
+	}
+	entries := make([]wireEntry, n) // they live and die together
+	m.Entries = make([]*pb.Entry, n)
+	for i := range entries {
+		e := &entries[i]
+		e.kind, e.term, e.index = pb.EntryType(d.Byte()), d.Uvarint(), w.index+uint64(i)+1
+		e.e.Type, e.e.Term, e.e.Index = &e.kind, &e.term, &e.index
+		if data := d.Bytes(); len(data) > 0 {
+			e.e.Data = data
 		}
-		index := m.GetIndex()
-		entries := make([]pb.Entry, n) // one allocation for all: they live and die together
-		m.Entries = make([]*pb.Entry, n)
-		for i := range n {
-			e := &entries[i]
-			e.Type = pb.EntryType(d.Byte()).Enum()
-			e.Term = new(d.Uvarint())
-			e.Index = new(index + uint64(i) + 1)
-			if data := d.Bytes(); len(data) > 0 {
-				e.Data = data
-			}
-			m.Entries[i] = e
-		}
+		m.Entries[i] = &e.e
 	}
 	return m
 }

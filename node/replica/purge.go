@@ -108,7 +108,7 @@ func (g *group) purge() {
 func (g *group) applyPurge(ap *persist.Applied, payload *Payload) ([]Reply, error) {
 	h := g.h
 	h.apply.SetApplied(g.store, g.applied)
-	g.touched = true
+	g.touch()
 	if h.commitApply(); h.err != nil {
 		return nil, h.err
 	}

@@ -57,7 +57,7 @@ func (g *group) send(m *pb.Message) {
 	to := kv.ReplicaID(m.GetTo())
 	switch m.GetType() {
 	case pb.MsgSnap:
-		req := SnapshotRequest{Partition: g.p, From: g.id, To: to, ToNode: g.nodes[to], Term: m.GetTerm()}
+		req := SnapshotRequest{Partition: g.p, From: g.id, To: to, ToNode: g.known.node(to), Term: m.GetTerm()}
 		if req.ToNode == 0 {
 			g.rn.ReportSnapshot(uint64(to), raft.SnapshotFailure)
 			return
@@ -78,7 +78,7 @@ func (g *group) send(m *pb.Message) {
 		if m.GetType() == pb.MsgHeartbeat {
 			out.TimeMS = g.time()
 		}
-		g.h.frames.add(g.nodes[to], &out)
+		g.h.frames.add(g.known.node(to), &out)
 	}
 }
 
@@ -130,7 +130,7 @@ func (g *group) append(m *pb.Message) {
 			continue
 		}
 		id := kv.ReplicaID(r.GetTo())
-		to.frames.add(g.nodes[id], &Message{Kind: RaftMessage, Partition: g.p, From: g.id, To: id, Raft: r})
+		to.frames.add(g.known.node(id), &Message{Kind: RaftMessage, Partition: g.p, From: g.id, To: id, Raft: r})
 	}
 	if planted.ackBeforeFsync {
 		g.h.frames = to.frames
@@ -180,7 +180,7 @@ func (g *group) applyEntries(m *pb.Message) {
 		g.resolve(e, replies)
 	}
 	h.apply.SetApplied(g.store, ap)
-	g.touched = true
+	g.touch()
 	h.stats.Applied.Add(int64(len(m.Entries)))
 	for _, r := range m.Responses {
 		_ = g.rn.Step(r)

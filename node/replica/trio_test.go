@@ -80,7 +80,7 @@ func (c *trio) wallMS(id kv.NodeID) int64 {
 
 func (c *trio) send(from kv.NodeID, fs []Frame) {
 	for _, f := range fs {
-		ms, err := DecodeFrame(from, f.Data)
+		ms, err := DecodeFrame(nil, from, f.Data)
 		if err != nil {
 			c.t.Fatal(err)
 		}

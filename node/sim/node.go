@@ -324,7 +324,7 @@ func (n *node) tear() {
 
 func (n *node) sendFrames(frames []replica.Frame) {
 	for _, f := range frames {
-		ms, err := replica.DecodeFrame(n.id, f.Data)
+		ms, err := replica.DecodeFrame(nil, n.id, f.Data)
 		if err != nil {
 			n.w.fail("%s: own frame: %v", n.name, err)
 			return

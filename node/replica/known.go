@@ -1,0 +1,81 @@
+package replica
+
+import (
+	"slices"
+	"time"
+
+	"pxkv/node/kv"
+)
+
+// known is what a group knows of its replicas: those of the applied configuration, and some
+// others that it heard of by message only. There are a handful, so a walk is faster than a hash
+// table, and each message asks.
+type known []replicaInfo
+
+type replicaInfo struct {
+	id    kv.ReplicaID
+	node  kv.NodeID     // 0: nobody said
+	heard time.Duration // boot time of its last message
+	spoke bool          // heard is valid
+}
+
+// maxStrangers bounds how many replicas outside the configuration are remembered.
+const maxStrangers = 32
+
+func (k known) find(id kv.ReplicaID) *replicaInfo {
+	for i := range k {
+		if k[i].id == id {
+			return &k[i]
+		}
+	}
+	return nil
+}
+
+// node returns where a replica is, 0 when nobody told.
+func (k known) node(id kv.ReplicaID) kv.NodeID {
+	if r := k.find(id); r != nil {
+		return r.node
+	}
+	return 0
+}
+
+// since returns how long ago a replica was heard; false: never.
+func (k known) since(id kv.ReplicaID, now time.Duration) (time.Duration, bool) {
+	if r := k.find(id); r != nil && r.spoke {
+		return now - r.heard, true
+	}
+	return 0, false
+}
+
+// hear notes that a replica is there, and where. One outside the configuration may be the
+// leader of a newer one.
+func (k *known) hear(id kv.ReplicaID, node kv.NodeID, now time.Duration, members int) {
+	r := k.find(id)
+	if r == nil {
+		if len(*k) >= members+maxStrangers {
+			return
+		}
+		*k = append(*k, replicaInfo{id: id, node: node})
+		r = &(*k)[len(*k)-1]
+	}
+	if r.node == 0 {
+		r.node = node
+	}
+	r.heard, r.spoke = now, true
+}
+
+// of returns what is known of the replicas of a configuration, and forgets all others.
+func (k known) of(members []kv.Replica) known {
+	out := make(known, 0, len(members)+2)
+	for _, m := range members {
+		r := replicaInfo{id: m.ID}
+		if old := k.find(m.ID); old != nil {
+			r = *old
+		}
+		r.node = m.Node
+		if !slices.ContainsFunc(out, func(o replicaInfo) bool { return o.id == r.id }) {
+			out = append(out, r)
+		}
+	}
+	return out
+}
