@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"pxkv/node/kv"
@@ -45,16 +46,29 @@ func (n *Node) writeHere(ctx context.Context, p kv.PartitionID, command []byte) 
 	if n.full.Load() {
 		return kv.Result{}, errFull()
 	}
-	done := make(chan replica.Reply, 1)
-	n.o.Loop.Write(replica.Op{Partition: p, Command: command, Reply: func(r replica.Reply) { done <- r }})
+	w := writeWaits.Get().(*written)
+	n.o.Loop.Write(replica.Op{Partition: p, Command: command, Reply: w.done})
 	select {
-	case r := <-done:
+	case r := <-w.reply:
+		writeWaits.Put(w)
 		r.Result.Receipt.Node = n.o.Name
 		return r.Result, r.Err
 	case <-ctx.Done():
 		return kv.Result{}, kv.ErrUnknown()
 	}
 }
+
+// written is where writeHere waits. It is used again once its reply came, which comes once.
+type written struct {
+	reply chan replica.Reply
+	done  func(replica.Reply)
+}
+
+var writeWaits = sync.Pool{New: func() any {
+	w := &written{reply: make(chan replica.Reply, 1)}
+	w.done = func(r replica.Reply) { w.reply <- r }
+	return w
+}}
 
 func (n *Node) forwardWrite(ctx context.Context, to kv.NodeID, request []byte) (kv.Result, *kv.Error) {
 	b, err := n.ask(ctx, to, reqWrite, request)
@@ -76,20 +90,37 @@ func (n *Node) forwardWrite(ctx context.Context, to kv.NodeID, request []byte) (
 
 // ask sends a request to another node and waits for the answer. ctx has a deadline.
 func (n *Node) ask(ctx context.Context, to kv.NodeID, kind uint8, payload []byte) ([]byte, error) {
-	type answer struct {
-		b   []byte
-		err error
-	}
-	done := make(chan answer, 1)
 	deadline, _ := ctx.Deadline()
-	n.o.Peers.Go(to, kind, deadline, payload, func(b []byte, err error) { done <- answer{b, err} })
+	if d, ok := ctx.(*kv.Deadline); ok {
+		ctx = d.Untimed() // Peers ends the request at its deadline
+	}
+	w := askWaits.Get().(*asked)
+	n.o.Peers.Go(to, kind, deadline, payload, w.done)
 	select {
-	case a := <-done:
+	case a := <-w.answer:
+		askWaits.Put(w)
 		return a.b, a.err
 	case <-ctx.Done():
 		return nil, context.Cause(ctx) // sent or not: nobody knows
 	}
 }
+
+// asked is where ask waits. It is used again once its answer came, which comes once.
+type asked struct {
+	answer chan peerAnswer
+	done   func([]byte, error)
+}
+
+type peerAnswer struct {
+	b   []byte
+	err error
+}
+
+var askWaits = sync.Pool{New: func() any {
+	w := &asked{answer: make(chan peerAnswer, 1)}
+	w.done = func(b []byte, err error) { w.answer <- peerAnswer{b, err} }
+	return w
+}}
 
 // answerWrite serves another node's forwarded write.
 func (n *Node) answerWrite(request []byte, reply func([]byte, error)) {

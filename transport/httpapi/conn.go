@@ -92,6 +92,8 @@ type conn struct {
 	// answering is true from the moment a handler has a request until its answer has left.
 	// Only the connection's own goroutine uses it.
 	answering bool
+	// writeBy is the write deadline that the connection has.
+	writeBy time.Time
 	// ahead was read before the connection came to net/http.
 	ahead []byte
 	// steps is odd while a plain request is being answered, and grows with each.
@@ -134,8 +136,12 @@ func (c *conn) Write(p []byte) (written int, err error) {
 		}
 	}
 	for {
-		if err := c.Conn.SetWriteDeadline(time.Now().Add(c.owner.stall)); err != nil {
-			return written, err
+		// A timer is moved for every eighth of the time, not for every answer.
+		if now := time.Now(); c.writeBy.Sub(now) < c.owner.stall {
+			c.writeBy = now.Add(c.owner.stall + c.owner.stall/8)
+			if err := c.Conn.SetWriteDeadline(c.writeBy); err != nil {
+				return written, err
+			}
 		}
 		n, err := c.Conn.Write(p[written:])
 		written += n

@@ -1,11 +1,14 @@
 package httpapi
 
 import (
+	"context"
 	"net/http"
 	"runtime/debug"
 	"strconv"
 	"sync"
 	"time"
+
+	"pxkv/node/kv"
 )
 
 // exchange is one request and its answer.
@@ -22,7 +25,7 @@ type exchange struct {
 	writing bool
 	held    int64 // bytes taken from Server.buffers
 	// ctx lies here and not in an allocation of its own: it is what withDeadline returns.
-	ctx deadlineContext
+	ctx kv.Deadline
 }
 
 // serve answers one request.
@@ -58,7 +61,7 @@ func (x *exchange) finish() {
 			p = http.ErrAbortHandler // part of the answer is out: break it visibly
 		}
 	}
-	x.ctx.release()
+	x.ctx.Release()
 	s.buffers.give(x.held)
 	s.metrics.inFlight.Dec()
 	end := outcomeAborted
@@ -73,8 +76,8 @@ func (x *exchange) finish() {
 
 // withDeadline gives the context that ends with the client, or timeout after the
 // request's start. It is called at most once.
-func (x *exchange) withDeadline(timeout time.Duration) *deadlineContext {
-	x.ctx.Context, x.ctx.deadline = x.r.Context(), x.start.Add(timeout)
+func (x *exchange) withDeadline(timeout time.Duration) context.Context {
+	x.ctx.Begin(x.r.Context(), x.start.Add(timeout))
 	return &x.ctx
 }
 

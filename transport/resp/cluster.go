@@ -195,8 +195,8 @@ func (c *conn) clusterCountKeysInSlot(args [][]byte) {
 		c.fail("ERR Invalid slot")
 		return
 	}
-	ctx := &deadline{Context: c.server.base, at: c.began.Add(c.server.opt.RequestTimeout)}
-	defer ctx.release()
+	ctx := kv.NewDeadline(c.server.base, c.began.Add(c.server.opt.RequestTimeout))
+	defer ctx.Release()
 	n, err := c.server.service.CountKeysInSlot(ctx, int(slot))
 	if err != nil {
 		c.failed(asError(err))

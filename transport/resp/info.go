@@ -7,6 +7,8 @@ import (
 	runtimemetrics "runtime/metrics"
 	"strings"
 	"time"
+
+	"pxkv/node/kv"
 )
 
 // redisVersion is the version of Redis whose commands these are.
@@ -81,8 +83,8 @@ func (c *conn) infoReplication(b *strings.Builder) {
 func (c *conn) infoCluster(b *strings.Builder) { b.WriteString("cluster_enabled:1\r\n") }
 
 func (c *conn) infoKeyspace(b *strings.Builder) {
-	ctx := &deadline{Context: c.server.base, at: time.Now().Add(longList)}
-	defer ctx.release()
+	ctx := kv.NewDeadline(c.server.base, time.Now().Add(longList))
+	defer ctx.Release()
 	if n, err := c.server.service.CountKeys(ctx); err == nil && n > 0 {
 		fmt.Fprintf(b, "db0:keys=%d,expires=0,avg_ttl=0\r\n", n)
 	}

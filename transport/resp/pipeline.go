@@ -139,8 +139,8 @@ func (c *conn) carryOut() []kv.Answer {
 	if len(c.ops) == 0 {
 		return nil
 	}
-	ctx := &deadline{Context: c.server.base, at: c.began.Add(c.server.opt.RequestTimeout)}
-	defer ctx.release()
+	ctx := kv.NewDeadline(c.server.base, c.began.Add(c.server.opt.RequestTimeout))
+	defer ctx.Release()
 	if len(c.ops) > 1 {
 		return c.server.service.Batch(ctx, c.ops)
 	}
@@ -227,9 +227,9 @@ func (c *conn) askAgain(w *waiting, answers []kv.Answer) (refused bool) {
 			continue
 		}
 		c.send() // what was read so far need not wait beside it
-		ctx := &deadline{Context: c.server.base, at: time.Now().Add(c.server.opt.RequestTimeout)}
+		ctx := kv.NewDeadline(c.server.base, time.Now().Add(c.server.opt.RequestTimeout))
 		res, err := c.server.service.Read(ctx, op.Key, kv.ReadOptions{})
-		ctx.release()
+		ctx.Release()
 		*a = kv.Answer{Err: asError(err)}
 		if err == nil {
 			a.Result = readResult(&res, &res.Item)

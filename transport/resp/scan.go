@@ -79,8 +79,8 @@ func (c *conn) scan(args [][]byte) {
 
 // walk asks for keys at or behind a position.
 func (c *conn) walk(from uint64, count int) ([][]byte, uint64, error) {
-	ctx := &deadline{Context: c.server.base, at: time.Now().Add(c.server.opt.RequestTimeout)}
-	defer ctx.release()
+	ctx := kv.NewDeadline(c.server.base, time.Now().Add(c.server.opt.RequestTimeout))
+	defer ctx.Release()
 	return c.server.service.Walk(ctx, from, count)
 }
 
@@ -99,8 +99,8 @@ func parseCursor(b []byte) (uint64, bool) {
 // keys answers KEYS. The keys stream through; what is kept is those that match, up to the
 // limit of answers that wait for a client.
 func (c *conn) keys(args [][]byte) {
-	ctx := &deadline{Context: c.server.base, at: time.Now().Add(longList)}
-	defer ctx.release()
+	ctx := kv.NewDeadline(c.server.base, time.Now().Add(longList))
+	defer ctx.Release()
 	found, n := c.ready[:0], 0
 	for item, err := range c.server.service.List(ctx, kv.ListQuery{Prefix: literalPrefix(args[1]), KeysOnly: true}) {
 		if err != nil {
@@ -128,8 +128,8 @@ const longList = 10 * time.Minute
 
 // dbSize answers DBSIZE with the number of keys of the whole cluster.
 func (c *conn) dbSize([][]byte) {
-	ctx := &deadline{Context: c.server.base, at: time.Now().Add(longList)}
-	defer ctx.release()
+	ctx := kv.NewDeadline(c.server.base, time.Now().Add(longList))
+	defer ctx.Release()
 	n, err := c.server.service.CountKeys(ctx)
 	if err != nil {
 		c.failed(asError(err))

@@ -200,8 +200,8 @@ func (c *conn) transact(t *kv.Transaction) (kv.TransactionResult, *kv.Error) {
 			return kv.TransactionResult{}, &kv.Error{Kind: kv.Invalid, Text: errPartitions}
 		}
 	}
-	ctx := &deadline{Context: c.server.base, at: c.began.Add(c.server.opt.RequestTimeout)}
-	defer ctx.release()
+	ctx := kv.NewDeadline(c.server.base, c.began.Add(c.server.opt.RequestTimeout))
+	defer ctx.Release()
 	res, err := c.server.service.Transact(ctx, t)
 	e := asError(err)
 	if e != nil && e.Kind == kv.Internal || e == nil && !res.Conflict && len(res.Results) != len(t.Commands) {

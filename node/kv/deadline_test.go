@@ -1,4 +1,4 @@
-package httpapi
+package kv
 
 import (
 	"context"
@@ -8,16 +8,16 @@ import (
 	"time"
 )
 
-// TestDeadlineContext: it must be indistinguishable from context.WithDeadline for whoever
+// TestDeadline: it must be indistinguishable from context.WithDeadline for whoever
 // uses it.
-func TestDeadlineContext(t *testing.T) {
+func TestDeadline(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		parent, cancel := context.WithCancel(context.WithValue(t.Context(), contextKey{}, "value"))
 		defer cancel()
-		fresh := func() *deadlineContext {
-			c := &deadlineContext{Context: parent, deadline: time.Now().Add(time.Second)}
-			t.Cleanup(c.release)
+		fresh := func() *Deadline {
+			c := NewDeadline(parent, time.Now().Add(time.Second))
+			t.Cleanup(c.Release)
 			return c
 		}
 		c := fresh()
@@ -38,6 +38,12 @@ func TestDeadlineContext(t *testing.T) {
 		<-child.Done()
 		if !errors.Is(child.Err(), context.DeadlineExceeded) || child.Value(contextKey{}) != "value" {
 			t.Errorf("child: %v", child.Err())
+		}
+
+		earlier, stopEarlier := context.WithTimeout(parent, time.Millisecond)
+		defer stopEarlier()
+		if d, _ := NewDeadline(earlier, time.Now().Add(time.Second)).Deadline(); time.Until(d) != time.Millisecond {
+			t.Errorf("the parent's deadline comes first, but it is %v", d)
 		}
 
 		c = fresh()
