@@ -206,10 +206,14 @@ func TestPlainInputIsBounded(t *testing.T) {
 	}()
 	in := plainInput{conn: &conn{Conn: far, owner: &listener{}}, idle: time.Minute, small: make([]byte, smallPlainBytes)}
 	in.buf = in.small
-	d := &door{}
 	what := incomplete
-	for what == incomplete {
-		what = in.more(&d.closing)
+	if err := arrivals(far, func() []byte {
+		if what = in.room(new(atomic.Bool)); what != incomplete {
+			return nil
+		}
+		return in.buf[in.have:]
+	}, func(n int) bool { in.have += n; return true }); err != nil {
+		t.Fatal(err)
 	}
 	if what != unusual || in.have != plainBytes {
 		t.Errorf("verdict %d with %d bytes", what, in.have)

@@ -88,26 +88,39 @@ func (d *door) servePlain(ctx context.Context, c *conn) bool {
 	in.buf = in.small
 	defer in.release()
 	c.answering = true
+	what := incomplete
+	err := arrivals(c.Conn, func() []byte {
+		if what = in.room(&d.closing); what != incomplete {
+			return nil
+		}
+		return in.buf[in.have:]
+	}, func(n int) bool {
+		in.have += n
+		what = d.answerAll(p, w, &in)
+		return what == incomplete
+	})
+	if err != nil {
+		what = in.ended(err, &d.closing)
+	}
+	if what != unusual {
+		return false
+	}
+	c.answering = false
+	c.ahead = append([]byte(nil), in.buf[:in.have]...)
+	return c.SetReadDeadline(time.Time{}) == nil
+}
+
+// answerAll answers the requests that are there. It returns incomplete when more is to come.
+func (d *door) answerAll(p *plainRequest, w *plainWriter, in *plainInput) verdict {
 	for {
 		size, what := p.parse(in.buf[:in.have])
-		if what == incomplete {
-			if what = in.more(&d.closing); what == incomplete {
-				continue
-			}
+		if what != plain {
+			return what
 		}
-		switch what {
-		case unusual:
-			c.answering = false
-			c.ahead = append([]byte(nil), in.buf[:in.have]...)
-			return c.SetReadDeadline(time.Time{}) == nil
-		case plain:
-			if !d.answer(p, w) {
-				return false
-			}
-			in.drop(size)
-		default:
-			return false
+		if !d.answer(p, w) {
+			return closed
 		}
+		in.drop(size)
 	}
 }
 
@@ -176,8 +189,9 @@ var largePlain = sync.Pool{New: func() any { b := make([]byte, plainBytes); retu
 // closed is the verdict on a connection that brings nothing any more.
 const closed verdict = -1
 
-// more reads what comes next. It returns incomplete when there is something new to look at.
-func (in *plainInput) more(closing *atomic.Bool) verdict {
+// room sees to it that there is room for what comes next, and for how long it is waited for. It
+// returns incomplete when that is to be read.
+func (in *plainInput) room(closing *atomic.Bool) verdict {
 	if in.have == len(in.buf) {
 		if in.large != nil {
 			return unusual
@@ -201,12 +215,12 @@ func (in *plainInput) more(closing *atomic.Bool) verdict {
 	if closing.Load() {
 		return closed
 	}
-	n, err := in.conn.Read(in.buf[in.have:])
-	in.have += n
-	switch {
-	case n > 0:
-		return incomplete
-	case in.have > 0 && errors.Is(err, os.ErrDeadlineExceeded) && !closing.Load():
+	return incomplete
+}
+
+// ended is what becomes of a connection that brings nothing more.
+func (in *plainInput) ended(err error, closing *atomic.Bool) verdict {
+	if in.have > 0 && errors.Is(err, os.ErrDeadlineExceeded) && !closing.Load() {
 		return unusual
 	}
 	return closed
