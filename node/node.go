@@ -20,7 +20,8 @@ import (
 
 // Peers carries requests to other nodes. transport/peer is one.
 type Peers interface {
-	// Go sends a request; done is called exactly once, and must not block.
+	// Go sends a request; done is called exactly once, with an error at the deadline if nothing
+	// came before, and must not block.
 	Go(to kv.NodeID, kind uint8, deadline time.Time, payload []byte, done func(payload []byte, err error))
 }
 

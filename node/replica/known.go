@@ -1,7 +1,6 @@
 package replica
 
 import (
-	"slices"
 	"time"
 
 	"pxkv/node/kv"
@@ -73,9 +72,7 @@ func (k known) of(members []kv.Replica) known {
 			r = *old
 		}
 		r.node = m.Node
-		if !slices.ContainsFunc(out, func(o replicaInfo) bool { return o.id == r.id }) {
-			out = append(out, r)
-		}
+		out = append(out, r)
 	}
 	return out
 }
