@@ -3,7 +3,6 @@ package load
 import (
 	"errors"
 	"fmt"
-	"net/url"
 	"time"
 )
 
@@ -73,9 +72,9 @@ func (c *Config) Validate() error {
 	check(c.Dist == Uniform || c.Dist == Zipf, "unknown distribution %q: want uniform or zipf", c.Dist)
 	check(len(c.Servers) > 0, "no server given")
 	for _, s := range c.Servers {
-		u, err := url.Parse(s)
-		check(err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "",
-			"server %q is not a URL like http://127.0.0.1:8080", s)
+		if _, err := parseServer(s); err != nil {
+			faults = append(faults, err)
+		}
 	}
 	check(c.Connections >= 1 && c.Connections <= maxConnections, "connections must be 1 to %d, not %d", maxConnections, c.Connections)
 	check(c.Requests > 0 || c.Duration > 0, "give a duration or a number of requests above 0")

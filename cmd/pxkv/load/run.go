@@ -38,7 +38,7 @@ func Run(ctx context.Context, c Config, progress func(Progress)) (*Result, error
 			return nil, err
 		}
 		e.workers[i] = w
-		defer w.transport.CloseIdleConnections()
+		defer w.conn.close()
 	}
 	if c.Prepare {
 		if err := e.prepare(ctx); err != nil {
@@ -103,7 +103,8 @@ func (e *engine) prepare(ctx context.Context) error {
 func (w *worker) writeFirst(ctx context.Context, key int) error {
 	var kind string
 	for range prepareAttempts {
-		if kind, _ = w.send(w.door.write(key, w.draw.variant()), false); kind == "" {
+		head, body := w.door.write(key, w.draw.variant())
+		if kind, _ = w.send(head, body, false); kind == "" {
 			w.done.Add(1)
 			return nil
 		}
@@ -113,7 +114,7 @@ func (w *worker) writeFirst(ctx context.Context, key int) error {
 		}
 	}
 	return fmt.Errorf("writing %s to %s failed %d times, at last with: %s",
-		keyText(key), w.door.put.URL.Host, prepareAttempts, kind)
+		keyText(key), w.conn.address, prepareAttempts, kind)
 }
 
 // phase runs do for every worker at once, reports progress meanwhile, and waits for all.

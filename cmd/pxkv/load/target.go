@@ -2,12 +2,11 @@ package load
 
 import (
 	"bytes"
-	"context"
 	"encoding/base64"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -30,115 +29,106 @@ func newPayloads(c *Config) *payloads {
 // door makes the requests of one connection to one server.
 type door struct {
 	target   Target
-	get, put *http.Request // templates, copied for each request
+	get, put template
 	payloads *payloads
+
+	head, body []byte // of the last request; reused
 }
 
-// newDoor returns the door to server for requests that end with ctx.
-func newDoor(ctx context.Context, target Target, server string, p *payloads) (*door, error) {
-	d := &door{target: target, payloads: p}
-	var getMethod, getPath, putMethod, putPath, contentType string
+// template is the head of a request, but for the key in its path and the length of its body.
+type template struct {
+	line string // method and path, up to where the key goes
+	rest string // from behind the key to the last header
+}
+
+// smallRequest is the room in bytes for a request that is sent in one piece.
+const smallRequest = 4096
+
+// newDoor returns the door to server.
+func newDoor(target Target, server *url.URL, p *payloads) *door {
+	d := &door{target: target, payloads: p, head: make([]byte, 0, smallRequest)}
 	switch target {
 	case PxkvRaw:
-		getMethod, getPath, putMethod, putPath = http.MethodGet, "/kv/", http.MethodPut, "/kv/"
-		contentType = "text/plain; charset=utf-8"
+		d.get = newTemplate(http.MethodGet, server, "/kv/", "")
+		d.put = newTemplate(http.MethodPut, server, "/kv/", "text/plain; charset=utf-8")
 	case PxkvJSON:
-		getMethod, getPath, putMethod, putPath = http.MethodGet, "/kv", http.MethodPut, "/kv"
-		contentType = "application/json"
+		d.get = newTemplate(http.MethodGet, server, "/kv?key=", "")
+		d.put = newTemplate(http.MethodPut, server, "/kv", "application/json")
 	case Etcd:
-		getMethod, getPath, putMethod, putPath = http.MethodPost, "/v3/kv/range", http.MethodPost, "/v3/kv/put"
-		contentType = "application/json"
+		d.get = newTemplate(http.MethodPost, server, "/v3/kv/range", "application/json")
+		d.put = newTemplate(http.MethodPost, server, "/v3/kv/put", "application/json")
 	case RawGet:
-		getMethod, putMethod = http.MethodGet, http.MethodGet
+		d.get = newTemplate(http.MethodGet, server, "", "")
 	}
-	var err error
-	if d.get, err = newTemplate(ctx, getMethod, server, getPath); err != nil {
-		return nil, err
+	return d
+}
+
+func newTemplate(method string, server *url.URL, path, contentType string) template {
+	at := server.RequestURI()
+	if path != "" {
+		at = strings.TrimRight(server.EscapedPath(), "/") + path
 	}
-	if d.put, err = newTemplate(ctx, putMethod, server, putPath); err != nil {
-		return nil, err
+	t := template{line: method + " " + at, rest: " HTTP/1.1\r\nHost: " + server.Host + "\r\nUser-Agent: pxkv-bench\r\n"}
+	if u := server.User; u != nil {
+		password, _ := u.Password()
+		t.rest += "Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte(u.Username()+":"+password)) + "\r\n"
 	}
 	if contentType != "" {
-		d.put.Header.Set("Content-Type", contentType)
+		t.rest += "Content-Type: " + contentType + "\r\n"
 	}
-	if target == Etcd {
-		d.get.Header.Set("Content-Type", contentType)
-	}
-	return d, nil
+	return t
 }
 
-func newTemplate(ctx context.Context, method, server, path string) (*http.Request, error) {
-	if path != "" {
-		server = strings.TrimRight(server, "/") + path
-	}
-	r, err := http.NewRequestWithContext(ctx, method, server, nil)
-	if err != nil {
-		return nil, fmt.Errorf("server %q: %w", server, err)
-	}
-	return r, nil
-}
-
-// read returns a request for key number key. Each request is a copy of its template of
-// its own, since the transport may still hold an earlier one after an error.
-func (d *door) read(key int) *http.Request {
-	r, u := cloneShallow(d.get)
+// read returns a request for key number key, good until the next one is made.
+func (d *door) read(key int) (head, body []byte) {
 	switch d.target {
-	case PxkvRaw:
-		u.Path += keyText(key)
-	case PxkvJSON:
-		u.RawQuery = "key=" + keyText(key)
+	case PxkvRaw, PxkvJSON:
+		return d.request(d.get, keyText(key), nil)
 	case Etcd:
-		body := make([]byte, 0, 64)
-		body = append(body, `{"key":"`...)
-		body = base64.StdEncoding.AppendEncode(body, []byte(keyText(key)))
-		body = append(body, `"}`...)
-		setBody(r, body)
+		return d.request(d.get, "", d.etcdKey(key, `"}`))
+	default:
+		return d.request(d.get, "", nil)
 	}
-	return r
 }
 
-// write returns a request that sets key number key to one of the prepared values.
-func (d *door) write(key, variant int) *http.Request {
-	r, u := cloneShallow(d.put)
+// write returns a request that sets key number key to one of the prepared values, good until
+// the next one is made.
+func (d *door) write(key, variant int) (head, body []byte) {
 	value := d.payloads.values[variant%len(d.payloads.values)]
 	switch d.target {
 	case PxkvRaw:
-		u.Path += keyText(key)
-		setBody(r, value)
+		return d.request(d.put, keyText(key), value)
 	case PxkvJSON:
-		body := make([]byte, 0, len(value)+64)
-		body = append(body, `{"key":"`...)
-		body = append(body, keyText(key)...)
-		body = append(body, `","value":"`...)
-		body = append(body, value...)
-		setBody(r, append(body, `"}`...))
-	case Etcd:
-		body := make([]byte, 0, len(value)+64)
-		body = append(body, `{"key":"`...)
-		body = base64.StdEncoding.AppendEncode(body, []byte(keyText(key)))
-		body = append(body, `","value":"`...)
-		body = append(body, value...)
-		setBody(r, append(body, `"}`...))
+		d.body = append(d.body[:0], `{"key":"`...)
+		d.body = append(d.body, keyText(key)...)
+		d.body = append(d.body, `","value":"`...)
+	default:
+		d.etcdKey(key, `","value":"`)
 	}
-	return r
+	d.body = append(d.body, value...)
+	d.body = append(d.body, `"}`...)
+	return d.request(d.put, "", d.body)
 }
 
-func cloneShallow(template *http.Request) (*http.Request, *url.URL) {
-	r := new(http.Request)
-	*r = *template
-	u := new(url.URL)
-	*u = *template.URL
-	r.URL = u
-	return r, u
+// etcdKey begins a body for etcd's gateway, which wants keys and values in base64.
+func (d *door) etcdKey(key int, then string) []byte {
+	d.body = append(d.body[:0], `{"key":"`...)
+	d.body = base64.StdEncoding.AppendEncode(d.body, []byte(keyText(key)))
+	d.body = append(d.body, then...)
+	return d.body
 }
 
-func setBody(r *http.Request, body []byte) {
-	r.ContentLength = int64(len(body))
-	if len(body) == 0 {
-		r.Body = http.NoBody
-		return
+func (d *door) request(t template, key string, body []byte) (head, _ []byte) {
+	d.head = append(d.head[:0], t.line...)
+	d.head = append(d.head, key...)
+	d.head = append(d.head, t.rest...)
+	if body != nil {
+		d.head = append(d.head, "Content-Length: "...)
+		d.head = strconv.AppendInt(d.head, int64(len(body)), 10)
+		d.head = append(d.head, "\r\n"...)
 	}
-	r.Body = io.NopCloser(bytes.NewReader(body))
+	d.head = append(d.head, "\r\n"...)
+	return d.head, body
 }
 
 // missing reports whether an answer to a read says that there is no such key.
@@ -147,4 +137,13 @@ func (d *door) missing(status int, body []byte) bool {
 		return status == http.StatusOK && !bytes.Contains(body, []byte(`"kvs"`))
 	}
 	return status == http.StatusNotFound && d.target != RawGet
+}
+
+// parseServer reads the base URL of a server.
+func parseServer(s string) (*url.URL, error) {
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
+		return nil, fmt.Errorf("server %q is not a URL like http://127.0.0.1:8080", s)
+	}
+	return u, nil
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"net/http"
 	"os"
 	"strconv"
 	"sync/atomic"
@@ -20,10 +19,9 @@ const pauseAfterFailure = 10 * time.Millisecond
 // worker is one connection: it sends, waits, counts. Only its own goroutine touches it,
 // but for done and failed, which the progress report reads.
 type worker struct {
-	door      *door
-	draw      *draw
-	transport *http.Transport
-	body      []byte // of the last answer; reused
+	door *door
+	draw *draw
+	conn *conn
 
 	done, failed atomic.Uint64 // of the current phase
 
@@ -35,45 +33,16 @@ type worker struct {
 }
 
 func newWorker(ctx context.Context, c *Config, conn int, p *payloads) (*worker, error) {
-	d, err := newDoor(ctx, c.Target, c.Servers[conn%len(c.Servers)], p)
+	server, err := parseServer(c.Servers[conn%len(c.Servers)])
 	if err != nil {
 		return nil, err
 	}
-	dialer := &net.Dialer{Timeout: c.Timeout}
 	return &worker{
-		door:   d,
+		door:   newDoor(c.Target, server, p),
 		draw:   newDraw(c, conn),
+		conn:   newConn(ctx, server, c.Timeout),
 		errors: make(map[string]uint64),
-		body:   make([]byte, 0, 4096),
-		// A transport for each worker, so that it has exactly one connection of its own.
-		transport: &http.Transport{
-			DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-				conn, err := dialer.DialContext(ctx, network, addr)
-				if err != nil {
-					return nil, err
-				}
-				return &impatientConn{Conn: conn, timeout: c.Timeout}, nil
-			},
-			MaxConnsPerHost:     1,
-			MaxIdleConnsPerHost: 1,
-			DisableCompression:  true,
-		},
 	}, nil
-}
-
-// impatientConn fails a read that has waited longer than timeout. This is cheaper than a
-// timer and a context for each request, and covers a body that stops halfway.
-type impatientConn struct {
-	net.Conn
-	timeout time.Duration
-}
-
-// Read implements net.Conn.
-func (c *impatientConn) Read(b []byte) (int, error) {
-	if err := c.SetReadDeadline(time.Now().Add(c.timeout)); err != nil {
-		return 0, err
-	}
-	return c.Conn.Read(b)
 }
 
 // loop sends random requests until take says that there are no more or ctx ends. Answers
@@ -86,13 +55,13 @@ func (w *worker) loop(ctx context.Context, take func(time.Time) bool, end time.T
 			return
 		}
 		read := w.draw.isRead()
-		var r *http.Request
+		var head, body []byte
 		if read {
-			r = w.door.read(w.draw.key())
+			head, body = w.door.read(w.draw.key())
 		} else {
-			r = w.door.write(w.draw.key(), w.draw.variant())
+			head, body = w.door.write(w.draw.key(), w.draw.variant())
 		}
-		kind, missing := w.send(r, read)
+		kind, missing := w.send(head, body, read)
 		now := time.Now()
 		if kind != "" && ctx.Err() != nil {
 			return // the interruption failed it, not the server
@@ -119,7 +88,7 @@ func (w *worker) record(read bool, took time.Duration, kind string, missing, inT
 	} else {
 		w.writes.Record(took)
 	}
-	w.bytes += uint64(len(w.body))
+	w.bytes += uint64(len(w.conn.body))
 	if inTime {
 		w.counted++
 	}
@@ -128,41 +97,20 @@ func (w *worker) record(read bool, took time.Duration, kind string, missing, inT
 	}
 }
 
-// send makes one request and reads the whole answer into w.body. kind is empty when the
-// answer is a good one, else it names the failure in a word or three.
-func (w *worker) send(r *http.Request, read bool) (kind string, missing bool) {
-	resp, err := w.transport.RoundTrip(r)
+// send makes one request and reads the whole answer. kind is empty when the answer is a good
+// one, else it names the failure in a word or three.
+func (w *worker) send(head, body []byte, read bool) (kind string, missing bool) {
+	status, err := w.conn.roundTrip(head, body)
 	if err != nil {
 		return kindOfError(err), false
 	}
-	defer resp.Body.Close()
-	if err := w.readBody(resp.Body); err != nil {
-		return kindOfError(err), false
-	}
-	if read && w.door.missing(resp.StatusCode, w.body) {
+	if read && w.door.missing(status, w.conn.body) {
 		return "", true
 	}
-	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		return kindOfStatus(resp.StatusCode, w.body), false
+	if status < 200 || status > 299 {
+		return kindOfStatus(status, w.conn.body), false
 	}
 	return "", false
-}
-
-func (w *worker) readBody(body io.Reader) error {
-	w.body = w.body[:0]
-	for {
-		if len(w.body) == cap(w.body) {
-			w.body = append(w.body, 0)[:len(w.body)]
-		}
-		n, err := body.Read(w.body[len(w.body):cap(w.body)])
-		w.body = w.body[:len(w.body)+n]
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-	}
 }
 
 // kindOfStatus names a refusal by its status and, if the answer has one, its short code.
