@@ -51,7 +51,8 @@ func prctlOn(tid int, option, argument uintptr) (int, error) {
 	}
 	ours := before // the runtime's flags and its way back from a handler
 	ours.handler = prctlHandlerAddress()
-	prctlOption, prctlArgument = option, argument
+	atomic.StoreUintptr(&prctlOption, option)
+	atomic.StoreUintptr(&prctlArgument, argument)
 	atomic.StoreUint32(&prctlDone, 0)
 	if err := rtSigaction(&ours, nil); err != nil {
 		return 0, err
