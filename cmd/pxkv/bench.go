@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -125,9 +123,7 @@ func (b *benchFlags) complete(cmd *cobra.Command, args []string) (*load.Config, 
 func bench(cmd *cobra.Command, c *load.Config, asJSON bool) error {
 	// What the runtime does for itself is taken from the machine that is measured.
 	_ = calmMonitor() // it then works as other programs do
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400)
-	}
+	collectSeldom()
 	progress := newProgressLine(cmd.ErrOrStderr())
 	result, err := load.Run(cmd.Context(), *c, progress.report)
 	progress.clear()

@@ -55,14 +55,19 @@ type process struct {
 	changed chan struct{} // the meta group's state changed
 }
 
+// collectSeldom lets the collector run a quarter as often, unless the user said how often: the
+// live heap is small beside what requests allocate and throw away. An idle node stays far below
+// 100 MiB.
+func collectSeldom() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400)
+	}
+}
+
 // newProcess makes all parts, from the disk up, and starts none of them: whatever is wrong shows
 // before anybody hears of this node.
 func newProcess(f *serveFlags, log *slog.Logger) (*process, error) {
-	if os.Getenv("GOGC") == "" {
-		// The live heap is small beside what requests allocate and throw away: let the collector
-		// run a quarter as often. An idle node stays far below 100 MiB.
-		debug.SetGCPercent(400)
-	}
+	collectSeldom()
 	if err := calmMonitor(); err != nil {
 		log.Debug("the runtime's monitor thread keeps its priority", "error", err)
 	}

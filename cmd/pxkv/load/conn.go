@@ -38,7 +38,7 @@ const maxInformational = 8
 
 func newConn(ctx context.Context, server *url.URL, timeout time.Duration) *conn {
 	port := server.Port()
-	c := &conn{ctx: ctx, timeout: timeout, dialer: net.Dialer{Timeout: timeout}}
+	c := &conn{ctx: ctx, timeout: timeout, dialer: net.Dialer{Timeout: timeout}, reader: bufio.NewReader(nil)}
 	if server.Scheme == "https" {
 		c.tls = &tls.Config{ServerName: server.Hostname(), NextProtos: []string{"http/1.1"}}
 		if port == "" {
@@ -60,9 +60,9 @@ func (c *conn) roundTrip(head, body []byte) (status int, err error) {
 			return 0, err
 		}
 	}
-	last := true
+	last := true // after any error, too
 	defer func() {
-		if last || err != nil {
+		if last {
 			c.close()
 		}
 	}()
@@ -101,9 +101,6 @@ func (c *conn) connect() error {
 	}
 	c.net = to
 	c.unhook = context.AfterFunc(c.ctx, func() { to.Close() })
-	if c.reader == nil {
-		c.reader = bufio.NewReader(nil)
-	}
 	c.reader.Reset(impatient{to, c.timeout})
 	return nil
 }
@@ -138,7 +135,7 @@ func (c *conn) write(head, body []byte) error {
 func (c *conn) answer() (*http.Response, error) {
 	for range maxInformational {
 		resp, err := http.ReadResponse(c.reader, nil)
-		if err == nil && resp.StatusCode == http.StatusSwitchingProtocols || err != nil || resp.StatusCode >= 200 {
+		if err != nil || resp.StatusCode >= 200 || resp.StatusCode == http.StatusSwitchingProtocols {
 			return resp, err
 		}
 	}
