@@ -5,15 +5,13 @@ COMMIT  ?= $(shell git rev-parse --verify --quiet HEAD 2>/dev/null || echo unkno
 LDFLAGS  = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
 # Packages that start goroutines: their tests also run under the race detector.
-CONCURRENT = ./cmd/... ./node ./node/cache ./node/replica ./persist/... ./transport/...
+CONCURRENT = ./cmd/... ./node ./node/cache ./node/parts ./node/replica ./node/rpc ./persist/... ./transport/...
 
 SEED     ?= 1
 COUNT    ?= 500
 FUZZTIME ?= 30s
-
-# Known bugs that the simulation must find, each behind the build tag bug_NAME.
-BUGS = ack_before_fsync applied_own_batch lease_over_transfer vote_after_restart library_lease \
-	conf_twice snapshot_two_batches stale_cache_fill gone_too_early log_cut_unflushed expiry_by_local_clock
+SOAK     ?= 3m
+SEEDS    ?= 1000
 ARGS     ?=
 
 .PHONY: help
@@ -21,22 +19,28 @@ help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: ## run one node here: HTTP on :8080, data in ./pxkv-data (more flags: ARGS="--name n1")
-	go run ./cmd/pxkv serve $(ARGS)
+run: ## run one node here until Ctrl-C: HTTP on :8080, data in ./pxkv-data (more flags: ARGS="--name n1")
+	@echo "building pxkv (the first time takes some minutes)"
+	@go build -ldflags "$(LDFLAGS)" -o bin/pxkv ./cmd/pxkv
+	@./bin/pxkv serve $(ARGS)
 
 .PHONY: build
 build: ## build the static binary bin/pxkv
 	CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)" -o bin/pxkv ./cmd/pxkv
+
+.PHONY: install
+install: ## put pxkv into Go's bin directory, as go install ./cmd/pxkv does
+	CGO_ENABLED=0 go install -trimpath -ldflags "$(LDFLAGS)" ./cmd/pxkv
 
 .PHONY: test
 test: ## run all tests
 	go test -timeout 10m ./...
 
 .PHONY: lint
-lint: ## format, vet, staticcheck
+lint: ## format, vet, and what .golangci.yml asks for
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "run gofmt -w on:"; echo "$$unformatted"; exit 1; }
 	go vet ./...
-	go tool staticcheck ./...
+	go tool -modfile=deploy/lint/go.mod golangci-lint run
 
 .PHONY: race
 race: ## the packages that start goroutines, under the race detector
@@ -48,19 +52,28 @@ check: lint ## all that a commit must pass: lint, tests with invariants, race
 	$(MAKE) race
 
 .PHONY: sim
-sim: ## simulate whole clusters: COUNT schedules from SEED on; SIM_LOG=1 shows what the nodes log
-	SIM_SEED=$(SEED) SIM_COUNT=$(COUNT) go test -timeout 30m -count=1 -v -run 'TestSchedules' ./node/sim
+sim: ## simulate whole clusters: COUNT schedules from SEED on; SIM_LONG=1 long ones, SIM_LOG=1 shows what the nodes log
+	./deploy/sim.sh $(SEED) $(COUNT)
+
+.PHONY: layers
+layers: ## run whole nodes in virtual time among random clients and faults: COUNT schedules from SEED on
+	LAYERS_SEED=$(SEED) LAYERS_COUNT=$(COUNT) go test -timeout 0 -count=1 -run '^TestLayers$$' ./node
+
+.PHONY: crashes
+crashes: ## kill the store at any operation, and cut its power, again and again: SEEDS=1000
+	PXKV_CRASH_SEEDS=$(SEEDS) go test -timeout 0 -count=1 -run '^TestCrashes$$' ./persist/...
 
 .PHONY: planted
-planted: ## plant each known bug and require the simulation to find it
-	@for bug in $(BUGS); do \
-		echo "bug_$$bug"; \
-		go test -timeout 10m -count=1 -v -tags planted,bug_$$bug -run TestPlantedBugIsFound ./node/sim || exit 1; \
-	done
+planted: ## plant each known bug and require that it is found (BUG=NAME: only that one)
+	./deploy/planted/run.sh $(BUG)
 
 .PHONY: processes
 processes: ## faults against three real processes, checked for linearizability
 	go test -timeout 20m -count=1 -v -tags processes -skip '^TestRedis' ./deploy/processes
+
+.PHONY: soak
+soak: ## all faults at once against real processes for SOAK=3m, and a table of what they used (root: networks and full disks too)
+	SOAK=$(SOAK) go test -timeout 0 -count=1 -v -tags processes,soak -run '^TestSoak$$' ./deploy/processes
 
 .PHONY: redis
 redis: ## the Redis protocol of real processes beside a real Redis, and real clients of it

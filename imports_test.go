@@ -26,17 +26,37 @@ const (
 
 // rooms are the packages and what of this module each may import, by the longest matching
 // name; a name stands for the packages below it too. Arrows point down: front doors and
-// links (transport) never know the node, the node never knows them, and only the binary
-// knows all.
+// links (transport) never know the node, the node never knows them, and only the composition
+// root knows all.
 var rooms = map[string][]string{
-	"node/kv":       {},
-	"ring":          {"node/kv"},
-	"persist":       {"node/kv", "ring"},
-	"transport":     {"node/kv", "ring"},
-	"node":          {"node", "persist", "ring"},
-	"cmd/pxkv":      {everyPackage},
-	"cmd/pxkv/load": {}, // it measures other servers too
-	"deploy":        {"node/kv"},
+	"node/kv":            {},
+	"ring":               {"node/kv"},
+	"persist/codec":      {},
+	"persist/limit":      {},
+	"persist/disk":       {},
+	"persist/state":      {"node/kv", "persist/codec"},
+	"persist/wal":        {"persist/disk"},
+	"persist/raftlog":    {"node/kv", "persist/codec", "persist/disk", "persist/limit", "persist/state", "persist/wal"},
+	"persist/data":       {"node/kv", "persist/codec", "persist/disk", "persist/limit", "persist/state"},
+	"persist/disktest":   {},
+	"persist/formattest": {},
+	"persist":            {"node/kv", "ring"},
+	"transport/gossip":   {"node/kv", "ring"},
+	"transport/peer":     {"node/kv", "ring", "transport/socket"},
+	"transport/resp":     {"node/kv", "ring", "transport/socket"},
+	"transport/httpapi":  {"node/kv", "transport/http1", "transport/jsontext"},
+	"transport/http1":    {"transport/socket"},
+	"transport/jsontext": {"node/kv"},
+	"transport/socket":   {},
+	"transport/wiretest": {}, // what tests share
+	"node":               {"node", "persist", "ring"},
+	"node/rpc":           {"node/kv", "node/meta", "node/replica"}, // it knows no operation
+	"node/local":         {"node", "persist/data", "persist/state"},
+	"cmd/pxkv":           {"cmd/pxkv", "node/kv", "node/meta", "persist"},
+	"cmd/pxkv/server":    {everyPackage},
+	"cmd/pxkv/load":      {}, // it measures other servers too
+	"cmd/pxkv/monitor":   {},
+	"deploy":             {"node/kv"},
 }
 
 // emptyWords say nothing about what is in a package.
@@ -98,19 +118,54 @@ func TestForbiddenImportsAreFound(t *testing.T) {
 	t.Parallel()
 	for _, arrow := range [][2]string{
 		{"transport/httpapi", "node"}, {"transport/peer", "node/replica"}, {"transport/gossip", "persist"},
-		{"node", "transport/peer"}, {"node/sim", "transport/httpapi"}, {"node/kv", "ring"}, {"ring", "node/replica"},
-		{"ring", "persist"}, {"persist", "node/replica"}, {"node", "cmd/pxkv"}, {"cmd/pxkv/load", "node/kv"}, {"elsewhere", "ring"},
+		{"node", "transport/peer"}, {"node/rpc", "node"}, {"node/rpc", "persist"}, {"node/sim", "transport/httpapi"},
+		{"node/kv", "ring"}, {"ring", "node/replica"},
+		{"ring", "persist"}, {"persist", "node/replica"}, {"node", "cmd/pxkv"}, {"cmd/pxkv/load", "node/kv"},
+		{"elsewhere", "ring"},
+		{"cmd/pxkv", "node/replica"}, {"cmd/pxkv", "transport/peer"}, {"node/sim", "cmd/pxkv/server"},
+		{"transport/elsewhere", "node/kv"}, {"transport/resp", "transport/httpapi"},
+		{"transport/jsontext", "transport/httpapi"},
+		{"transport/http1", "transport/httpapi"}, {"transport/http1", "transport/jsontext"},
+		{"transport/http1", "node/kv"},
+		{"transport/socket", "node/kv"}, {"transport/gossip", "transport/socket"},
+		{"node/local", "persist/raftlog"}, {"persist/data", "persist/raftlog"}, {"persist/data", "persist/wal"},
+		{"persist/raftlog", "persist/data"}, {"persist/raftlog", "persist"}, {"persist/wal", "persist/raftlog"},
+		{"persist/disk", "persist/wal"},
 	} {
 		if fault(arrow[0], arrow[1]) == "" {
 			t.Errorf("%s may import %s, but must not", arrow[0], arrow[1])
 		}
 	}
 	for _, arrow := range [][2]string{
-		{"transport/httpapi", "node/kv"}, {"transport/resp", "ring"}, {"node/replica", "persist"}, {"node", "node/meta"},
-		{"cmd/pxkv", "transport/peer"}, {"cmd/pxkv", "cmd/pxkv/load"}, {"persist", "ring"}, {"ring", "node/kv"},
+		{"transport/httpapi", "node/kv"}, {"transport/resp", "ring"}, {"node/replica", "persist"},
+		{"node", "node/meta"},
+		{"cmd/pxkv/server", "transport/peer"}, {"cmd/pxkv", "cmd/pxkv/server"}, {"persist", "ring"},
+		{"ring", "node/kv"},
+		{"transport/httpapi", "transport/jsontext"}, {"transport/httpapi", "transport/http1"},
 	} {
 		if wrong := fault(arrow[0], arrow[1]); wrong != "" {
 			t.Error(wrong)
+		}
+	}
+}
+
+// The log of a node does not know what its entries do, nor who keeps that. Of Pebble's module it has the file
+// system.
+func TestTheLogDoesNotKnowPebble(t *testing.T) {
+	t.Parallel()
+	const pebble = "github.com/cockroachdb/pebble/v2"
+	all := sources(t)
+	for _, dir := range []string{"persist/raftlog", "persist/wal", "persist/disk"} {
+		if len(all[dir]) == 0 {
+			t.Errorf("there is no package %s", dir)
+		}
+		for _, f := range all[dir] {
+			for _, spec := range f.syntax.Imports {
+				if imported, _ := strconv.Unquote(spec.Path.Value); isBelow(imported, pebble) &&
+					imported != pebble+"/vfs" {
+					t.Errorf("%s must not import %s", f.name, imported)
+				}
+			}
 		}
 	}
 }
@@ -166,7 +221,8 @@ func sources(t *testing.T) map[string][]source {
 			return err
 		}
 		if entry.IsDir() {
-			if name != "." && (strings.HasPrefix(entry.Name(), ".") || entry.Name() == "testdata" || entry.Name() == "pxkv-data") {
+			if name != "." && (strings.HasPrefix(entry.Name(), ".") || entry.Name() == "testdata" ||
+				entry.Name() == "pxkv-data") {
 				return filepath.SkipDir
 			}
 			return nil

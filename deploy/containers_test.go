@@ -6,6 +6,8 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -51,6 +53,7 @@ func TestContainers(t *testing.T) {
 	}{
 		{"docker compose up gives three healthy nodes", startThree},
 		{"the image is small", imageIsSmall},
+		{"the image says which commit it is", imageNamesItsCommit},
 		{"a pair put on one node is read on another", putHereGetThere},
 		{"n1 is killed and started again", killAndStart(n1)},
 		{"n2 is killed and started again", killAndStart(n2)},
@@ -58,6 +61,7 @@ func TestContainers(t *testing.T) {
 		{"n2 is restarted gracefully", restartGracefully},
 		{"n3 loses its disk and returns with the same command line", wipe},
 		{"a fourth node takes its share", addByCompose},
+		{"down and up bring all four back", downAndUp},
 		{"a fifth node is added with docker run", addByRun},
 	} {
 		begin := time.Now()
@@ -75,6 +79,21 @@ func startThree(ctx context.Context, t *testing.T, d *deployment) {
 		d.waitHealthy(ctx, t, n.Name)
 	}
 	d.waitShare(ctx, t, three)
+}
+
+// imageNamesItsCommit needs a checkout of its own: the .git of a linked worktree is only a file.
+func imageNamesItsCommit(ctx context.Context, t *testing.T, d *deployment) {
+	if info, err := os.Stat(filepath.Join(d.root, ".git")); err != nil || !info.IsDir() {
+		t.Skip("the sources are no checkout of their own")
+	}
+	commit, err := d.command(ctx, "git", "rev-parse", "HEAD")
+	if err != nil {
+		t.Fatal(err)
+	}
+	version, err := d.command(ctx, "docker", "run", "--rm", project, "version")
+	if err != nil || !strings.Contains(version, strings.TrimSpace(commit)) {
+		t.Fatalf("the image says %q, the commit is %s: %v", version, commit, err)
+	}
 }
 
 func imageIsSmall(ctx context.Context, t *testing.T, d *deployment) {
@@ -140,13 +159,26 @@ func wipe(ctx context.Context, t *testing.T, d *deployment) {
 	d.verifyOwn(ctx, t, n3)
 }
 
+// addByCompose is the way of docs/operations.md: what .env says holds for every later command.
 func addByCompose(ctx context.Context, t *testing.T, d *deployment) {
+	d.set(t, "COMPOSE_PROFILES=scale\n")
 	sum := d.underLoad(ctx, t, three, func() {
-		d.compose(ctx, t, "--profile", "scale", "up", "-d", "--no-recreate", "n4")
+		d.compose(ctx, t, "up", "-d", "--no-recreate")
 		d.waitHealthy(ctx, t, "n4")
 		d.waitShare(ctx, t, four)
 	})
 	nothingWrong(t, sum)
+	d.verify(ctx, t, four)
+}
+
+// downAndUp proves that a cluster that was scaled out comes back whole with the plain commands.
+func downAndUp(ctx context.Context, t *testing.T, d *deployment) {
+	d.compose(ctx, t, "down")
+	d.compose(ctx, t, "up", "-d")
+	for _, n := range four {
+		d.waitHealthy(ctx, t, n.Name)
+	}
+	d.waitShare(ctx, t, four)
 	d.verify(ctx, t, four)
 }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -30,6 +31,7 @@ const (
 // deployment drives the docker client. What it starts, it removes when the test ends.
 type deployment struct {
 	root           string   // of the repository
+	settings       string   // what stands for .env beside the compose file
 	composeCommand []string // "docker compose", or the older "docker-compose"
 	ledger         loadcheck.Ledger
 	loads          int // so many loads ran: each has a key prefix of its own
@@ -42,11 +44,22 @@ func newDeployment(ctx context.Context, t *testing.T) *deployment {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &deployment{root: root, composeCommand: []string{"docker-compose"}}
+	d := &deployment{
+		root: root, settings: filepath.Join(t.TempDir(), ".env"), composeCommand: []string{"docker-compose"},
+	}
+	d.set(t, "")
 	if exec.CommandContext(ctx, "docker", "compose", "version").Run() == nil {
 		d.composeCommand = []string{"docker", "compose"}
 	}
 	return d
+}
+
+// set writes what stands for .env.
+func (d *deployment) set(t *testing.T, text string) {
+	t.Helper()
+	if err := os.WriteFile(d.settings, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // claim makes sure that nothing is in the way, and that nothing stays.
@@ -79,7 +92,10 @@ func (d *deployment) command(ctx context.Context, name string, args ...string) (
 	var stderr strings.Builder
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = d.root
-	cmd.Env = append(os.Environ(), "PXKV_IMAGE="+project, "COMPOSE_PROFILES=")
+	// A variable would count more than .env.
+	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool {
+		return strings.HasPrefix(v, "COMPOSE_")
+	}), "PXKV_IMAGE="+project)
 	cmd.Stderr = &stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
@@ -105,7 +121,7 @@ func (d *deployment) docker(ctx context.Context, t *testing.T, args ...string) s
 
 func (d *deployment) composeArgs(args ...string) []string {
 	return append(append(d.composeCommand[1:len(d.composeCommand):len(d.composeCommand)],
-		"-p", project, "-f", "docker-compose.yml"), args...)
+		"-p", project, "-f", "docker-compose.yml", "--env-file", d.settings), args...)
 }
 
 func (d *deployment) compose(ctx context.Context, t *testing.T, args ...string) {

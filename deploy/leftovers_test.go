@@ -62,7 +62,8 @@ func (d *deployment) containers(ctx context.Context) ([]string, error) {
 	for _, filter := range [][]string{
 		{"--filter", "label=" + composeLabel},
 		{"--filter", "label=" + runLabel},
-		{"--filter", "label=" + buildLabel, "--filter", "status=exited", "--filter", "status=created", "--filter", "status=dead"},
+		{"--filter", "label=" + buildLabel, "--filter", "status=exited", "--filter", "status=created", "--filter",
+			"status=dead"},
 	} {
 		text, err := d.command(ctx, "docker", append([]string{"ps", "--all", "--quiet"}, filter...)...)
 		if err != nil {
@@ -103,7 +104,9 @@ func (d *deployment) printLogs(t *testing.T) {
 		return
 	}
 	for _, id := range ids {
-		name, err := d.command(ctx, "docker", "inspect", "--format", "{{.Name}} ({{.State.Status}}, exit code {{.State.ExitCode}}, out of memory {{.State.OOMKilled}}{{.State.Error}})", id)
+		name, err := d.command(ctx, "docker", "inspect", "--format",
+			"{{.Name}} ({{.State.Status}}, exit code {{.State.ExitCode}}, out of memory "+
+				"{{.State.OOMKilled}}{{.State.Error}})", id)
 		if err != nil {
 			name = err.Error()
 		}
@@ -124,7 +127,8 @@ func (d *deployment) removeAll(t *testing.T) {
 	if len(ids) > 0 {
 		d.remove(ctx, t, "docker", append([]string{"rm", "--force", "--volumes"}, ids...)...)
 	}
-	d.remove(ctx, t, d.composeCommand[0], d.composeArgs("--profile", "scale", "down", "--volumes", "--remove-orphans")...)
+	d.remove(ctx, t, d.composeCommand[0], d.composeArgs("--profile", "scale", "down", "--volumes",
+		"--remove-orphans")...)
 	if _, err := d.command(ctx, "docker", "image", "inspect", project); err == nil {
 		d.remove(ctx, t, "docker", "image", "rm", "--force", project)
 	}

@@ -28,7 +28,8 @@ func say(t *testing.T, format string, args ...any) {
 }
 
 // underLoad runs event between a quiet beginning and end, while a load goes through targets.
-func (d *deployment) underLoad(ctx context.Context, t *testing.T, targets []loadcheck.Target, event func()) loadcheck.Summary {
+func (d *deployment) underLoad(ctx context.Context, t *testing.T, targets []loadcheck.Target,
+	event func()) loadcheck.Summary {
 	t.Helper()
 	d.loads++
 	load := loadcheck.Load{Prefix: fmt.Sprintf("load%d-", d.loads), Targets: targets, Ledger: &d.ledger}
@@ -86,7 +87,8 @@ func (d *deployment) waitShare(ctx context.Context, t *testing.T, nodes []loadch
 	var view kv.ClusterView
 	waitFor(ctx, t, "replicas and leaders are shared by "+strings.Join(names, " "), sharedAfter, func() error {
 		var partitions []kv.PartitionView
-		if err := errors.Join(show(ctx, nodes[0], "/cluster", &view), show(ctx, nodes[0], "/cluster/partitions", &partitions)); err != nil {
+		if err := errors.Join(show(ctx, nodes[0], "/cluster", &view),
+			show(ctx, nodes[0], "/cluster/partitions", &partitions)); err != nil {
 			return err
 		}
 		if err := shareOf(view, names); err != nil {
@@ -94,7 +96,8 @@ func (d *deployment) waitShare(ctx context.Context, t *testing.T, nodes []loadch
 		}
 		for _, p := range partitions {
 			if p.Leader != p.Replicas[0].Node {
-				return fmt.Errorf("partition %s is led by %q, not by %q: %s", p.Partition, p.Leader, p.Replicas[0].Node, describe(view))
+				return fmt.Errorf("partition %s is led by %q, not by %q: %s", p.Partition, p.Leader, p.Replicas[0].Node,
+					describe(view))
 			}
 		}
 		return inPlace(ctx, view, nodes)
@@ -223,7 +226,8 @@ func (d *deployment) verifyOwn(ctx context.Context, t *testing.T, n loadcheck.Ta
 	if err := d.ledger.VerifyOwn(ctx, n); err != nil {
 		t.Fatal(err)
 	}
-	say(t, "%d pairs are on the own disk of %s, read in %v", d.ledger.Len(), n.Name, time.Since(begin).Round(100*time.Millisecond))
+	say(t, "%d pairs are on the own disk of %s, read in %v", d.ledger.Len(), n.Name,
+		time.Since(begin).Round(100*time.Millisecond))
 }
 
 // waitFor polls until check returns nil; the last error says what is missing.

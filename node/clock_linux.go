@@ -19,7 +19,8 @@ func Clock() replica.Now {
 func bootTime() time.Duration {
 	var ts unix.Timespec
 	// A raw call: it never waits, and so the scheduler need not hear of it. Every read asks.
-	if _, _, errno := unix.RawSyscall(unix.SYS_CLOCK_GETTIME, unix.CLOCK_BOOTTIME, uintptr(unsafe.Pointer(&ts)), 0); errno != 0 {
+	if _, _, errno := unix.RawSyscall(unix.SYS_CLOCK_GETTIME, unix.CLOCK_BOOTTIME, uintptr(unsafe.Pointer(&ts)),
+		0); errno != 0 {
 		// Every Linux since 2.6.39 has it; without it no lease could be trusted.
 		panic("CLOCK_BOOTTIME cannot be read: " + errno.Error())
 	}

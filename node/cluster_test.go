@@ -46,7 +46,9 @@ func TestThreeFreshNodesFormOneCluster(t *testing.T) {
 		t.Errorf("%d clusters were made, want one", c.drawn)
 	}
 	for _, s := range c.running() {
-		if oldest := slices.MinFunc(s.machine.State().Members, func(a, b meta.Member) int { return int(a.Joined) - int(b.Joined) }); oldest.Name != "n1" {
+		if oldest := slices.MinFunc(s.machine.State().Members, func(a, b meta.Member) int {
+			return int(a.Joined) - int(b.Joined)
+		}); oldest.Name != "n1" {
 			t.Errorf("the cluster was made by %s, want the smallest name, n1", oldest.Name)
 		}
 		s.write(put("from "+s.name, s.name))
@@ -85,7 +87,8 @@ func TestNodesJoinAndTheDataSpreads(t *testing.T) {
 				t.Fatalf("%s reads %q at %q, want %d", s.name, got, key, i)
 			}
 			o := s.node.Owner([]byte(key))
-			if p := ring.PartitionOfKey([]byte(key), c.partitions); o.Partition != p || o.Slot != ring.SlotOf([]byte(key)) || len(o.Replicas) != 3 || o.Leader != o.Replicas[0].Node {
+			if p := ring.PartitionOfKey([]byte(key), c.partitions); o.Partition != p ||
+				o.Slot != ring.SlotOf([]byte(key)) || len(o.Replicas) != 3 || o.Leader != o.Replicas[0].Node {
 				t.Fatalf("%s says of %q %+v, want partition %s", s.name, key, o, p)
 			}
 		}
@@ -109,7 +112,8 @@ func TestReadySaysWhatIsMissing(t *testing.T) {
 	}
 	eventually(t, "the isolated node says what it misses", func() error {
 		err := b.node.Ready()
-		if kv.KindOf(err) == kv.Unavailable && strings.Contains(err.Error(), "partition") && strings.HasSuffix(err.Error(), "and 6 more") {
+		if kv.KindOf(err) == kv.Unavailable && strings.Contains(err.Error(), "partition") &&
+			strings.HasSuffix(err.Error(), "and 6 more") {
 			return nil // all 16, ten of them named, when it leads none any more
 		}
 		return fmt.Errorf("%v (it led %d)", err, led)
@@ -125,7 +129,8 @@ func TestReadySaysWhatIsMissing(t *testing.T) {
 	c.net.heal()
 	eventually(t, "ready again", b.node.Ready)
 	servers[2].node.Stop()
-	if err := servers[2].node.Ready(); kv.KindOf(err) != kv.Unavailable || !strings.Contains(err.Error(), "shutting down") {
+	if err := servers[2].node.Ready(); kv.KindOf(err) != kv.Unavailable ||
+		!strings.Contains(err.Error(), "shutting down") {
 		t.Errorf("while stopping: %v", err)
 	}
 }
@@ -145,7 +150,8 @@ func TestNothingIsServedBeforeJoining(t *testing.T) {
 	if v := w.node.Cluster(); v.ID != 0 || v.Node != "w" || len(v.Members) != 0 {
 		t.Errorf("cluster %+v", v)
 	}
-	if ps, o := w.node.Partitions(), w.node.Owner([]byte("k")); len(ps) != 0 || o.Leader != "" || o.Slot != ring.SlotOf([]byte("k")) {
+	if ps, o := w.node.Partitions(), w.node.Owner([]byte("k")); len(ps) != 0 || o.Leader != "" ||
+		o.Slot != ring.SlotOf([]byte("k")) {
 		t.Errorf("partitions %v, owner %+v", ps, o)
 	}
 }

@@ -6,14 +6,46 @@ import (
 	"math"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"pxkv/node/kv"
+	"pxkv/node/rpc"
 	"pxkv/ring"
 )
 
 // allSlots asks for the keys of a whole partition.
 const allSlots = -1
+
+// countMethod asks the leader of a partition how many keys there are.
+var countMethod = rpc.Method[*Node, countRequest, int64]{
+	Kind: reqCount, Repeatable: true,
+	Encode:       func(r countRequest, _ int) []byte { return r.encode() },
+	Decode:       func(_ *Node, _ kv.NodeID, d kv.Decoder) (countRequest, error) { return decodeCount(d) },
+	Here:         (*Node).countHere,
+	EncodeAnswer: func(count int64) []byte { return binary.AppendVarint(rpc.NewAnswer(0), count) },
+	DecodeAnswer: func(_ countRequest, d kv.Decoder) (int64, bool) {
+		count := d.Varint()
+		return count, d.End() == nil
+	},
+}
+
+// countRequest asks for the keys of a partition, or of one of its slots.
+type countRequest struct {
+	partition kv.PartitionID
+	slot      int // allSlots: of the whole partition
+}
+
+func (r *countRequest) encode() []byte {
+	b := binary.AppendUvarint(rpc.NewRequest(0), uint64(r.partition))
+	return binary.AppendVarint(b, int64(r.slot))
+}
+
+func decodeCount(d kv.Decoder) (countRequest, error) {
+	p, slot := d.Uvarint(), d.Varint()
+	if d.End() != nil || p > math.MaxUint32 || slot < allSlots || slot >= ring.Slots {
+		return countRequest{}, rpc.ErrMalformed
+	}
+	return countRequest{kv.PartitionID(p), int(slot)}, nil
+}
 
 // CountKeys counts the keys of the whole cluster. It looks at each of them: no replica keeps count,
 // which would cost every put a look at what it replaces.
@@ -61,79 +93,12 @@ func (n *Node) CountKeysInSlot(ctx context.Context, slot int) (int64, error) {
 }
 
 // count counts the keys of a partition, or of one of its slots, where it is led.
-func (n *Node) count(ctx context.Context, p kv.PartitionID, slot int) (count int64, err error) {
-	err = n.try(ctx, p, func(ctx context.Context, to kv.NodeID) *kv.Error {
-		var e *kv.Error
-		if to == n.o.ID {
-			count, e = n.countHere(ctx, p, slot)
-		} else {
-			count, e = n.forwardCount(ctx, to, p, slot)
-		}
-		return e
-	})
-	return count, err
+func (n *Node) count(ctx context.Context, p kv.PartitionID, slot int) (int64, error) {
+	return countMethod.Ask(ctx, n.client, n, p, countRequest{p, slot})
 }
 
-func (n *Node) countHere(ctx context.Context, p kv.PartitionID, slot int) (count int64, e *kv.Error) {
-	match := func(key []byte) bool { return slot == allSlots || ring.SlotOf(key) == slot }
-	e = n.visit(ctx, p, match, func([]byte) { count++ })
+func (n *Node) countHere(ctx context.Context, r countRequest) (count int64, e *kv.Error) {
+	match := func(key []byte) bool { return r.slot == allSlots || ring.SlotOf(key) == r.slot }
+	e = n.visit(ctx, r.partition, match, func([]byte) { count++ })
 	return count, e
-}
-
-// visit calls do with all keys of a partition that match, where it is led. Neither may keep a key.
-func (n *Node) visit(ctx context.Context, p kv.PartitionID, match func(key []byte) bool, do func(key []byte)) *kv.Error {
-	h := n.o.Loop.Handle(p)
-	if h == nil {
-		return errNotHere(p)
-	}
-	if !h.HasLease(bootTime()) {
-		if e := n.confirm(ctx, p); e != nil {
-			return e
-		}
-	}
-	err := n.o.DB.Visit(p, h.Time(), match, do, func() bool { return ctx.Err() == nil })
-	switch {
-	case ctx.Err() != nil:
-		return kv.Errorf(kv.Unavailable, "partition %s: too many keys to look at in time", p)
-	case err != nil:
-		return kv.Errorf(kv.Internal, "partition %s: look at all keys: %v", p, err)
-	case h.Gone():
-		return errNotHere(p)
-	}
-	return nil
-}
-
-func (n *Node) forwardCount(ctx context.Context, to kv.NodeID, p kv.PartitionID, slot int) (int64, *kv.Error) {
-	b := binary.AppendUvarint([]byte{wireVersion}, uint64(p))
-	b, err := n.ask(ctx, to, reqCount, binary.AppendVarint(b, int64(slot)))
-	if err != nil {
-		return 0, kv.Errorf(kv.Unavailable, "node %s did not answer: %v", to, err)
-	}
-	d, e := decodeAnswer(b)
-	if e != nil {
-		return 0, e
-	}
-	count := d.Varint()
-	if d.End() != nil {
-		return 0, kv.Errorf(kv.Internal, "malformed answer from node %s", to)
-	}
-	return count, nil
-}
-
-// answerCount serves another node's count. It reads many keys, so it gets a goroutine.
-func (n *Node) answerCount(deadline time.Time, request []byte, reply func([]byte, error)) {
-	d := kv.NewDecoder(request)
-	version, p, slot := d.Byte(), d.Uvarint(), d.Varint()
-	if d.End() != nil || version != wireVersion || p > math.MaxUint32 || slot < allSlots || slot >= ring.Slots {
-		n.refuse(reply, errWire)
-		return
-	}
-	n.answer(deadline, reply, func(ctx context.Context) {
-		count, e := n.countHere(ctx, kv.PartitionID(p), int(slot))
-		if e != nil {
-			reply(encodeError(e), nil)
-			return
-		}
-		reply(binary.AppendVarint([]byte{answerOK}, count), nil)
-	})
 }

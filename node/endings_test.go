@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"pxkv/node/kv"
+	"pxkv/node/replica"
+	"pxkv/node/rpc"
 )
 
 // A write ends in one of three ways: done, certainly not done, unknown.
@@ -48,6 +50,35 @@ func TestALostAnswerIsUnknownAndNeverRetried(t *testing.T) {
 	}
 }
 
+// What comes when its time is over is not proposed: whoever hears "in vain" must not find it done.
+func TestWhatIsLateIsNotProposed(t *testing.T) {
+	t.Parallel()
+	_, servers := of(t, 3)
+	leader, followers, _ := holders(t, servers, "late")
+	over, cancel := context.WithDeadline(t.Context(), time.Unix(1, 0))
+	defer cancel()
+	lazy := kv.NewDeadline(t.Context(), time.Unix(1, 0)) // as the doors make them
+	defer lazy.Release()
+	for name, ctx := range map[string]context.Context{"a context": over, "a door's": lazy} {
+		for role, s := range map[string]*server{"leader": leader, "follower": followers[0]} {
+			_, err := s.node.Write(ctx, put("late", "v"))
+			wantKind(t, err, kv.Unavailable)
+			_, err = s.node.Transact(ctx, &kv.Transaction{Commands: []kv.Command{*put("late", "v"), *put("late", "w")}})
+			wantKind(t, err, kv.Unavailable)
+			for i, a := range s.node.Batch(ctx, []kv.Command{
+				*put("late", "v"), *put("other", "v"), {Op: kv.OpRead, Key: []byte("late")},
+			}) {
+				if a.Err == nil || a.Err.Kind != kv.Unavailable {
+					t.Errorf("%s, %s: operation %d of a batch: %+v", name, role, i, a)
+				}
+			}
+		}
+	}
+	if res := leader.write(create("late", "w")); res.Outcome != kv.Done {
+		t.Errorf("something was written: %+v", res)
+	}
+}
+
 // Whatever the network does to requests and answers, a create that is done happened once,
 // and one that is certainly not done never.
 func TestEveryEndingIsTrue(t *testing.T) {
@@ -70,7 +101,8 @@ func TestEveryEndingIsTrue(t *testing.T) {
 		wg.Go(func() {
 			for i := w; i < writes; i += 4 {
 				var res kv.Result
-				res, endings[i] = servers[i%3].node.Write(within(t, 50*time.Millisecond), create(fmt.Sprint("ending ", i), "v"))
+				res, endings[i] = servers[i%3].node.Write(within(t, 50*time.Millisecond),
+					create(fmt.Sprint("ending ", i), "v"))
 				if endings[i] == nil && (res.Outcome != kv.Done || !res.Created) {
 					t.Errorf("write %d was made twice: %+v", i, res)
 				}
@@ -84,7 +116,8 @@ func TestEveryEndingIsTrue(t *testing.T) {
 		kind := kv.KindOf(err)
 		count[kind]++
 		there := servers[0].get(fmt.Sprint("ending ", i)) != ""
-		if kind == 0 && !there || kind == kv.Unavailable && there || kind != 0 && kind != kv.Unavailable && kind != kv.Unknown {
+		if kind == 0 && !there || kind == kv.Unavailable && there ||
+			kind != 0 && kind != kv.Unavailable && kind != kv.Unknown {
 			t.Errorf("write %d ended with %v, and it is there: %v", i, err, there)
 		}
 	}
@@ -99,12 +132,17 @@ func TestAWriteThatWasNotSentIsRetried(t *testing.T) {
 	c, servers := of(t, 3)
 	leader, followers, _ := holders(t, servers, "k")
 	from := followers[0]
-	c.net.cutLink(from.id(), leader.id())
+	c.net.setJudge(func(r request) fate {
+		if r.to == leader.id() { // nobody reaches it, so nobody can pass anything on either
+			return notSent
+		}
+		return deliver
+	})
 	_, err := from.node.Write(within(t, 300*time.Millisecond), create("k", "early"))
 	if kind := kv.KindOf(err); kind != kv.Unavailable || !strings.Contains(err.Error(), "partition") {
-		t.Errorf("with the link cut: %v", err)
+		t.Errorf("when nobody reaches the leader: %v", err)
 	}
-	if got := followers[1].get("k"); got != "" {
+	if got := leader.get("k"); got != "" {
 		t.Errorf("the write that was certainly not done is there: %q", got)
 	}
 	done := make(chan error, 1)
@@ -233,13 +271,13 @@ func TestAnAnswerThatNobodyCanReadIsUnknown(t *testing.T) {
 	for name, b := range map[string][]byte{
 		"nothing":             nil,
 		"neither nor":         {7},
-		"half an error":       {answerError, byte(kv.Unavailable)},
-		"an unknown error":    encodeError(&kv.Error{Kind: 99, Text: "from tomorrow"}),
-		"a bug over there":    encodeError(kv.Errorf(kv.Internal, "oops")),
-		"no result":           {answerOK},
-		"an unknown outcome":  {answerOK, 9, 0, 1, 0, 0, 0},
-		"more than a result":  {answerOK, 1, 0, 1, 0, 0, 0, 0},
-		"half an item of two": {answerOK, 0, 2, 1, 'k', 1},
+		"half an error":       append(rpc.EncodeError(kv.ErrUnknown())[:1], byte(kv.Unavailable)),
+		"an unknown error":    rpc.EncodeError(&kv.Error{Kind: 99, Text: "from tomorrow"}),
+		"a bug over there":    rpc.EncodeError(kv.Errorf(kv.Internal, "oops")),
+		"no result":           rpc.NewAnswer(0),
+		"an unknown outcome":  append(rpc.NewAnswer(0), 9, 0, 1, 0, 0, 0),
+		"more than a result":  append(rpc.NewAnswer(0), 1, 0, 1, 0, 0, 0, 0),
+		"half an item of two": append(rpc.NewAnswer(0), 0, 2, 1, 'k', 1),
 	} {
 		answer = b
 		asked.Store(0)
@@ -255,5 +293,38 @@ func TestAnAnswerThatNobodyCanReadIsUnknown(t *testing.T) {
 		if items, err := collect(a.List(ctx, kv.ListQuery{})); err == nil {
 			t.Errorf("%s: listed %+v", name, items)
 		}
+	}
+}
+
+func TestANodeWhoseTurnPanicsAnswersAndEnds(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, quorumReads)
+	a := c.start("a")
+	if _, err := a.node.Write(within(t, patience), put("k", "v")); err != nil {
+		t.Fatal(err)
+	}
+	answered := make(chan struct{}, 2)
+	answer := func([]byte, error) { answered <- struct{}{} }
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	// In a turn, so that the next one takes all three.
+	must(t, a.loop.Do(within(t, patience), func(*replica.Host) {
+		a.node.HandleRequest(7, reqRead, time.Now().Add(patience), readRequestOf([]byte("k"), kv.ReadOptions{}, 0),
+			answer)
+		a.node.HandleRequest(7, reqWrite, time.Now().Add(patience), put("k", "w").AppendTo([]byte{rpc.Version}), answer)
+		_ = a.loop.Do(gone, func(*replica.Host) { panic("broken invariant") })
+		if n := a.loop.Queued(); n < 3 {
+			t.Errorf("the loop has %d", n)
+		}
+	}))
+	for _, what := range []<-chan struct{}{answered, answered, a.ended} {
+		select {
+		case <-what:
+		case <-time.After(patience):
+			t.Fatal("somebody waits for ever")
+		}
+	}
+	if err := a.endsByItself(); err == nil || !strings.Contains(err.Error(), "broken invariant") {
+		t.Errorf("it ended with %v", err)
 	}
 }

@@ -16,7 +16,7 @@ import (
 )
 
 // eventually polls until f returns nil.
-func eventually(t *testing.T, what string, f func() error) {
+func eventually(t testing.TB, what string, f func() error) {
 	t.Helper()
 	ticker := time.NewTicker(5 * time.Millisecond)
 	defer ticker.Stop()
@@ -33,7 +33,7 @@ func eventually(t *testing.T, what string, f func() error) {
 	}
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -41,14 +41,14 @@ func must(t *testing.T, err error) {
 }
 
 // within returns a context that ends with the test's patience, or earlier.
-func within(t *testing.T, d time.Duration) context.Context {
+func within(t testing.TB, d time.Duration) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), d)
 	t.Cleanup(cancel)
 	return ctx
 }
 
 // of returns a running cluster of so many settled nodes: a, b, c, ...
-func of(t *testing.T, n int, options ...func(*cluster)) (*cluster, []*server) {
+func of(t testing.TB, n int, options ...func(*cluster)) (*cluster, []*server) {
 	t.Helper()
 	c := newCluster(t, options...)
 	servers := []*server{c.start("a")}
@@ -74,8 +74,10 @@ func (c *cluster) settled(n int) {
 			switch {
 			case state == nil || first == nil:
 				return fmt.Errorf("%s has not joined", s.name)
-			case len(state.Members) != n || state.PlacementOutdated() || state.Epoch != first.Epoch || state.Cluster != first.Cluster:
-				return fmt.Errorf("%s has %d members, epoch %d of cluster %s", s.name, len(state.Members), state.Epoch, state.Cluster)
+			case len(state.Members) != n || state.PlacementOutdated() || state.Epoch != first.Epoch ||
+				state.Cluster != first.Cluster:
+				return fmt.Errorf("%s has %d members, epoch %d of cluster %s", s.name, len(state.Members), state.Epoch,
+					state.Cluster)
 			}
 			if err := s.node.Ready(); err != nil {
 				return fmt.Errorf("%s: %w", s.name, err)
@@ -115,8 +117,10 @@ func (s *server) leadsAsPlaced(state *meta.State, leaders map[kv.PartitionID]int
 				continue
 			}
 			leaders[p]++
-			if len(v.Conf.GetVotersOutgoing()) > 0 || len(v.Conf.GetVoters()) != len(voters) || len(v.Conf.GetLearners()) != len(learners) || voters[0].Node != s.id() {
-				wrong = fmt.Errorf("partition %s, led by %s: %v, want %v and learners %v", p, s.name, v.Conf, voters, learners)
+			if len(v.Conf.GetVotersOutgoing()) > 0 || len(v.Conf.GetVoters()) != len(voters) ||
+				len(v.Conf.GetLearners()) != len(learners) || voters[0].Node != s.id() {
+				wrong = fmt.Errorf("partition %s, led by %s: %v, want %v and learners %v", p, s.name, v.Conf, voters,
+					learners)
 			}
 		}
 	})
@@ -161,8 +165,10 @@ func (s *server) tellsPartitions(plan [][]string) error {
 			nodes = append(nodes, r.Node)
 		}
 		first, last := ring.SlotRange(kv.PartitionID(p), len(plan))
-		if !slices.Equal(nodes, plan[p]) || v.Leader != plan[p][0] || v.Slots != [2]int{first, last} || int(v.Partition) != p {
-			return fmt.Errorf("%s says %+v, want replicas %v, led by the first, slots %d to %d", s.name, v, plan[p], first, last)
+		if !slices.Equal(nodes, plan[p]) || v.Leader != plan[p][0] || v.Slots != [2]int{first, last} ||
+			int(v.Partition) != p {
+			return fmt.Errorf("%s says %+v, want replicas %v, led by the first, slots %d to %d", s.name, v, plan[p],
+				first, last)
 		}
 	}
 	return nil
@@ -171,7 +177,8 @@ func (s *server) tellsPartitions(plan [][]string) error {
 func (s *server) tellsMembers(servers []*server, plan [][]string) error {
 	view := s.node.Cluster()
 	if view.ID == 0 || view.ID != servers[0].node.Cluster().ID || view.Name != "test" || view.Node != s.name ||
-		view.Partitions != len(plan) || view.Replicas != s.c.replicas || view.Version != 1 || len(view.Members) != len(servers) {
+		view.Partitions != len(plan) || view.Replicas != s.c.replicas || view.Version != 1 ||
+		len(view.Members) != len(servers) {
 		return fmt.Errorf("%s says %+v", s.name, view)
 	}
 	for _, m := range view.Members {
@@ -184,7 +191,8 @@ func (s *server) tellsMembers(servers []*server, plan [][]string) error {
 				leads++
 			}
 		}
-		if m.State != kv.Active || !m.Reachable || m.Replicas != holds || m.Leaders != leads || m.Addresses.Peer != m.Name+":1" {
+		if m.State != kv.Active || !m.Reachable || m.Replicas != holds || m.Leaders != leads ||
+			m.Addresses.Peer != m.Name+":1" {
 			return fmt.Errorf("%s says %+v, want %d replicas and %d leaders", s.name, m, holds, leads)
 		}
 	}
@@ -212,7 +220,7 @@ func holders(t *testing.T, servers []*server, key string) (leader *server, follo
 }
 
 // keyLedBy finds a key whose partition a node leads.
-func keyLedBy(t *testing.T, s *server, prefix string) string {
+func keyLedBy(t testing.TB, s *server, prefix string) string {
 	t.Helper()
 	for i := range 100_000 {
 		key := fmt.Sprintf("%s%d", prefix, i)
@@ -264,7 +272,7 @@ func wantKind(t *testing.T, err error, kind kv.ErrorKind) {
 	}
 }
 
-// counter reads one of the node's counters, summed over its labels.
+// counter reads one of the node's counters or gauges, summed over its labels.
 func (s *server) counter(name string) (sum float64) {
 	s.c.t.Helper()
 	families, err := s.registry.Gather()
@@ -274,7 +282,7 @@ func (s *server) counter(name string) (sum float64) {
 		if f.GetName() == name {
 			found = true
 			for _, m := range f.GetMetric() {
-				sum += m.GetCounter().GetValue()
+				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
 			}
 		}
 	}

@@ -18,10 +18,14 @@ import (
 	"go.uber.org/goleak"
 
 	"pxkv/node/cache"
+	"pxkv/node/core"
 	"pxkv/node/kv"
+	"pxkv/node/member"
 	"pxkv/node/meta"
+	"pxkv/node/parts"
 	"pxkv/node/rebalance"
 	"pxkv/node/replica"
+	"pxkv/node/rpc"
 	"pxkv/persist"
 )
 
@@ -30,15 +34,24 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // patience is how long a test waits for what must happen.
 const patience = 60 * time.Second
 
+// askInterval is how often nodes look whom they can ask.
+const askInterval = 100 * time.Millisecond
+
+// sure is for how long an address must refuse until nobody is there.
+const sure = 400 * time.Millisecond
+
 // cluster is what the nodes of one test have in common.
 type cluster struct {
-	t          *testing.T
+	t          testing.TB
 	net        *network
 	partitions int
 	replicas   int
 	quorum     bool // reads ask a majority each time
 	maxValue   int
+	limits     Limits
+	touch      int // replica.Limits.TouchBytes
 	tick       time.Duration
+	boot       func() time.Duration // Options.Boot; nil: the system's
 	log        *slog.Logger
 
 	mu      sync.Mutex
@@ -46,12 +59,14 @@ type cluster struct {
 	drawn   int       // cluster ids: one per bootstrap
 }
 
-func newCluster(t *testing.T, options ...func(*cluster)) *cluster {
+func newCluster(t testing.TB, options ...func(*cluster)) *cluster {
 	t.Helper()
-	c := &cluster{t: t, net: newNetwork(t), partitions: 8, replicas: 3, maxValue: 2 << 20, tick: testTick, log: slog.New(slog.DiscardHandler)}
+	c := &cluster{t: t, net: newNetwork(t), partitions: 8, replicas: 3, maxValue: 2 << 20, tick: testTick,
+		log: slog.New(slog.DiscardHandler)}
 	for _, o := range options {
 		o(c)
 	}
+	c.net.longest = c.limits.AnswerBytes
 	t.Cleanup(c.stop)
 	return c
 }
@@ -76,32 +91,35 @@ func (c *cluster) running() []*server {
 	return slices.Clone(c.servers)
 }
 
-// server is one process: everything that cmd/pxkv builds, on a disk in memory.
+// server is one process: everything that cmd/pxkv/server builds, on a disk in memory.
 type server struct {
 	c      *cluster
 	name   string
 	fs     vfs.FS
 	join   bool // do not bootstrap alone
 	expect int
+	seeds  []string // --join, if expect is not 0; none: the node itself
 
-	db          *persist.DB
-	fresh       bool
-	identity    persist.Identity
-	incarnation uint64
-	registry    *prometheus.Registry
-	machine     *meta.Machine
-	host        *replica.Host
-	station     *station
-	loop        *replica.Loop
-	node        *Node
-	member      *Membership
-	cluster     atomic.Uint64
+	db       *persist.DB
+	core     *core.Core
+	identity persist.Identity
+	registry *prometheus.Registry
+	machine  *meta.Machine
+	host     *replica.Host
+	station  *station
+	loop     *replica.Loop
+	node     *Node
+	member   *Membership
+	exec     *rebalance.Executor
+	cluster  atomic.Uint64
+	looks    atomic.Int64 // at the addresses of --join
+	clients  rpc.Door     // for who uses the node until its end, as front doors do
 
 	cancel   context.CancelFunc
 	handOver atomic.Bool
 	started  chan struct{} // the loop runs
 	ended    chan struct{}
-	refused  chan error // the end of Membership.Run, when it is an error
+	refused  chan error // why the node is not wanted as it is
 	err      error      // after ended
 }
 
@@ -117,16 +135,16 @@ func (c *cluster) start(name string) *server {
 func (c *cluster) joining(name string) *server { return c.startOn(name, vfs.NewMem(), true, 0) }
 
 // expecting runs one of n fresh nodes that form a cluster.
-func (c *cluster) expecting(name string, n int) *server {
-	return c.startOn(name, vfs.NewMem(), true, n)
+func (c *cluster) expecting(name string, n int, seeds ...string) *server {
+	return c.startOn(name, vfs.NewMem(), true, n, seeds...)
 }
 
-// startOn runs a node on what its disk holds.
-func (c *cluster) startOn(name string, fs vfs.FS, join bool, expect int) *server {
+// startOn runs a node on what its disk holds. seeds are the names of those at its addresses of --join.
+func (c *cluster) startOn(name string, fs vfs.FS, join bool, expect int, seeds ...string) *server {
 	c.t.Helper()
 	s := &server{
-		c: c, name: name, fs: fs, join: join, expect: expect,
-		started: make(chan struct{}), ended: make(chan struct{}), refused: make(chan error, 1),
+		c: c, name: name, fs: fs, join: join, expect: expect, seeds: seeds,
+		started: make(chan struct{}), ended: make(chan struct{}), refused: make(chan error, 2),
 	}
 	if err := s.build(); err != nil {
 		c.t.Fatalf("build node %s: %v", name, err)
@@ -158,7 +176,7 @@ func (s *server) run() {
 	}()
 }
 
-// build makes all parts, in the order of cmd/pxkv.
+// build makes all parts, in the order of cmd/pxkv/server.
 func (s *server) build() error {
 	c := s.c
 	var err error
@@ -166,57 +184,59 @@ func (s *server) build() error {
 	if err != nil {
 		return err
 	}
-	id, known, err := s.db.Identity()
+	start, err := core.Identify(s.db, s.name, func() kv.NodeID { return kv.NodeID(draw()) }, draw())
 	if err != nil {
 		return err
 	}
-	if !known {
-		s.fresh = true
-		id = persist.Identity{Node: kv.NodeID(draw())}
-	}
-	id.Name = s.name
-	id.Starts++
-	s.identity, s.incarnation = id, draw()
+	id := start.Identity
+	s.identity = id
 	s.cluster.Store(uint64(id.Cluster))
-	if err := s.db.SaveIdentity(id); err != nil {
-		return err
-	}
 	s.registry = prometheus.NewRegistry()
-	s.machine = meta.NewMachine(s.db, id.Node)
-	s.machine.SetOwn(id.MetaReplica)
 	values := cache.New(1024)
-	exec := &rebalance.Executor{State: s.machine.State}
 	log := c.log.With("on", s.name)
-	s.host, err = replica.NewHost(replica.Config{
-		Node: id.Node, Incarnation: s.incarnation, DB: s.db, Policy: s.machine, Cache: values,
-		Machine: func(p kv.PartitionID) replica.StateMachine {
-			if p == kv.Meta {
-				return s.machine
-			}
-			return &replica.KV{Known: values.Has}
+	// With ticks of some milliseconds every pause of a busy machine looks like a fall: they are
+	// forgiven soon, or nodes that never fell would not be led to for minutes.
+	s.core, err = core.New(core.Options{
+		DB: s.db, Start: start, Cache: values, Moves: rebalance.Limits{MostSteadyTicks: 28, Stalls: 1 << 20},
+		Host: replica.Config{
+			Logger: log, Tick: c.tick, QuorumReads: c.quorum, Limits: replica.Limits{TouchBytes: c.touch},
 		},
-		Logger: log, Tick: c.tick, Fresh: s.fresh, QuorumReads: c.quorum, OnTick: exec.Tick,
 	})
 	if err != nil {
 		return err
 	}
+	s.machine, s.host, s.exec = s.core.Machine, s.core.Host, s.core.Planner
 	s.station = &station{n: c.net, id: id.Node, s: s}
-	s.loop = replica.NewLoop(replica.LoopOptions{Host: s.host, DB: s.db, Sender: s.station, Clock: Clock, Logger: log, Metrics: s.registry})
+	clock := Clock
+	if c.boot != nil {
+		clock = func() replica.Now { return replica.Now{Boot: c.boot(), WallMS: time.Now().UnixMilli()} }
+	}
+	s.loop = replica.NewLoop(replica.LoopOptions{
+		Host: s.host, DB: s.db, Sender: s.station, Clock: clock, Logger: log, Metrics: s.registry,
+	})
 	s.node, err = New(Options{
 		ID: id.Node, Name: s.name, DB: s.db, Loop: s.loop, Machine: s.machine, Cache: values,
-		Peers: s.station, Sight: s.station, NotSent: func(err error) bool { return errors.Is(err, errNotSent) },
-		MaxValueBytes: c.maxValue, Logger: log, Metrics: s.registry,
+		Boot: c.boot, Peers: s.station, Sight: s.station, NotSent: func(err error) bool {
+			return errors.Is(err, errNotSent)
+		},
+		MaxValueBytes: c.maxValue, Silence: 500 * time.Millisecond, Limits: c.limits, AskInterval: askInterval,
+		Logger: log, Metrics: s.registry,
 	})
 	if err != nil {
 		return err
 	}
 	s.member = NewMembership(MembershipOptions{
-		Node: s.node, Host: s.host, DB: s.db, Machine: s.machine, Identity: id, Incarnation: s.incarnation,
+		Node: s.node, Core: s.core, DB: s.db,
 		Addresses: func() kv.Addresses {
 			return kv.Addresses{HTTP: s.name + ":80", Peer: s.name + ":1", Gossip: s.name + ":2"}
 		},
 		ClusterName: "test", Partitions: c.partitions, Replicas: c.replicas, Expect: s.expect,
 		Neighbours: func() []Neighbour { return c.net.neighbours(id.Node) },
+		Sure:       sure,
+		Look: func(context.Context) []member.Place {
+			s.looks.Add(1)
+			return c.net.look(id.Node, append([]string{s.name}, s.seeds...))
+		},
 		DrawCluster: func() kv.ClusterID {
 			c.mu.Lock()
 			defer c.mu.Unlock()
@@ -235,63 +255,55 @@ func draw() uint64 {
 	return binary.LittleEndian.Uint64(b[:]) | 1
 }
 
-// live is a process from its start to its end, in the order of cmd/pxkv.
+// live is a process from its start to its end, in the order of cmd/pxkv/server.
 func (s *server) live(ctx context.Context) error {
-	var parts []*part
-	failed := make(chan error, 4)
-	run := func(name string, f func(context.Context) error) {
-		p := startPart(name, f, failed)
-		parts = append(parts, p)
-	}
-	err := s.enter(ctx, run)
+	all := parts.New()
+	err := s.enter(ctx, all)
 	if err == nil {
 		close(s.started)
 		select {
 		case <-ctx.Done():
 			if s.handOver.Load() {
 				s.node.HandOver(context.WithoutCancel(ctx))
+				s.clients.Close()
 			}
-		case err = <-failed:
+		case err = <-all.Failed():
 		}
 	}
 	s.node.Stop()
-	for _, p := range slices.Backward(parts) {
-		if e := p.stop(); !errors.Is(err, e) {
-			err = errors.Join(err, e)
-		}
-	}
+	err = errors.Join(err, all.Stop(err))
 	if open := s.station.open.Load(); open != 0 {
 		err = errors.Join(err, fmt.Errorf("%d requests of other nodes were never answered", open))
 	}
+	s.clients.Close() // before the store
 	return errors.Join(err, s.db.Close())
 }
 
-func (s *server) enter(ctx context.Context, run func(string, func(context.Context) error)) error {
-	if err := s.member.Adopt(); err != nil {
+func (s *server) enter(ctx context.Context, all *parts.Set) error {
+	if err := s.member.Begin(!s.join); err != nil {
 		return err
 	}
-	if !s.member.Member() && !s.join {
-		if err := s.member.Bootstrap(); err != nil {
-			return err
-		}
-	}
-	run("peers", s.station.Run)
+	all.Start("peers", s.station.Run)
 	if !s.member.Member() {
-		found, err := s.member.AwaitCluster(ctx)
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err != nil:
-			return err
-		case !found:
-			if err := s.member.Bootstrap(); err != nil {
-				return err
+		if err := all.Await(ctx, s.member.AwaitCluster); err != nil {
+			if ctx.Err() != nil {
+				return nil
 			}
+			return err
 		}
 	}
-	run("loop", s.loop.Run)
-	run("node", s.node.Run)
-	run("membership", func(ctx context.Context) error {
+	all.Start("loop", func(ctx context.Context) error {
+		err := s.loop.Run(ctx)
+		if errors.Is(err, replica.ErrOutdated) || errors.Is(err, replica.ErrTwice) ||
+			errors.Is(err, replica.ErrReplaced) {
+			s.refused <- err
+			<-ctx.Done()
+			return nil
+		}
+		return err
+	})
+	all.Start("node", s.node.Run)
+	all.Start("membership", func(ctx context.Context) error {
 		if err := s.member.Run(ctx); err != nil && ctx.Err() == nil {
 			s.refused <- err
 		}
@@ -299,32 +311,6 @@ func (s *server) enter(ctx context.Context, run func(string, func(context.Contex
 		return nil
 	})
 	return nil
-}
-
-// part is something that runs, with an end of its own.
-type part struct {
-	name   string
-	cancel context.CancelFunc
-	done   sync.WaitGroup
-	err    error
-}
-
-func startPart(name string, run func(context.Context) error, failed chan<- error) *part {
-	ctx, cancel := context.WithCancel(context.Background())
-	p := &part{name: name, cancel: cancel}
-	p.done.Go(func() {
-		if err := run(ctx); err != nil {
-			p.err = fmt.Errorf("%s: %w", name, err)
-			failed <- p.err
-		}
-	})
-	return p
-}
-
-func (p *part) stop() error {
-	p.cancel()
-	p.done.Wait()
-	return p.err
 }
 
 // stop ends a node as SIGTERM does: its leaderships are handed over first.
@@ -340,16 +326,21 @@ func (s *server) kill() {
 func (s *server) end(handOver bool) {
 	s.handOver.Store(handOver)
 	s.cancel()
-	<-s.ended
-	s.c.mu.Lock()
-	s.c.servers = slices.DeleteFunc(s.c.servers, func(o *server) bool { return o == s })
-	s.c.mu.Unlock()
-	if s.err != nil {
+	if s.endsByItself() != nil {
 		s.c.t.Errorf("node %s: %v", s.name, s.err)
 	}
 }
 
+// endsByItself waits for the node's end and returns its last word.
+func (s *server) endsByItself() error {
+	<-s.ended
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	s.c.servers = slices.DeleteFunc(s.c.servers, func(o *server) bool { return o == s })
+	return s.err
+}
+
 // restart starts the node again on its disk. It must have been stopped.
-func (s *server) restart() *server { return s.c.startOn(s.name, s.fs, s.join, s.expect) }
+func (s *server) restart() *server { return s.c.startOn(s.name, s.fs, s.join, s.expect, s.seeds...) }
 
 func identityOf(id kv.NodeID) persist.Identity { return persist.Identity{Node: id} }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"pxkv/node/kv"
 	"pxkv/node/meta"
 	"pxkv/node/replica"
+	"pxkv/node/rpc"
 )
 
 func TestWhoAsksTheWrongNodeIsToldWhoLeads(t *testing.T) {
@@ -21,19 +23,20 @@ func TestWhoAsksTheWrongNodeIsToldWhoLeads(t *testing.T) {
 	_, servers := of(t, 4)
 	leader, followers, others := holders(t, servers, "k")
 	p := leader.node.Owner([]byte("k")).Partition
-	write := put("k", "v").AppendTo([]byte{wireVersion})
-	read := encodeRead([]byte("k"), kv.ReadOptions{})
+	write := put("k", "v").AppendTo([]byte{rpc.Version})
+	read := readRequestOf([]byte("k"), kv.ReadOptions{}, 0)
 	scan := (&scanRequest{partition: p, maxItems: 1, maxLen: 1}).encode()
 	for kind, payload := range map[uint8][]byte{reqWrite: write, reqRead: read, reqScan: scan} {
 		for _, to := range append(followers, others...) {
 			b, err := ask(t, leader, to, kind, payload)
 			must(t, err)
-			_, e := decodeAnswer(b)
+			_, e := rpc.DecodeAnswer(b)
 			if e == nil || e.Kind != kv.NotLeader {
 				t.Fatalf("request of kind %d to %s, which does not lead: %v", kind, to.name, e)
 			}
 			if to != others[0] && e.Leader != leader.id() {
-				t.Errorf("request of kind %d to %s: it names %s as leader, not %s", kind, to.name, e.Leader, leader.id())
+				t.Errorf("request of kind %d to %s: it names %s as leader, not %s", kind, to.name, e.Leader,
+					leader.id())
 			}
 		}
 	}
@@ -49,7 +52,7 @@ func TestANodeTellsWhatItLeads(t *testing.T) {
 	for _, s := range servers {
 		b, err := ask(t, servers[0], s, reqLeading, nil)
 		must(t, err)
-		d, e := decodeAnswer(b)
+		d, e := rpc.DecodeAnswer(b)
 		for e == nil && len(d.Rest()) > 0 && d.Err() == nil {
 			led[kv.PartitionID(d.Uvarint())] = s.name
 		}
@@ -63,23 +66,8 @@ func TestANodeTellsWhatItLeads(t *testing.T) {
 		t.Errorf("told was %v", led)
 	}
 	w := newCluster(t).joining("w")
-	if b, err := ask(t, servers[0], w, reqLeading, nil); err != nil || !bytes.Equal(b, []byte{answerOK}) {
+	if b, err := ask(t, servers[0], w, reqLeading, nil); err != nil || !bytes.Equal(b, rpc.NewAnswer(0)) {
 		t.Errorf("a node in no cluster answers %v, %v", b, err)
-	}
-}
-
-// What other nodes say they lead is believed only of partitions that exist.
-func TestAnotherNodeCannotFillTheRoutes(t *testing.T) {
-	t.Parallel()
-	_, servers := of(t, 2, replicas(1), partitions(4))
-	lies := []byte{answerOK}
-	for p := range 10_000 {
-		lies = binary.AppendUvarint(lies, uint64(p)<<20)
-	}
-	a := servers[0].over(t, func(done func([]byte, error)) { done(lies, nil) })
-	a.askLeading(servers[1].id())
-	if n := len(a.routes.told); n > 4 {
-		t.Errorf("%d routes in a cluster of 4 partitions", n)
 	}
 }
 
@@ -108,14 +96,18 @@ func TestMetaCommandsAreTakenOnlyFromWhomTheySpeakFor(t *testing.T) {
 	join := meta.Join{Member: meta.Member{ID: 99, Name: "stranger", Starts: 1, Incarnation: 1}}
 	start := meta.Start{ID: a.id(), Starts: 1000, Incarnation: 1, Name: "a"}
 	for name, cmd := range map[string][]byte{
-		"a join of another":     join.Encode(),
-		"a start of another":    start.Encode(),
-		"a change of state":     meta.SetState{ID: b.id(), From: kv.Active, To: kv.Leaving}.Encode(),
-		"a removal":             meta.Remove{ID: b.id()}.Encode(),
-		"a placement":           meta.Place{Expect: before.Epoch, Rows: [][]kv.NodeID{{b.id()}}, For: []kv.NodeID{b.id()}}.Encode(),
-		"nothing":               nil,
-		"what is no command":    []byte(`{"version":1,"type":"start"}`),
-		"a very long name":      meta.Join{Member: meta.Member{ID: b.id(), Name: strings.Repeat("n", maxMetaBytes), Starts: 1}}.Encode(),
+		"a join of another":  join.Encode(),
+		"a start of another": start.Encode(),
+		"a change of state":  meta.SetState{ID: b.id(), From: kv.Active, To: kv.Leaving}.Encode(),
+		"a removal":          meta.Remove{ID: b.id()}.Encode(),
+		"a placement": meta.Place{
+			Expect: before.Epoch, Rows: [][]kv.NodeID{{b.id()}}, For: []kv.NodeID{b.id()},
+		}.Encode(),
+		"nothing":            nil,
+		"what is no command": []byte(`{"version":1,"type":"start"}`),
+		"a very long name": meta.Join{
+			Member: meta.Member{ID: b.id(), Name: strings.Repeat("n", maxMetaBytes), Starts: 1},
+		}.Encode(),
 		"a command of tomorrow": []byte(`{"version":2,"type":"start","body":{}}`),
 	} {
 		for _, to := range servers {
@@ -146,7 +138,7 @@ func (s *server) askAs(t *testing.T, from kv.NodeID, cmd []byte) ([]byte, error)
 	if err != nil {
 		return nil, err
 	}
-	d, e := decodeAnswer(b)
+	d, e := rpc.DecodeAnswer(b)
 	if e != nil {
 		return nil, e
 	}
@@ -161,7 +153,8 @@ func TestAStoppingNodeRefuses(t *testing.T) {
 	for kind := range uint8(7) {
 		got, err := ask(t, a, b, kind, nil)
 		must(t, err)
-		if _, e := decodeAnswer(got); e == nil || e.Kind != kv.Unavailable || !strings.Contains(e.Text, "shutting down") {
+		if _, e := rpc.DecodeAnswer(got); e == nil || e.Kind != kv.Unavailable ||
+			!strings.Contains(e.Text, "shutting down") {
 			t.Errorf("request of kind %d: %v", kind, e)
 		}
 	}
@@ -181,11 +174,15 @@ func TestStoppingWaitsForAnswersUnderWay(t *testing.T) {
 	c, servers := of(t, 2, replicas(1), partitions(4))
 	lister, holder := servers[0], servers[1]
 	holder.fill(numbered(tag(t, holder), 4*maxPageItems), func(string) string { return strings.Repeat("x", 200) })
-	payload := (&scanRequest{partition: holder.node.Owner([]byte(tag(t, holder))).Partition, maxItems: maxPageItems, maxLen: maxPageBytes}).encode()
+	payload := (&scanRequest{
+		partition: holder.node.Owner([]byte(tag(t, holder))).Partition, maxItems: maxPageItems, maxLen: maxPageBytes,
+	}).encode()
 	var asked, answered atomic.Int64
 	for range 2000 {
 		asked.Add(1)
-		lister.station.Go(holder.id(), reqScan, time.Now().Add(patience), payload, func([]byte, error) { answered.Add(1) })
+		lister.station.Go(holder.id(), reqScan, time.Now().Add(patience), payload, func([]byte, error) {
+			answered.Add(1)
+		})
 	}
 	for holder.station.open.Load() < 200 && answered.Load() < asked.Load() {
 		runtime.Gosched() // until many are under way at once
@@ -207,9 +204,13 @@ func TestUnreadableFramesAreCountedAndDropped(t *testing.T) {
 	_, servers := of(t, 2)
 	a, b := servers[0], servers[1]
 	before := b.counter("pxkv_peer_malformed_total")
-	frames := [][]byte{nil, {0}, {2, 1}, {1, 9, 0, 0, 0, 0, 1, 1}, {1, 1, 0, 0}, bytes.Repeat([]byte{0xff}, 100)}
+	head := append([]byte{replica.FrameFormat.Writes}, make([]byte, 8)...) // at position 0
+	frames := [][]byte{nil, head[:1], head[:8], slices.Concat(head, []byte{99, 0, 0, 0, 0, 1, 1}),
+		slices.Concat(head, []byte{1, 0, 0}), slices.Concat(head, bytes.Repeat([]byte{0xff}, 100))}
 	for _, f := range frames {
-		b.node.HandleFrame(a.id(), f)
+		if err := b.node.HandleFrame(a.id(), f); err != nil {
+			t.Errorf("a frame that is only damaged ends the talk with its sender: %v", err)
+		}
 	}
 	if n := b.counter("pxkv_peer_malformed_total") - before; int(n) != len(frames) {
 		t.Errorf("%v malformed frames were counted, want %d", n, len(frames))
@@ -217,16 +218,55 @@ func TestUnreadableFramesAreCountedAndDropped(t *testing.T) {
 	// Well-formed ones for replicas that are not here: partitions that do not exist, other ids.
 	for _, p := range []uint32{0, 1 << 20, uint32(kv.Meta) - 1, uint32(kv.Meta)} {
 		for kind := replica.RaftMessage; kind <= replica.Gone; kind++ {
-			frame := append(binary.BigEndian.AppendUint32([]byte{1, byte(kind)}, p), 200, 100, 200, 101)
+			frame := append(binary.BigEndian.AppendUint32(append(slices.Clone(head), byte(kind)), p), 200, 100, 200,
+				101)
 			if kind == replica.RaftMessage {
-				frame = append(frame, 8, 0, 200, 1, 1) // a heartbeat of a high term
+				frame = append(frame, 8, 0, 200, 1, 1, 0, 0) // a heartbeat of a high term
 			}
-			b.node.HandleFrame(a.id(), frame)
+			must(t, b.node.HandleFrame(a.id(), frame))
 		}
+	}
+	if n := b.counter("pxkv_peer_malformed_total") - before; int(n) != len(frames) {
+		t.Errorf("%v well-formed frames count as malformed", int(n)-len(frames))
 	}
 	servers[0].write(put("k", "v"))
 	if got := b.get("k"); got != "v" {
 		t.Errorf("read %q", got)
+	}
+}
+
+// A frame of another version is no accident: all that its sender says is like it.
+func TestAFrameOfAnotherVersionIsToldApart(t *testing.T) {
+	t.Parallel()
+	_, servers := of(t, 2)
+	a, b := servers[0], servers[1]
+	own := int(replica.FrameFormat.Writes)
+	for _, v := range []int{0, own - 1, own + 1, 255} {
+		err := b.node.HandleFrame(a.id(), append([]byte{byte(v)}, make([]byte, 20)...))
+		if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("version %d, this node reads version %d", v, own)) {
+			t.Errorf("a frame of version %d: %v", v, err)
+		}
+	}
+}
+
+// The places of the formats are part of the handshake: peers of other releases compare by them. When a
+// format takes a new version, nodes that read only the former one are not talked to.
+func TestFormatsKeepTheirPlaces(t *testing.T) {
+	t.Parallel()
+	want := []kv.Format{
+		{Name: "raft frames", Writes: 4}, {Name: "requests", Writes: 1}, {Name: "log entries", Writes: 4, Oldest: 2},
+		{Name: "commands of the meta group", Writes: 1}, {Name: "snapshot headers", Writes: 3},
+		{Name: "snapshot streams", Writes: 1},
+	}
+	if got := Formats(); !slices.Equal(got, want) {
+		t.Errorf("formats are %+v", got)
+	}
+	var r replica.SnapshotRequest
+	for what, first := range map[string][2]byte{"a request": {readRequestOf(nil, kv.ReadOptions{}, 0)[0],
+		Formats()[1].Writes}, "a snapshot header": {r.AppendTo(nil)[0], Formats()[4].Writes}} {
+		if first[0] != first[1] {
+			t.Errorf("%s begins with version %d, and the handshake says %d", what, first[0], first[1])
+		}
 	}
 }
 
@@ -242,31 +282,52 @@ func TestMalformedRequestsFromPeers(t *testing.T) {
 	p := a.node.Owner([]byte("{x}")).Partition
 	sound := map[uint8][][]byte{
 		reqWrite: {
-			put("k", "value").AppendTo([]byte{wireVersion}), create("k", "v").AppendTo([]byte{wireVersion}), del("k").AppendTo([]byte{wireVersion}),
-			(&kv.Command{Op: kv.OpDelete, Key: []byte("k"), Cond: kv.Condition{Kind: kv.CondVersion, Version: 1 << 40}}).AppendTo([]byte{wireVersion}),
+			put("k", "value").AppendTo([]byte{rpc.Version}), create("k", "v").AppendTo([]byte{rpc.Version}),
+			del("k").AppendTo([]byte{rpc.Version}),
+			(&kv.Command{
+				Op: kv.OpDelete, Key: []byte("k"), Cond: kv.Condition{Kind: kv.CondVersion, Version: 1 << 40},
+			}).AppendTo([]byte{rpc.Version}),
 		},
 		reqRead: {
-			encodeRead([]byte("k"), kv.ReadOptions{}), encodeRead([]byte(keys[0]), kv.ReadOptions{Consistency: kv.Stale, MinIndex: 3}),
+			readRequestOf([]byte("k"), kv.ReadOptions{}, 0),
+			readRequestOf([]byte(keys[0]), kv.ReadOptions{Consistency: kv.Stale, MinIndex: 3}, 0),
 		},
-		reqScan: {(&scanRequest{partition: p, from: []byte(keys[7]), prefix: []byte("{x}"), maxItems: 5, maxLen: 1 << 10}).encode()},
+		reqScan: {(&scanRequest{
+			partition: p, from: []byte(keys[7]), prefix: []byte("{x}"), maxItems: 5, maxLen: 1 << 10,
+		}).encode()},
 		reqMeta: {
 			meta.Join{Member: meta.Member{ID: stranger, Name: "stranger", Starts: 1, Incarnation: 1}}.Encode(),
-			meta.Start{ID: stranger, Starts: 2, Incarnation: 2, Name: "stranger"}.Encode(), meta.Remove{ID: stranger}.Encode(),
+			meta.Start{
+				ID: stranger, Starts: 2, Incarnation: 2, Name: "stranger",
+			}.Encode(), meta.Remove{ID: stranger}.Encode(),
 		},
 		reqSteps: {
-			encodeSteps([]*step{
-				{partition: p, keys: [][]byte{[]byte(keys[0]), []byte(keys[1])}},
+			encodeSteps(reqSteps, []*step{
+				{partition: p, keys: []wanted{{key: []byte(keys[0])}, {key: []byte(keys[1])}}},
 				{partition: p, unit: put("{x}k", "v").AppendTo(nil)},
-				{partition: p, keys: [][]byte{[]byte(keys[0])}, unit: (&kv.Transaction{
-					Watches:  []kv.Watch{{Key: []byte("{x}w"), Version: 3}},
-					Commands: []kv.Command{incr("{x}n", 1), reading("{x}n"), {Op: kv.OpRename, Key: []byte("{x}n"), NewKey: []byte("{x}m")}},
+				{partition: p, keys: []wanted{{key: []byte(keys[0])}}, unit: (&kv.Transaction{
+					Watches: []kv.Watch{{Key: []byte("{x}w"), Version: 3}},
+					Commands: []kv.Command{incr("{x}n", 1), reading("{x}n"),
+						{Op: kv.OpRename, Key: []byte("{x}n"), NewKey: []byte("{x}m")}},
 				}).AppendTo(nil)},
-			}, 0),
+			}),
 		},
-		reqCount:   {binary.AppendVarint(binary.AppendUvarint([]byte{wireVersion}, uint64(p)), allSlots), binary.AppendVarint(binary.AppendUvarint([]byte{wireVersion}, uint64(p)), 40)},
+		reqReads: {
+			encodeSteps(reqReads, []*step{
+				{partition: p, keys: []wanted{{[]byte(keys[0]), kv.Part{Kind: kv.NoValue}},
+					{[]byte(keys[1]), kv.Part{
+						Kind: kv.RangeOfValue, Start: -3, End: 1 << 40,
+					}}, {key: []byte(keys[2])}}},
+			}),
+		},
+		reqCount: {binary.AppendVarint(binary.AppendUvarint([]byte{rpc.Version}, uint64(p)), allSlots),
+			binary.AppendVarint(binary.AppendUvarint([]byte{rpc.Version}, uint64(p)), 40)},
 		reqLeading: {nil},
-		0:          {nil, []byte("x")},
-		200:        {[]byte("x")},
+		reqVia: {viaOf(a.id(), reqLeading, nil),
+			viaOf(stranger, reqRead, readRequestOf([]byte("k"), kv.ReadOptions{}, 0)),
+			viaOf(stranger, reqVia, viaOf(stranger, reqLeading, nil))},
+		0:   {nil, []byte("x")},
+		200: {[]byte("x")},
 	}
 	const requests = 20_000
 	rng := rand.New(rand.NewPCG(3, 4))
@@ -277,7 +338,7 @@ func TestMalformedRequestsFromPeers(t *testing.T) {
 		b    []byte
 		err  error
 	}
-	kinds := []uint8{reqWrite, reqRead, reqScan, reqMeta, reqLeading, reqSteps, reqCount, 0, 200}
+	kinds := []uint8{reqWrite, reqRead, reqScan, reqMeta, reqLeading, reqSteps, reqCount, reqVia, 0, 200}
 	for done := 0; done < requests; {
 		// A batch at a time, as a link delivers them.
 		const batch = 100
@@ -285,7 +346,8 @@ func TestMalformedRequestsFromPeers(t *testing.T) {
 		for range batch {
 			kind := kinds[rng.IntN(len(kinds))]
 			payload := mutate(rng, sound[kind][rng.IntN(len(sound[kind]))])
-			a.node.HandleRequest(stranger, kind, time.Now().Add(50*time.Millisecond), payload, func(b []byte, err error) { answers <- answer{kind, b, err} })
+			a.node.HandleRequest(stranger, kind, time.Now().Add(50*time.Millisecond), payload,
+				func(b []byte, err error) { answers <- answer{kind, b, err} })
 		}
 		timeout := time.After(patience)
 		for range batch {
@@ -324,7 +386,7 @@ func ending(t *testing.T, kind uint8, b []byte, err error) string {
 	if err != nil {
 		return "refused"
 	}
-	d, e := decodeAnswer(b)
+	d, e := rpc.DecodeAnswer(b)
 	switch {
 	case e != nil && e.Kind == kv.Internal:
 		t.Errorf("request of kind %d: %v", kind, e)
@@ -340,8 +402,8 @@ func ending(t *testing.T, kind uint8, b []byte, err error) string {
 		d.ReadReadResult()
 		err = d.End()
 	case reqScan:
-		if _, e := decodePage(&d); e != nil {
-			err = e
+		if _, ok := decodePage(d); !ok {
+			err = rpc.ErrMalformed
 		}
 	case reqSteps, reqCount: // their lengths depend on what was asked
 	case reqMeta:

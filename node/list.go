@@ -5,20 +5,14 @@ import (
 	"container/heap"
 	"context"
 	"iter"
-	"slices"
 	"sync"
-	"time"
 
 	"pxkv/node/kv"
-	"pxkv/node/replica"
 )
 
-// A list holds one page a partition, however many keys there are.
-const (
-	maxPageItems = 256
-	maxPageBytes = 64 << 10 // of keys and values; a page has at least one item
-	listWorkers  = 8        // pages fetched at once when a list begins
-)
+// listWorkers is how many pages are fetched at once when a list begins. It holds one page a partition, however many
+// keys there are.
+const listWorkers = 8
 
 // List yields the items of the whole cluster in byte order of their keys, merged from all
 // partitions. Each page is linearizable for its partition; the list as a whole is not one
@@ -74,7 +68,7 @@ func (m *merge) Pop() any {
 
 // startMerge fetches the first page of every partition, some at a time.
 func (n *Node) startMerge(ctx context.Context, q kv.ListQuery, partitions int) (merge, error) {
-	items := maxPageItems
+	items := n.o.Limits.PageItems
 	if q.Limit > 0 {
 		items = min(items, q.Limit)
 	}
@@ -84,7 +78,7 @@ func (n *Node) startMerge(ctx context.Context, q kv.ListQuery, partitions int) (
 	for p := range partitions {
 		streams[p] = &stream{n: n, req: scanRequest{
 			partition: kv.PartitionID(p), from: q.From, prefix: q.Prefix, keysOnly: q.KeysOnly,
-			stale: q.Consistency == kv.Stale, maxItems: items, maxLen: maxPageBytes,
+			stale: q.Consistency == kv.Stale, maxItems: items, maxLen: n.o.Limits.PageBytes,
 		}}
 		next <- p
 	}
@@ -92,7 +86,10 @@ func (n *Node) startMerge(ctx context.Context, q kv.ListQuery, partitions int) (
 	for range min(listWorkers, partitions) {
 		wg.Go(func() {
 			for p := range next {
-				errs[p] = streams[p].fetch(ctx)
+				if errs[p] = streams[p].fetch(ctx); errs[p] != nil {
+					for range next { // of the others nothing is used
+					}
+				}
 			}
 		})
 	}
@@ -133,114 +130,31 @@ func (m *merge) advance(ctx context.Context) error {
 	return nil
 }
 
+// fetch takes the next page in place of the one before, which is held until then: so a list that goes on seldom finds
+// its room taken.
 func (s *stream) fetch(ctx context.Context) error {
 	s.next = 0
 	n, p := s.n, s.req.partition
 	ctx, cancel := n.bound(ctx)
 	defer cancel()
+	before := s.page.held
 	if s.req.stale {
-		if h := n.o.Loop.Handle(p); h != nil && h.Applied() > 0 {
-			var e *kv.Error
-			if s.page, _, e = n.scanLocal(ctx, h, &s.req); e == nil {
+		if v, ok := n.asIs(p); ok {
+			_, e := n.scanTaken(ctx, v, &s.req, true, s.page.take(ctx))
+			switch {
+			case e == nil:
+				kv.AccountOf(ctx).Give(before)
 				return nil
+			case e.Kind == kv.Overloaded:
+				return e
 			}
 		}
 	}
-	return n.try(ctx, p, func(ctx context.Context, to kv.NodeID) *kv.Error {
-		var e *kv.Error
-		if to == n.o.ID {
-			s.page, e = n.scanHere(ctx, &s.req)
-		} else {
-			s.page, e = n.forwardScan(ctx, to, &s.req)
-		}
-		return e
-	})
-}
-
-// scanHere reads a page as the leader.
-func (n *Node) scanHere(ctx context.Context, r *scanRequest) (page, *kv.Error) {
-	h := n.o.Loop.Handle(r.partition)
-	if h == nil {
-		return page{}, errNotHere(r.partition)
-	}
-	if !h.HasLease(bootTime()) {
-		if e := n.confirm(ctx, r.partition); e != nil {
-			return page{}, e
-		}
-	}
-	pg, due, e := n.scanLocal(ctx, h, r)
-	if !due {
-		return pg, e
-	}
-	if e := n.advance(ctx, r.partition); e != nil {
-		return page{}, e
-	}
-	pg, _, e = n.scanLocal(ctx, h, r)
-	return pg, e
-}
-
-// scanLocal reads a page of what has not expired. It reports whether an item is due, as readLocal
-// does. A page without items is the last.
-func (n *Node) scanLocal(ctx context.Context, h *replica.Handle, r *scanRequest) (pg page, due bool, e *kv.Error) {
-	from := r.from
-	for {
-		at := h.Time()
-		items, more, err := n.o.DB.Scan(r.partition, from, r.prefix, r.keysOnly, r.maxItems, r.maxLen)
-		switch {
-		case err != nil:
-			return page{}, false, kv.Errorf(kv.Internal, "partition %s: scan: %v", r.partition, err)
-		case h.Gone():
-			return page{}, false, errNotHere(r.partition)
-		}
-		pg = page{more: more}
-		if more {
-			from = after(items[len(items)-1].Key)
-		}
-		items = slices.DeleteFunc(items, func(it kv.Item) bool {
-			life := replica.Alive
-			if it.Deadline != 0 {
-				life = h.Life(it.Deadline, at, Clock())
-			}
-			due = due || life == replica.Due
-			return life == replica.Expired
-		})
-		if pg.items = items; len(items) > 0 || !more {
-			return pg, due, nil
-		}
-		if ctx.Err() != nil {
-			return page{}, false, kv.Errorf(kv.Unavailable, "partition %s: too many expired keys to list in time", r.partition)
-		}
-	}
-}
-
-// after is the smallest key above a key.
-func after(key []byte) []byte { return append(append(make([]byte, 0, len(key)+1), key...), 0) }
-
-func (n *Node) forwardScan(ctx context.Context, to kv.NodeID, r *scanRequest) (page, *kv.Error) {
-	b, err := n.ask(ctx, to, reqScan, r.encode())
+	pg, err := pageMethod.Ask(ctx, n.client, n, p, s.req)
 	if err != nil {
-		return page{}, kv.Errorf(kv.Unavailable, "node %s did not answer: %v", to, err)
+		return err
 	}
-	d, e := decodeAnswer(b)
-	if e != nil {
-		return page{}, e
-	}
-	return decodePage(&d)
-}
-
-// answerScan serves another node's page. It reads many keys, so it gets a goroutine.
-func (n *Node) answerScan(deadline time.Time, request []byte, reply func([]byte, error)) {
-	r, err := decodeScan(request)
-	if err != nil {
-		n.refuse(reply, err)
-		return
-	}
-	n.answer(deadline, reply, func(ctx context.Context) {
-		pg, e := n.scanHere(ctx, &r)
-		if e != nil {
-			reply(encodeError(e), nil)
-			return
-		}
-		reply(pg.encode(), nil)
-	})
+	kv.AccountOf(ctx).Give(before)
+	s.page = pg
+	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"pxkv/node/kv"
@@ -90,14 +91,18 @@ func TestListsAreInByteOrderOverAllPartitions(t *testing.T) {
 	queries := []kv.ListQuery{
 		{}, {KeysOnly: true}, {Limit: 1}, {Limit: 100}, {Limit: 600}, {Limit: 601},
 		{Prefix: []byte("a")}, {Prefix: []byte{0xff}}, {Prefix: []byte{0xff, 0xff}}, {Prefix: []byte("zz")},
-		{From: []byte("b")}, {From: []byte{0}}, {From: []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}}, {From: []byte(keys[300])},
-		{Prefix: []byte("a"), From: []byte("ab"), Limit: 7}, {Prefix: []byte("a"), From: []byte("b")}, {Prefix: []byte("b"), From: []byte("a")},
+		{From: []byte("b")}, {From: []byte{0}}, {From: []byte{
+			0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+		}}, {From: []byte(keys[300])},
+		{Prefix: []byte("a"), From: []byte("ab"), Limit: 7}, {Prefix: []byte("a"), From: []byte("b")},
+		{Prefix: []byte("b"), From: []byte("a")},
 		{Prefix: []byte("{"), KeysOnly: true, Limit: 3},
 	}
 	for _, q := range queries {
 		var want []string
 		for _, key := range keys {
-			if strings.HasPrefix(key, string(q.Prefix)) && key >= string(q.From) && (q.Limit == 0 || len(want) < q.Limit) {
+			if strings.HasPrefix(key, string(q.Prefix)) && key >= string(q.From) &&
+				(q.Limit == 0 || len(want) < q.Limit) {
 				want = append(want, key)
 			}
 		}
@@ -107,7 +112,8 @@ func TestListsAreInByteOrderOverAllPartitions(t *testing.T) {
 				t.Fatalf("%+v through %s: %d keys, want %d:\n%q\n%q", q, s.name, len(got), len(want), keysOf(got), want)
 			}
 			for _, it := range got {
-				if q.KeysOnly != (len(it.Value.Data) == 0) || !q.KeysOnly && !bytes.Equal(it.Value.Data, it.Key) || it.Version == 0 || it.Modified == 0 || it.Value.Kind != kv.String {
+				if q.KeysOnly != (len(it.Value.Data) == 0) || !q.KeysOnly && !bytes.Equal(it.Value.Data, it.Key) ||
+					it.Version == 0 || it.Modified == 0 || it.Value.Kind != kv.String {
 					t.Fatalf("%+v through %s: item %+v", q, s.name, it)
 				}
 			}
@@ -123,7 +129,7 @@ func apart(t *testing.T) (c *cluster, lister, holder *server) {
 }
 
 // tag returns a hash tag whose partition a node leads.
-func tag(t *testing.T, s *server) string {
+func tag(t testing.TB, s *server) string {
 	t.Helper()
 	for i := range 1000 {
 		if tag := fmt.Sprintf("{%d}", i); s.node.Owner([]byte(tag)).Leader == s.name {
@@ -151,6 +157,27 @@ func (c *cluster) remotePartitions(s *server) (n int) {
 	return n
 }
 
+// pages counts the pages that are asked for from now on, and shows each to a check. One that a busy node
+// was asked for twice is one.
+func (c *cluster) pages(check func(page []byte)) (fetched func() int) {
+	var mu sync.Mutex
+	asked := map[string]bool{}
+	c.net.setJudge(func(r request) fate {
+		if r.kind == reqScan {
+			check(r.payload)
+			mu.Lock()
+			defer mu.Unlock()
+			asked[string(r.payload)] = true
+		}
+		return deliver
+	})
+	return func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(asked)
+	}
+}
+
 func TestAListFetchesPageByPage(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -158,15 +185,19 @@ func TestAListFetchesPageByPage(t *testing.T) {
 		q                kv.ListQuery
 		items, pages     int // of the one partition with keys, as far as the list reads it
 	}{
-		"256 items fill a page":           {keys: 3*maxPageItems + 1, items: 3*maxPageItems + 1, pages: 4},
-		"exactly one page":                {keys: maxPageItems, items: maxPageItems, pages: 1},
-		"64 KiB fill a page":              {keys: 40, valueBytes: 8 << 10, items: 40, pages: 5},
-		"keys only: values do not count":  {keys: 40, valueBytes: 8 << 10, q: kv.ListQuery{KeysOnly: true}, items: 40, pages: 1},
-		"a value larger than a page":      {keys: 5, valueBytes: 1 << 20, items: 5, pages: 5},
-		"a limit within the first page":   {keys: 2 * maxPageItems, q: kv.ListQuery{Limit: 10}, items: 10, pages: 1},
-		"a limit at the end of a page":    {keys: 2 * maxPageItems, q: kv.ListQuery{Limit: maxPageItems}, items: maxPageItems, pages: 1},
-		"a limit beyond the first page":   {keys: 2*maxPageItems + 1, q: kv.ListQuery{Limit: maxPageItems + 1}, items: maxPageItems + 1, pages: 2},
-		"a limit of large values":         {keys: 5, valueBytes: 1 << 20, q: kv.ListQuery{Limit: 2}, items: 2, pages: 2},
+		"256 items fill a page": {keys: 3*maxPageItems + 1, items: 3*maxPageItems + 1, pages: 4},
+		"exactly one page":      {keys: maxPageItems, items: maxPageItems, pages: 1},
+		"64 KiB fill a page":    {keys: 40, valueBytes: 8 << 10, items: 40, pages: 5},
+		"keys only: values do not count": {keys: 40, valueBytes: 8 << 10, q: kv.ListQuery{KeysOnly: true}, items: 40,
+			pages: 1},
+		"a value larger than a page":    {keys: 5, valueBytes: 1 << 20, items: 5, pages: 5},
+		"a limit within the first page": {keys: 2 * maxPageItems, q: kv.ListQuery{Limit: 10}, items: 10, pages: 1},
+		"a limit at the end of a page": {keys: 2 * maxPageItems, q: kv.ListQuery{Limit: maxPageItems},
+			items: maxPageItems, pages: 1},
+		"a limit beyond the first page": {keys: 2*maxPageItems + 1, q: kv.ListQuery{Limit: maxPageItems + 1},
+			items: maxPageItems + 1, pages: 2},
+		"a limit of large values": {keys: 5, valueBytes: 1 << 20, q: kv.ListQuery{Limit: 2}, items: 2,
+			pages: 2},
 		"a limit of as many as there are": {keys: 20, q: kv.ListQuery{Limit: 20}, items: 20, pages: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -174,19 +205,19 @@ func TestAListFetchesPageByPage(t *testing.T) {
 			c, lister, holder := apart(t)
 			keys := numbered(tag(t, holder), test.keys)
 			holder.fill(keys, func(key string) string { return key + strings.Repeat("x", test.valueBytes) })
-			c.net.setJudge(func(r request) fate {
-				if scan, err := decodeScan(r.payload); r.kind == reqScan && (err != nil || test.q.Limit > 0 && scan.maxItems > test.q.Limit) {
-					t.Errorf("%d items of a page are asked for, and the limit is %d (%v)", scan.maxItems, test.q.Limit, err)
+			fetched := c.pages(func(page []byte) {
+				if scan, err := decodeScan(content(page)); err != nil ||
+					test.q.Limit > 0 && scan.maxItems > test.q.Limit {
+					t.Errorf("%d items of a page are asked for, and the limit is %d (%v)", scan.maxItems, test.q.Limit,
+						err)
 				}
-				return deliver
 			})
-			before := c.net.requests(reqScan)
 			got := lister.listed(test.q)
 			if !slices.Equal(keysOf(got), keys[:test.items]) {
 				t.Errorf("%d keys, want %d", len(got), test.items)
 			}
 			// Of each other partition of the holder one page is fetched, which is empty.
-			if pages, want := c.net.requests(reqScan)-before, c.remotePartitions(lister)-1+test.pages; pages != want {
+			if pages, want := fetched(), c.remotePartitions(lister)-1+test.pages; pages != want {
 				t.Errorf("%d pages were fetched, want %d", pages, want)
 			}
 		})
@@ -213,8 +244,7 @@ func TestAListThatIsBrokenOffFetchesNoMore(t *testing.T) {
 	c, lister, holder := apart(t)
 	holder.fill(numbered(tag(t, holder), 5*maxPageItems), itself)
 	first := c.remotePartitions(lister) // pages: one a partition, before the first item
-	before := c.net.requests(reqScan)
-	fetched := func() int { return c.net.requests(reqScan) - before }
+	fetched := c.pages(func([]byte) {})
 	seen := 0
 	for _, err := range lister.node.List(within(t, patience), kv.ListQuery{}) {
 		must(t, err)

@@ -2,13 +2,16 @@ package node
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
+	"sync/atomic"
 	"time"
 
+	"pxkv/node/core"
 	"pxkv/node/kv"
+	"pxkv/node/member"
 	"pxkv/node/meta"
 	"pxkv/node/replica"
 	"pxkv/persist"
@@ -17,26 +20,26 @@ import (
 // Neighbour is another node as gossip shows it.
 type Neighbour struct {
 	ID      kv.NodeID
-	Name    string
 	Cluster kv.ClusterID // 0: it is in no cluster yet
-	Expect  int          // its --bootstrap-expect while it is in none
 }
 
 // MembershipOptions say how a node comes into its cluster. All but Logger are required.
 type MembershipOptions struct {
 	Node        *Node
-	Host        *replica.Host // before the first turn, for Bootstrap
+	Core        *core.Core // before the first turn
 	DB          *persist.DB
-	Machine     *meta.Machine
-	Identity    persist.Identity
-	Incarnation uint64
 	Addresses   func() kv.Addresses
 	ClusterName string
 	Partitions  int // of a new cluster
 	Replicas    int // of a new cluster
 	Expect      int // nodes that form a new cluster together; 0: none without being told
+	// Sure is for how long an address of --join must refuse connections until it is sure that no node
+	// is there; 0: member.DefaultSure.
+	Sure time.Duration
 	// Neighbours lists the nodes that gossip sees now.
 	Neighbours func() []Neighbour
+	// Look asks at every address of --join who is there. It may take some seconds.
+	Look func(context.Context) []member.Place
 	// Announce tells gossip that this node is in a cluster now.
 	Announce func(kv.ClusterID)
 	// DrawCluster draws the id of a new cluster.
@@ -46,130 +49,175 @@ type MembershipOptions struct {
 
 // Membership takes the node into its cluster, once, and keeps telling the cluster about it.
 type Membership struct {
-	o MembershipOptions
+	o        MembershipOptions
+	identity persist.Identity
+	forming  *forming
+	waits    atomic.Pointer[string] // what waiting returns
+	refusal  atomic.Pointer[string] // why the cluster does not take this start of the node yet; nil or "" when it does
 }
 
-// NewMembership returns a Membership. It starts nothing.
+// NewMembership returns a Membership, which answers other nodes that ask Node what it is. It starts
+// nothing.
 func NewMembership(o MembershipOptions) *Membership {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Membership{o: o}
+	m := &Membership{o: o, identity: o.Core.Start.Identity}
+	m.forming = newForming(&m.o, m.wait)
+	o.Node.membership.Store(m)
+	return m
+}
+
+// maxWaiting is how many bytes of what a node waits for are shown.
+const maxWaiting = 1000
+
+// wait notes for what the node waits before it is a member that knows its cluster.
+func (m *Membership) wait(why string) {
+	why = strings.ToValidUTF8(why[:min(len(why), maxWaiting)], "")
+	m.waits.Store(&why)
+}
+
+// waiting says it from any goroutine; "" when there is nothing to say.
+func (m *Membership) waiting() string {
+	if why := m.waits.Load(); why != nil {
+		return *why
+	}
+	return ""
 }
 
 // Member reports whether the node is in a cluster.
-func (m *Membership) Member() bool { return m.o.Identity.Cluster != 0 }
+func (m *Membership) Member() bool { return m.identity.Cluster != 0 }
 
-// Bootstrap makes a cluster of this node alone. It must come before the loop runs.
-//
-// What makes the cluster exist is the one synced batch with the first replica of every group;
-// the identity follows. After a crash in between, the next start finds the cluster's id in the
-// meta group's state (see Adopt).
-func (m *Membership) Bootstrap() error {
+// Begin is the first step, on what the disk holds: it completes what a crash interrupted, and makes a cluster of
+// this node alone, if it may and is in none. The loop must not run yet.
+func (m *Membership) Begin(alone bool) error {
+	if err := m.adopt(); err != nil || m.Member() || !alone {
+		return err
+	}
+	return m.found()
+}
+
+// found makes a cluster of this node alone. The identity follows what makes the cluster exist: after a crash in
+// between, the next start finds the cluster's id in the meta group's state (see adopt).
+func (m *Membership) found() error {
 	o := &m.o
 	cluster := o.DrawCluster()
 	s := meta.Bootstrap(cluster, o.ClusterName, o.Partitions, o.Replicas, m.self())
-	if err := s.Validate(); err != nil {
-		return fmt.Errorf("new cluster: %w", err)
+	if err := o.Core.Found(&s); err != nil {
+		return err
 	}
-	err := o.Host.Bootstrap(kv.Meta, s.Members[0].MetaReplica, o.Machine.Seed(&s))
-	for p, row := range s.Placement {
-		err = errors.Join(err, o.Host.Bootstrap(kv.PartitionID(p), row[0].ID, nil))
-	}
-	if err = errors.Join(err, o.Host.CommitNow(), o.Machine.Reload()); err != nil {
-		return fmt.Errorf("new cluster: %w", err)
-	}
-	o.Logger.Info("new cluster", "cluster", cluster.String(), "name", o.ClusterName, "partitions", o.Partitions, "replicas", o.Replicas)
+	o.Logger.Info("new cluster", "cluster", cluster.String(), "name", o.ClusterName, "partitions", o.Partitions,
+		"replicas", o.Replicas)
 	return m.become(cluster, s.Members[0].MetaReplica)
 }
 
-// Adopt completes a bootstrap that a crash interrupted before the identity was written.
-func (m *Membership) Adopt() error {
-	s := m.o.Machine.State()
+// adopt completes the making of a cluster that a crash interrupted before the identity was written.
+func (m *Membership) adopt() error {
+	s := m.o.Core.Machine.State()
 	if m.Member() || s == nil {
 		return nil
 	}
-	self, ok := s.Member(m.o.Identity.Node)
+	self, ok := s.Member(m.identity.Node)
 	if !ok {
-		return fmt.Errorf("the data directory holds cluster %s, of which node %s is no member: start with an empty data directory", s.Cluster, m.o.Identity.Node)
+		return fmt.Errorf("the data directory holds cluster %s, of which node %s is no member: start with an empty "+
+			"data directory", s.Cluster, m.identity.Node)
 	}
 	return m.become(s.Cluster, self.MetaReplica)
 }
 
 func (m *Membership) become(cluster kv.ClusterID, own kv.ReplicaID) error {
 	o := &m.o
-	id := o.Identity
+	id := m.identity
 	id.Cluster, id.ClusterName, id.MetaReplica = cluster, o.ClusterName, own
-	if err := o.DB.SaveIdentity(id); err != nil {
-		return fmt.Errorf("write identity: %w", err)
+	if err := m.forming.become(id); err != nil {
+		return err
 	}
-	o.Identity = id
-	o.Machine.SetOwn(own)
+	m.identity = id
+	o.Core.Machine.SetOwn(own)
 	o.Announce(cluster)
 	return nil
 }
 
 func (m *Membership) self() meta.Member {
-	o := &m.o
-	return meta.Member{ID: o.Identity.Node, Name: o.Identity.Name, Starts: o.Identity.Starts, Incarnation: o.Incarnation, Addresses: o.Addresses()}
+	id := &m.identity
+	return meta.Member{ID: id.Node, Name: id.Name, Starts: id.Starts, Incarnation: m.o.Core.Start.Incarnation,
+		Addresses: m.o.Addresses()}
 }
 
-// ErrRefused is the error of Run when the cluster does not want this node as it is: its name
-// is taken, its data directory is a copy or too old, or it was removed.
-var ErrRefused = errors.New("the cluster refuses this node")
+// ErrRefused is the error of Run when the cluster does not want this node as it is.
+var ErrRefused = member.ErrRefused
 
-// errBootstrap ends the wait of a fresh node that is to form the cluster itself.
-var errBootstrap = errors.New("form the cluster here")
-
-// AwaitCluster waits, on a fresh node, until there is a cluster to join (nil), or until this
-// node is the one of the expected fresh nodes that must make it (found is false then). Fresh
-// nodes that cannot see each other never make two: each needs to see all the others.
-func (m *Membership) AwaitCluster(ctx context.Context) (found bool, err error) {
-	err = m.poll(ctx, 200*time.Millisecond, func() (bool, error) {
-		all := m.o.Neighbours()
-		if slices.ContainsFunc(all, func(n Neighbour) bool { return n.Cluster != 0 }) {
-			return true, nil
-		}
-		if m.o.Expect > 0 && m.first(all) {
-			return false, errBootstrap
-		}
-		return false, nil
-	})
-	if errors.Is(err, errBootstrap) {
-		return false, nil
-	}
-	return err == nil, err
-}
-
-// first reports whether this node has the smallest name of the expected number of fresh
-// nodes, all of which expect the same.
-func (m *Membership) first(all []Neighbour) bool {
-	if len(all)+1 < m.o.Expect {
-		return false
-	}
-	for _, n := range all {
-		if n.Expect != m.o.Expect || n.Name < m.o.Identity.Name || n.Name == m.o.Identity.Name && n.ID < m.o.Identity.Node {
-			return false
-		}
-	}
-	return true
-}
+// askAgain is how often a member asks the nodes that gossip shows what they know of it.
+const askAgain = 3 * time.Second
 
 // Run joins the cluster, or tells it that the node has started again, and keeps trying until
-// that is done. It returns ErrRefused when the cluster's answer is final.
+// that is done. From then on it asks again and again whether the node is still a member, also of
+// nodes that its own state may be too old to name: the loop ends the node when it is not. It returns
+// ErrRefused when the cluster's answer is final, else when ctx ends.
 func (m *Membership) Run(ctx context.Context) error {
+	if err := m.introduceAll(ctx); err != nil {
+		return err
+	}
+	if err := m.settle(); err != nil {
+		return err
+	}
+	return m.poll(ctx, askAgain, func() (bool, error) { return false, m.askSeen(ctx) })
+}
+
+// askSeen asks the members that gossip shows what they know of this node.
+func (m *Membership) askSeen(ctx context.Context) error {
+	var seen []kv.NodeID
+	for _, n := range m.o.Neighbours() {
+		if n.Cluster == m.identity.Cluster {
+			seen = append(seen, n.ID)
+		}
+	}
+	return m.o.Node.o.Loop.Do(ctx, func(h *replica.Host) { h.Ask(seen) })
+}
+
+// settle forgets that the directory was found elsewhere: the cluster has taken the node as it is.
+func (m *Membership) settle() error {
+	id, changed := member.Settled(m.identity)
+	if !changed {
+		return nil
+	}
+	if err := m.o.DB.SaveIdentity(id); err != nil {
+		return fmt.Errorf("write identity: %w", err)
+	}
+	m.identity = id
+	return nil
+}
+
+// introduceAll tries until the cluster knows this node.
+func (m *Membership) introduceAll(ctx context.Context) error {
 	attempts := 0
 	return m.poll(ctx, 300*time.Millisecond, func() (bool, error) {
 		attempts++
+		if m.Member() && !m.o.Core.Host.Vouched() {
+			if attempts%20 == 0 {
+				m.tellUnvouched(ctx)
+			}
+			if attempts%5 == 0 { // the others that this node knew may all have been replaced
+				_ = m.askSeen(ctx) // when the loop has ended, it says why itself
+			}
+			return false, nil
+		}
 		res, err := m.introduce(ctx)
 		if err != nil {
+			m.wait(err.Error())
 			if attempts%20 == 0 {
 				m.o.Logger.Info("waiting for the cluster", "err", err)
 			}
 			return false, nil
 		}
-		if res.Refused != nil {
-			return m.refused(res.Refused, attempts)
+		wait, err := member.Judge(res)
+		m.wait(wait)
+		m.refusal.Store(&wait)
+		if err != nil || wait != "" {
+			if attempts%10 == 1 && err == nil {
+				m.o.Logger.Warn("the cluster does not take this node yet", "reason", wait)
+			}
+			return false, err
 		}
 		if res.Join != nil && !m.Member() {
 			m.o.Logger.Info("joined", "cluster", res.Join.Cluster.String(), "name", res.Join.ClusterName)
@@ -179,26 +227,22 @@ func (m *Membership) Run(ctx context.Context) error {
 	})
 }
 
-// refused tells final answers from those that time may change.
-func (m *Membership) refused(r *meta.Refusal, attempts int) (bool, error) {
-	switch r.Code {
-	case meta.NameInUse, meta.Full, meta.Stale:
-		// A node that was wiped waits here until its former self is seen to be gone.
-		if attempts%10 == 1 {
-			m.o.Logger.Warn("the cluster does not take this node yet", "reason", r.Text)
+// tellUnvouched logs for whom a node that has started again waits.
+func (m *Membership) tellUnvouched(ctx context.Context) {
+	var silent []kv.NodeID
+	if m.o.Node.o.Loop.Do(ctx, func(h *replica.Host) { silent = h.Unvouched() }) == nil && silent != nil {
+		var names []string
+		for _, id := range silent {
+			names = append(names, m.o.Node.o.Names.Of(id))
 		}
-		return false, nil
+		slices.Sort(names)
+		m.o.Logger.Warn("waiting until other nodes have said what they remember of this one", "silent", names)
 	}
-	return false, fmt.Errorf("%w: %s", ErrRefused, r.Text)
 }
 
 // introduce makes one attempt: a Join from a fresh node, a Start from a known one.
 func (m *Membership) introduce(ctx context.Context) (meta.Result, error) {
-	self := m.self()
-	cmd := meta.Join{Member: self}.Encode()
-	if m.Member() {
-		cmd = meta.Start{ID: self.ID, Starts: self.Starts, Incarnation: self.Incarnation, Addresses: self.Addresses, Name: self.Name}.Encode()
-	}
+	cmd := member.Introduce(m.self(), m.Member())
 	var last error = kv.Errorf(kv.Unavailable, "no member of a cluster is reachable")
 	asked := map[kv.NodeID]bool{}
 	for _, to := range m.candidates() {
@@ -221,15 +265,15 @@ func (m *Membership) introduce(ctx context.Context) (meta.Result, error) {
 // candidates are the nodes that may lead the meta group or know who does.
 func (m *Membership) candidates() []kv.NodeID {
 	var out []kv.NodeID
-	if h := m.o.Node.o.Loop.Handle(kv.Meta); h != nil {
-		out = append(out, h.Leader().Node)
+	if l := m.o.Node.o.Loop.Leader(kv.Meta).Node; l != 0 {
+		out = append(out, l)
 	}
 	for _, n := range m.o.Neighbours() {
 		if n.Cluster != 0 {
 			out = append(out, n.ID)
 		}
 	}
-	return append(out, m.o.Machine.Nodes(kv.Meta)...)
+	return append(out, m.o.Core.Machine.Nodes(kv.Meta)...)
 }
 
 // poll calls f until it says done or fails, or ctx ends.
@@ -246,33 +290,4 @@ func (m *Membership) poll(ctx context.Context, every time.Duration, f func() (bo
 			return context.Cause(ctx)
 		}
 	}
-}
-
-// askMeta asks a node to propose a command of the meta group.
-func (n *Node) askMeta(ctx context.Context, to kv.NodeID, cmd []byte) ([]byte, *kv.Error) {
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
-	defer cancel()
-	if to == n.o.ID {
-		type answer struct {
-			b []byte
-			e *kv.Error
-		}
-		done := make(chan answer, 1)
-		n.proposeMeta(n.withDeadFormer(cmd), func(b []byte, e *kv.Error) { done <- answer{b, e} })
-		select {
-		case a := <-done:
-			return a.b, a.e
-		case <-ctx.Done():
-			return nil, kv.ErrUnknown()
-		}
-	}
-	b, err := n.ask(ctx, to, reqMeta, cmd)
-	if err != nil {
-		return nil, kv.Errorf(kv.Unavailable, "node %s: %v", to, err)
-	}
-	d, e := decodeAnswer(b)
-	if e != nil {
-		return nil, e
-	}
-	return d.Rest(), nil
 }

@@ -10,37 +10,9 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"pxkv/node/kv"
-	"pxkv/node/meta"
+	"pxkv/node/replica"
 	"pxkv/persist"
 )
-
-func TestWhoFormsTheCluster(t *testing.T) {
-	t.Parallel()
-	fresh := func(id kv.NodeID, name string, expect int) Neighbour {
-		return Neighbour{ID: id, Name: name, Expect: expect}
-	}
-	for name, test := range map[string]struct {
-		expect int
-		others []Neighbour
-		want   bool
-	}{
-		"it sees nobody":                        {3, nil, false},
-		"one is missing":                        {3, []Neighbour{fresh(6, "n", 3)}, false},
-		"all are there":                         {3, []Neighbour{fresh(6, "n", 3), fresh(7, "o", 3)}, true},
-		"more than expected":                    {3, []Neighbour{fresh(6, "n", 3), fresh(7, "o", 3), fresh(8, "p", 3)}, true},
-		"another has a smaller name":            {3, []Neighbour{fresh(6, "l", 3), fresh(7, "o", 3)}, false},
-		"another has its name and a smaller id": {3, []Neighbour{fresh(4, "m", 3), fresh(7, "o", 3)}, false},
-		"another has its name and a larger id":  {3, []Neighbour{fresh(6, "m", 3), fresh(7, "o", 3)}, true},
-		"they expect different numbers":         {3, []Neighbour{fresh(6, "n", 3), fresh(7, "o", 5)}, false},
-		"one only joins":                        {3, []Neighbour{fresh(6, "n", 3), fresh(7, "o", 0)}, false},
-		"alone, as told":                        {1, nil, true},
-	} {
-		m := NewMembership(MembershipOptions{Expect: test.expect, Identity: persist.Identity{Node: 5, Name: "m"}})
-		if got := m.first(test.others); got != test.want {
-			t.Errorf("%s: %v, want %v", name, got, test.want)
-		}
-	}
-}
 
 func TestAWipedNodeReplacesItsDeadFormerSelf(t *testing.T) {
 	t.Parallel()
@@ -81,7 +53,8 @@ func TestAWipedNodeReplacesItsDeadFormerSelf(t *testing.T) {
 	if c.drawn != 1 {
 		t.Errorf("%d clusters were made", c.drawn)
 	}
-	if m, ok := s.MemberByName(heir.name); !ok || m.ID != heir.id() || heir.id() == former.id() || !s.WasRemoved(former.id()) {
+	if m, ok := s.MemberByName(heir.name); !ok || m.ID != heir.id() || heir.id() == former.id() ||
+		!s.WasRemoved(former.id()) {
 		t.Errorf("members are %+v, former ones %+v", s.Members, s.Removed)
 	}
 	for _, key := range keys {
@@ -93,7 +66,7 @@ func TestAWipedNodeReplacesItsDeadFormerSelf(t *testing.T) {
 
 	// The former self is no member any more: its data would only mislead.
 	back := c.startOn(former.name, former.fs, true, 0)
-	if err := back.refusal(); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "removed") {
+	if err := back.refusal(); !errors.Is(err, replica.ErrReplaced) || !strings.Contains(err.Error(), "removed") {
 		t.Errorf("the former self came back: %v", err)
 	}
 }
@@ -114,10 +87,10 @@ func TestAnOldOrCopiedDataDirectoryIsRefused(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		starts func(uint64) uint64 // as the directory has them, of those the cluster has seen
-		text   string
+		err    error
 	}{
-		"an old copy":       {func(n uint64) uint64 { return n - 2 }, "old copy"},
-		"a copy of the day": {func(n uint64) uint64 { return n - 1 }, "runs twice"},
+		"an old copy":       {func(n uint64) uint64 { return n - 2 }, replica.ErrOutdated},
+		"a copy of the day": {func(n uint64) uint64 { return n - 1 }, replica.ErrTwice},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -127,10 +100,16 @@ func TestAnOldOrCopiedDataDirectoryIsRefused(t *testing.T) {
 				b.stop()
 				b = b.restart()
 				c.settled(3)
+				eventually(t, "the cluster knows of the start", func() error {
+					if m, _ := servers[0].machine.State().Member(b.id()); m.Starts != b.identity.Starts {
+						return fmt.Errorf("it knows of start %d", m.Starts)
+					}
+					return nil
+				})
 			}
 			b.stop()
 			changeIdentity(t, b.fs, func(id *persist.Identity) { id.Starts = test.starts(id.Starts) })
-			if err := b.restart().refusal(); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), test.text) {
+			if err := b.restart().refusal(); !errors.Is(err, test.err) {
 				t.Errorf("got %v", err)
 			}
 		})
@@ -158,7 +137,8 @@ func TestARestartKeepsTheNodeAndTellsTheCluster(t *testing.T) {
 	c.settled(3)
 	eventually(t, "the cluster knows of the restart", func() error {
 		m, ok := servers[0].machine.State().Member(b.id())
-		if !ok || m.Name != "renamed" || m.Addresses.Peer != "renamed:1" || m.Starts != 2 || m.Incarnation != again.incarnation {
+		if !ok || m.Name != "renamed" || m.Addresses.Peer != "renamed:1" || m.Starts != 2 ||
+			m.Incarnation != again.core.Start.Incarnation {
 			return fmt.Errorf("it has %+v", m)
 		}
 		return nil
@@ -204,7 +184,9 @@ func TestAnInterruptedBootstrapIsAdopted(t *testing.T) {
 			a := c.start("a")
 			cluster := a.node.Cluster().ID
 			a.kill()
-			changeIdentity(t, a.fs, func(id *persist.Identity) { id.Cluster, id.ClusterName, id.MetaReplica = 0, "", 0 })
+			changeIdentity(t, a.fs, func(id *persist.Identity) {
+				id.Cluster, id.ClusterName, id.MetaReplica = 0, "", 0
+			})
 			again := c.startOn("a", a.fs, flags.join, flags.expect).awaitStart()
 			again.write(put("k", "v"))
 			c.settled(1)
@@ -213,7 +195,8 @@ func TestAnInterruptedBootstrapIsAdopted(t *testing.T) {
 			}
 			again.stop()
 			third := again.restart().awaitStart()
-			if got := third.get("k"); got != "v" || third.identity.Cluster != cluster || third.identity.MetaReplica == 0 {
+			if got := third.get("k"); got != "v" || third.identity.Cluster != cluster ||
+				third.identity.MetaReplica == 0 {
 				t.Errorf("read %q as %+v", got, third.identity)
 			}
 		})
@@ -226,9 +209,11 @@ func TestDataOfAnotherNodeAreNotAdopted(t *testing.T) {
 	a := c.start("a")
 	a.kill()
 	changeIdentity(t, a.fs, func(id *persist.Identity) { *id = persist.Identity{Node: 77} })
-	other := &server{c: c, name: "a", fs: a.fs, started: make(chan struct{}), ended: make(chan struct{}), refused: make(chan error, 1)}
+	other := &server{c: c, name: "a", fs: a.fs, started: make(chan struct{}), ended: make(chan struct{}),
+		refused: make(chan error, 2)}
 	must(t, other.build())
-	if err := other.live(within(t, patience)); err == nil || !strings.Contains(err.Error(), "is no member") || !strings.Contains(err.Error(), "empty data directory") {
+	if err := other.live(within(t, patience)); err == nil || !strings.Contains(err.Error(), "is no member") ||
+		!strings.Contains(err.Error(), "empty data directory") {
 		t.Errorf("started with %v", err)
 	}
 }
@@ -302,10 +287,11 @@ func TestAJoinIsLedToTheMetaLeader(t *testing.T) {
 		}
 		return deliver
 	})
-	d := &server{c: c, name: "d", fs: vfs.NewMem(), join: true, started: make(chan struct{}), ended: make(chan struct{}), refused: make(chan error, 1)}
+	d := &server{c: c, name: "d", fs: vfs.NewMem(), join: true, started: make(chan struct{}),
+		ended: make(chan struct{}), refused: make(chan error, 2)}
 	must(t, d.build())
 	d.member.o.Neighbours = func() []Neighbour {
-		return []Neighbour{{ID: door.id(), Name: door.name, Cluster: kv.ClusterID(door.cluster.Load())}}
+		return []Neighbour{{ID: door.id(), Cluster: kv.ClusterID(door.cluster.Load())}}
 	}
 	d.run()
 	c.settled(4)
@@ -314,16 +300,52 @@ func TestAJoinIsLedToTheMetaLeader(t *testing.T) {
 	}
 }
 
-func TestFinalRefusalsEndTheNode(t *testing.T) {
+// Of two nodes, one is stopped: no partition has a majority without it, so it cannot be replaced, and
+// comes back with its own data.
+func TestANodeWhoseVoteIsNeededIsNotReplaced(t *testing.T) {
 	t.Parallel()
-	m := NewMembership(MembershipOptions{})
-	for code, final := range map[meta.Code]bool{
-		meta.Removed: true, meta.Behind: true, meta.Copied: true, meta.UnknownMember: true, meta.Invalid: true,
-		meta.NameInUse: false, meta.Full: false, meta.Stale: false,
-	} {
-		done, err := m.refused(&meta.Refusal{Code: code, Text: "why"}, 1)
-		if done || errors.Is(err, ErrRefused) != final {
-			t.Errorf("%s: done %v, %v", code, done, err)
+	c, servers := of(t, 2)
+	servers[0].write(put("k", "v"))
+	b := servers[1]
+	b.kill()
+	heir := c.joining("b")
+	eventually(t, "the newcomer is told why it waits", func() error {
+		v := servers[0].node.Cluster()
+		if len(v.Waiting) != 1 || v.Waiting[0].Name != "b" || !strings.Contains(v.Waiting[0].Why, "has no leader") {
+			return fmt.Errorf("waiting: %+v", v.Waiting)
 		}
+		return nil
+	})
+	if s := servers[0].machine.State(); len(s.Removed) != 0 || heir.cluster.Load() != 0 {
+		t.Fatalf("it was replaced: %+v", s.Removed)
+	}
+	heir.kill()
+	again := b.restart()
+	c.settled(2)
+	if got := again.get("k"); got != "v" {
+		t.Errorf("read %q", got)
+	}
+}
+
+// When the directories of two members are swapped, all is served, but status says what the cluster makes of it.
+func TestStatusTellsOfANameThatIsTaken(t *testing.T) {
+	t.Parallel()
+	c, servers := of(t, 3)
+	a, b := servers[0], servers[1]
+	a.stop()
+	b.stop()
+	for _, s := range []*server{c.startOn(b.name, a.fs, a.join, 0), c.startOn(a.name, b.fs, b.join, 0)} {
+		want := fmt.Sprintf("the cluster does not take node %s as it has started, and shows it as it was before: "+
+			"name %q is in use by member", s.name, s.name)
+		eventually(t, s.name+" warns", func() error {
+			got := s.node.Cluster().Warnings
+			if len(got) != 1 || !strings.HasPrefix(got[0], want) {
+				return fmt.Errorf("warnings: %q", got)
+			}
+			return nil
+		})
+	}
+	if got := servers[2].node.Cluster().Warnings; len(got) != 0 {
+		t.Errorf("a member that was taken warns: %q", got)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"pxkv/node/kv"
+	"pxkv/node/local"
 	"pxkv/node/replica"
 )
 
@@ -54,7 +55,8 @@ func TestNothingIsMissingWhilePartitionsMove(t *testing.T) {
 		})
 		group.Go(func() {
 			for ctx.Err() == nil {
-				items, err := collect(s.node.List(within(t, patience), kv.ListQuery{Prefix: []byte("key "), KeysOnly: true}))
+				items, err := collect(s.node.List(within(t, patience),
+					kv.ListQuery{Prefix: []byte("key "), KeysOnly: true}))
 				if err != nil || !slices.Equal(keysOf(items), keys) {
 					t.Errorf("%s lists %d keys, want %d: %v", s.name, len(items), len(keys), err)
 					return
@@ -74,7 +76,8 @@ func TestNothingIsMissingWhilePartitionsMove(t *testing.T) {
 	before := [3]int64{reads.Load(), lists.Load(), walks.Load()}
 	eventually(t, "reads, lists and walks go on", func() error {
 		if reads.Load() < before[0]+100 || lists.Load() < before[1]+3 || walks.Load() < before[2]+2 {
-			return fmt.Errorf("%d reads, %d lists and %d walks, before %v", reads.Load(), lists.Load(), walks.Load(), before)
+			return fmt.Errorf("%d reads, %d lists and %d walks, before %v", reads.Load(), lists.Load(), walks.Load(),
+				before)
 		}
 		return nil
 	})
@@ -90,9 +93,11 @@ func TestNothingIsMissingWhilePartitionsMove(t *testing.T) {
 		}
 		moved++
 		n := servers[0].node
-		_, _, e1 := n.readLocal(h, []byte(keys[0]))
-		_, e2 := n.readAsIs(h, []byte(keys[0]))
-		_, _, e3 := n.scanLocal(t.Context(), h, &scanRequest{partition: h.Partition, maxItems: 1, maxLen: 1})
+		_, _, e1 := n.readLocal(local.Fresh(h), []byte(keys[0]), kv.Part{})
+		_, e2 := n.readAsIs(h, []byte(keys[0]), kv.Part{})
+		_, _, e3 := n.scanLocal(t.Context(), local.Fresh(h), &scanRequest{
+			partition: h.Partition, maxItems: 1, maxLen: 1,
+		})
 		for _, e := range []*kv.Error{e1, e2, e3} {
 			if e == nil || e.Kind != kv.NotLeader {
 				t.Errorf("a late look at partition %d, which moved away: %v", p, e)

@@ -2,17 +2,23 @@ package node
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
+	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"pxkv/node/kv"
+	"pxkv/node/member"
+	"pxkv/node/replica"
+	"pxkv/node/rpc"
 )
 
 // How a request ends without an answer, as the real transport tells it.
@@ -29,6 +35,7 @@ const (
 	notSent         // it never leaves, and the sender knows that
 	loseAnswer      // it is carried out, and its answer is lost
 	holdAnswer      // the same, and the sender learns of it only at its deadline
+	tooNew          // whoever gets it is older and does not know its kind
 )
 
 // direction is one way between two nodes.
@@ -49,13 +56,17 @@ type network struct {
 	mu       sync.RWMutex
 	stations map[kv.NodeID]*station // that run
 	cut      map[direction]bool
+	paused   map[kv.NodeID]bool // nothing comes from them, and nothing is refused
 	delay    map[direction]time.Duration
 	judge    func(request) fate // nil: deliver all
+	noData   bool               // snapshots of partitions do not get through
 	sent     map[uint8]int      // requests that were delivered, by kind
+	longest  int                // of answers in bytes, longer ones are lost; 0 is what the default of Limits says
 }
 
 func newNetwork(t testing.TB) *network {
-	return &network{t: t, stations: map[kv.NodeID]*station{}, cut: map[direction]bool{}, delay: map[direction]time.Duration{}, sent: map[uint8]int{}}
+	return &network{t: t, stations: map[kv.NodeID]*station{}, cut: map[direction]bool{}, paused: map[kv.NodeID]bool{},
+		delay: map[direction]time.Duration{}, sent: map[uint8]int{}}
 }
 
 // setJudge lets a test decide what happens to each request.
@@ -63,6 +74,13 @@ func (n *network) setJudge(f func(request) fate) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.judge = f
+}
+
+// setNoData lets no snapshot of a partition get through, so that new replicas have nothing.
+func (n *network) setNoData(none bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.noData = none
 }
 
 // setDelay lets everything from one node to another take so long.
@@ -100,6 +118,16 @@ func (n *network) isolate(s *server) {
 	}
 }
 
+// pause makes a node silent, as a process is that stands still.
+func (n *network) pause(s *server, still bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.paused[s.id()] = still
+}
+
+// parted reports whether nothing goes from one node to another. n.mu is held.
+func (n *network) parted(d direction) bool { return n.cut[d] || n.paused[d.from] || n.paused[d.to] }
+
 // reconnect mends all links of a node.
 func (n *network) reconnect(id kv.NodeID) {
 	n.mu.Lock()
@@ -112,8 +140,15 @@ func (n *network) heal() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	clear(n.cut)
+	clear(n.paused)
 	clear(n.delay)
 	n.judge = nil
+}
+
+func (n *network) isCut(d direction) bool {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	return n.parted(d)
 }
 
 // requests counts the requests of a kind that were delivered so far.
@@ -127,14 +162,14 @@ func (n *network) requests(kind uint8) int {
 func (n *network) sees(a, b kv.NodeID) bool {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
-	return n.stations[a] != nil && n.stations[b] != nil && !n.cut[direction{a, b}] && !n.cut[direction{b, a}]
+	return n.stations[a] != nil && n.stations[b] != nil && !n.parted(direction{a, b}) && !n.parted(direction{b, a})
 }
 
 // way returns the receiver of a direction and how long the way takes; nil when it is cut.
 func (n *network) way(d direction) (*station, time.Duration) {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
-	if n.cut[d] {
+	if n.parted(d) {
 		return nil, 0
 	}
 	return n.stations[d.to], n.delay[d]
@@ -153,11 +188,33 @@ func (n *network) neighbours(self kv.NodeID) []Neighbour {
 		if st.id == self || !n.sees(self, st.id) {
 			continue
 		}
-		nb := Neighbour{ID: st.id, Name: st.s.name, Cluster: kv.ClusterID(st.s.cluster.Load())}
-		if nb.Cluster == 0 {
-			nb.Expect = st.s.expect
+		out = append(out, Neighbour{ID: st.id, Cluster: kv.ClusterID(st.s.cluster.Load())})
+	}
+	return out
+}
+
+// look asks at the addresses of other nodes, which are their names, who is there.
+func (n *network) look(self kv.NodeID, names []string) []member.Place {
+	var out []member.Place
+	for i, name := range names {
+		p := member.Place{
+			Address: name, At: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), 7946), Refused: true,
 		}
-		out = append(out, nb)
+		n.mu.RLock()
+		for _, st := range n.stations {
+			switch {
+			case st.s.name != name:
+			case st.id != self && (n.parted(direction{self, st.id}) || n.parted(direction{st.id, self})):
+				p.Refused, p.Fault = false, "timeout"
+			default:
+				p.Refused, p.Node, p.Cluster = false, st.id, kv.ClusterID(st.s.cluster.Load())
+				if p.Cluster == 0 {
+					p.Expect = st.s.expect
+				}
+			}
+		}
+		n.mu.RUnlock()
+		out = append(out, p)
 	}
 	return out
 }
@@ -171,6 +228,7 @@ type station struct {
 	mu      sync.Mutex
 	ctx     context.Context // of Run; nil when it does not run
 	links   map[kv.NodeID]chan parcel
+	calls   map[*call]bool // of this node, under way
 	readers sync.WaitGroup
 	open    atomic.Int64 // requests handed to the node and not answered yet
 }
@@ -211,6 +269,13 @@ func (st *station) Run(ctx context.Context) error {
 		for len(link) > 0 {
 			(<-link).lose()
 		}
+	}
+	// As with transport/peer, what the node waits for ends with its links.
+	st.mu.Lock()
+	left := slices.Collect(maps.Keys(st.calls))
+	st.mu.Unlock()
+	for _, c := range left {
+		c.end(nil, errLost)
 	}
 	return nil
 }
@@ -258,8 +323,18 @@ func read(ctx context.Context, link chan parcel) {
 	}
 }
 
-// Alive implements Sight.
-func (st *station) Alive(id kv.NodeID) bool { return st.n.sees(st.id, id) }
+// Alive implements Sight: as gossip does, it goes round a cut between two nodes.
+func (st *station) Alive(id kv.NodeID) bool {
+	if st.n.sees(st.id, id) {
+		return true
+	}
+	st.n.mu.RLock()
+	thirds := slices.Collect(maps.Keys(st.n.stations))
+	st.n.mu.RUnlock()
+	return slices.ContainsFunc(thirds, func(third kv.NodeID) bool {
+		return st.n.sees(st.id, third) && st.n.sees(third, id)
+	})
+}
 
 // Send implements replica.Sender. Frames are for members only.
 func (st *station) Send(to kv.NodeID, frame []byte) bool {
@@ -278,7 +353,14 @@ func (st *station) Send(to kv.NodeID, frame []byte) bool {
 // SendSnapshot implements replica.Sender.
 func (st *station) SendSnapshot(ctx context.Context, to kv.NodeID, header []byte, write func(io.Writer) error) error {
 	target, _ := st.n.way(direction{st.id, to})
-	if target == nil {
+	req, err := replica.DecodeSnapshotRequest(header)
+	if err != nil {
+		return err
+	}
+	st.n.mu.RLock()
+	lost := st.n.noData && req.Partition != kv.Meta
+	st.n.mu.RUnlock()
+	if target == nil || lost {
 		return errNotSent
 	}
 	target.mu.Lock()
@@ -296,7 +378,7 @@ func (st *station) SendSnapshot(ctx context.Context, to kv.NodeID, header []byte
 	defer context.AfterFunc(stopped, func() { out.CloseWithError(errLost) })()
 	var sender sync.WaitGroup
 	sender.Go(func() { in.CloseWithError(write(in)) })
-	err := target.s.loop.ReceiveSnapshot(st.id, header, out)
+	err = target.s.loop.ReceiveSnapshot(st.id, header, out)
 	out.CloseWithError(errors.Join(err, io.ErrClosedPipe))
 	sender.Wait()
 	return err
@@ -317,12 +399,29 @@ func (st *station) Go(to kv.NodeID, kind uint8, deadline time.Time, payload []by
 		done(nil, errNotSent)
 		return
 	}
-	c := &call{n: st.n, back: direction{to, st.id}, fate: what, done: done}
+	c := &call{n: st.n, home: st, back: direction{to, st.id}, fate: what, done: done}
 	c.mu.Lock()
 	c.late = time.AfterFunc(time.Until(deadline), func() { c.end(nil, errLost) })
 	c.mu.Unlock()
+	st.mu.Lock()
+	if st.calls == nil {
+		st.calls = map[*call]bool{}
+	}
+	st.calls[c] = true
+	st.mu.Unlock()
 	payload = bytes.Clone(payload)
-	if !target.take(st.id, parcel{due: time.Now().Add(delay), lose: func() { c.end(nil, errLost) }, arrive: func() {
+	if what == tooNew {
+		kind = 255
+	}
+	// A node that stops in good order refuses what it has not looked at, as transport/peer does.
+	refuse := func() {
+		if target.s.handOver.Load() && !st.n.isCut(d) {
+			c.end(nil, errNotSent)
+			return
+		}
+		c.end(nil, errLost)
+	}
+	if !target.take(st.id, parcel{due: time.Now().Add(delay), lose: refuse, arrive: func() {
 		target.open.Add(1)
 		target.s.node.HandleRequest(st.id, kind, deadline, payload, c.answer(target))
 	}}) {
@@ -337,6 +436,7 @@ func (st *station) Go(to kv.NodeID, kind uint8, deadline time.Time, payload []by
 // call is a request under way.
 type call struct {
 	n    *network
+	home *station
 	back direction
 	fate fate
 	done func([]byte, error)
@@ -353,6 +453,9 @@ func (c *call) end(b []byte, err error) {
 	c.ended = true
 	c.late.Stop()
 	c.mu.Unlock()
+	c.home.mu.Lock()
+	delete(c.home.calls, c)
+	c.home.mu.Unlock()
 	if !before {
 		c.done(b, err)
 	}
@@ -368,7 +471,11 @@ func (c *call) answer(from *station) func([]byte, error) {
 		}
 		from.open.Add(-1)
 		home, delay := c.n.way(c.back)
-		switch {
+		switch longest := cmp.Or(c.n.longest, 32<<20-rpc.ViaOverhead) + rpc.ViaOverhead; {
+		case len(b) > longest:
+			c.n.t.Errorf("an answer of %d bytes cannot travel: %d are possible", len(b), longest)
+			c.end(nil, errLost)
+			return
 		case c.fate == holdAnswer:
 			return
 		case home == nil || c.fate == loseAnswer:
@@ -379,7 +486,9 @@ func (c *call) answer(from *station) func([]byte, error) {
 		}
 		// The answer travels with what else goes there, and is another node's memory.
 		b = bytes.Clone(b)
-		if !home.take(c.back.from, parcel{due: time.Now().Add(delay), arrive: func() { c.end(b, err) }, lose: func() { c.end(nil, errLost) }}) {
+		if !home.take(c.back.from, parcel{due: time.Now().Add(delay), arrive: func() { c.end(b, err) }, lose: func() {
+			c.end(nil, errLost)
+		}}) {
 			c.end(nil, errLost)
 		}
 	}

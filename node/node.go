@@ -12,23 +12,12 @@ import (
 
 	"pxkv/node/cache"
 	"pxkv/node/kv"
+	"pxkv/node/member"
 	"pxkv/node/meta"
 	"pxkv/node/replica"
+	"pxkv/node/rpc"
 	"pxkv/persist"
-	"pxkv/ring"
 )
-
-// Peers carries requests to other nodes. transport/peer is one.
-type Peers interface {
-	// Go sends a request; done is called exactly once, with an error at the deadline if nothing
-	// came before, and must not block.
-	Go(to kv.NodeID, kind uint8, deadline time.Time, payload []byte, done func(payload []byte, err error))
-}
-
-// Sight is what gossip tells: who is there now. transport/gossip gives it.
-type Sight interface {
-	Alive(kv.NodeID) bool
-}
 
 // Options say what a Node works with. All but Logger and Metrics are required.
 type Options struct {
@@ -38,33 +27,38 @@ type Options struct {
 	Loop    *replica.Loop
 	Machine *meta.Machine
 	Cache   *cache.Cache // nil: none
-	Peers   Peers
-	Sight   Sight
+	Peers   rpc.Peers
+	Sight   rpc.Sight
 	// NotSent reports whether an error of Peers.Go means that the request was certainly not
 	// processed.
-	NotSent       func(error) bool
-	MaxValueBytes int
-	Logger        *slog.Logger
-	Metrics       prometheus.Registerer
+	NotSent func(error) bool
+	// Boot is the clock that leases are measured on, the one that Loop reads too. nil: the system's, which
+	// Clock reads.
+	Boot func() time.Duration
+	// Unreachable reports whether such an error means that the other node cannot be reached, so that
+	// another way is worth trying: it is not busy, and the request is not at fault. nil: NotSent.
+	Unreachable func(error) bool
+	// NoRoom reports whether such an error means that the other node had an answer and no room for it.
+	// nil: none does.
+	NoRoom func(error) bool
+	// Names is how errors and the log name other nodes. nil: by their ids.
+	Names         kv.Names
+	MaxValueBytes int    // longest value that is written; default kv.DefaultMaxValueBytes
+	Limits        Limits // of requests and answers
+	// Silence is how long nobody may have heard a member before a newcomer of its name replaces it;
+	// 0: member.DefaultSilence.
+	Silence time.Duration
+	// AskInterval is how often the node looks whom it can ask, and how long it waits for each. 0: 1 s.
+	AskInterval time.Duration
+	// Warnings returns what an operator should know of this node, to be shown with the cluster. It is
+	// called by any goroutine. nil: nothing.
+	Warnings func() []string
+	Logger   *slog.Logger
+	Metrics  prometheus.Registerer
 }
 
-// Node answers requests for any key of the cluster. It is safe for use by many goroutines.
-type Node struct {
-	o       Options
-	log     *slog.Logger
-	routes  routes
-	metrics metrics
-	full    atomic.Bool   // the disk has no room for writes
-	timeout time.Duration // of requests whose context has no deadline
-
-	stop      atomic.Bool     // no new requests
-	life      context.Context // of answers to other nodes; ends with stop
-	end       context.CancelFunc
-	answering door
-}
-
-// New returns a Node. It starts nothing.
-func New(o Options) (*Node, error) {
+// withDefaults fills in what is optional, and names everything that is missing or does not fit together.
+func (o Options) withDefaults() (Options, error) {
 	var errs []error
 	if o.ID == 0 || o.Name == "" {
 		errs = append(errs, errors.New("id and name are required"))
@@ -72,23 +66,84 @@ func New(o Options) (*Node, error) {
 	if o.DB == nil || o.Loop == nil || o.Machine == nil || o.Peers == nil || o.Sight == nil || o.NotSent == nil {
 		errs = append(errs, errors.New("DB, Loop, Machine, Peers, Sight and NotSent are required"))
 	}
-	if o.MaxValueBytes <= 0 {
-		o.MaxValueBytes = kv.DefaultMaxValueBytes
+	if o.Boot == nil {
+		o.Boot = bootTime
 	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, fmt.Errorf("node: %w", err)
+	if o.Unreachable == nil {
+		o.Unreachable = o.NotSent
+	}
+	if o.Warnings == nil {
+		o.Warnings = func() []string { return nil }
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	n := &Node{o: o, log: o.Logger, metrics: newMetrics(o.Metrics), timeout: defaultTimeout}
-	n.routes.node = n
-	n.life, n.end = context.WithCancel(context.Background())
+	if o.Silence <= 0 {
+		o.Silence = member.DefaultSilence
+	}
+	if o.AskInterval <= 0 {
+		o.AskInterval = defaultAskInterval
+	}
+	if o.MaxValueBytes <= 0 {
+		o.MaxValueBytes = kv.DefaultMaxValueBytes
+	}
+	limits, err := o.Limits.withDefaults()
+	if err == nil && o.MaxValueBytes > limits.ValueBytes {
+		err = fmt.Errorf("MaxValueBytes is %d, above the limit ValueBytes, which is %d", o.MaxValueBytes,
+			limits.ValueBytes)
+	}
+	o.Limits = limits
+	return o, errors.Join(append(errs, err)...)
+}
+
+const (
+	defaultAskInterval = time.Second
+	defaultTimeout     = 10 * time.Second // of requests whose context has no deadline
+)
+
+// Node answers requests for any key of the cluster. It is safe for use by many goroutines.
+type Node struct {
+	o         Options
+	log       *slog.Logger
+	client    *rpc.Client        // asks the leaders of partitions, and other nodes
+	server    *rpc.Server[*Node] // answers them
+	replacing replacing
+	metrics   metrics
+	space     space
+	// membership answers those that want to form a cluster with this node; nil before there is one.
+	membership atomic.Pointer[Membership]
+	timeout    time.Duration // of requests whose context has no deadline
+
+	proposed rpc.Futures[replica.Reply] // of what is proposed here
+	rounds   rpc.Futures[*kv.Error]     // in which a majority confirms what is here
+	loads    loads                      // of single values, which nobody waits for behind pages
+	scans    loads                      // of pages
+}
+
+// New returns a Node. It starts nothing.
+func New(o Options) (*Node, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, fmt.Errorf("node: %w", err)
+	}
+	n := &Node{
+		o: o, log: o.Logger, timeout: defaultTimeout,
+		loads: make(loads, o.Limits.Loads), scans: make(loads, max(o.Limits.Loads/2, 1)),
+	}
+	n.metrics = newMetrics(o.Metrics, func() float64 { return float64(len(n.Cluster().Leaderless)) })
+	n.client = rpc.NewClient(rpc.Options{
+		Self: o.ID, Name: o.Name, Loop: o.Loop, Machine: o.Machine, Peers: o.Peers, Sight: o.Sight,
+		NotSent: o.NotSent, Unreachable: o.Unreachable, NoRoom: o.NoRoom, Names: o.Names,
+		AskInterval: o.AskInterval, ValueBytes: o.Limits.ValueBytes, Counters: n.metrics.Counters,
+	})
+	n.server = rpc.NewServer(n, n.client, kinds)
 	return n, nil
 }
 
-// defaultTimeout is for requests whose context has no deadline.
-const defaultTimeout = 10 * time.Second
+// now reads both clocks.
+func (n *Node) now() replica.Now {
+	return replica.Now{Boot: n.o.Boot(), WallMS: time.Now().UnixMilli()}
+}
 
 // bound gives a context a deadline when it has none, so that every request ends.
 func (n *Node) bound(ctx context.Context) (context.Context, context.CancelFunc) {
@@ -96,32 +151,4 @@ func (n *Node) bound(ctx context.Context) (context.Context, context.CancelFunc) 
 		return ctx, func() {}
 	}
 	return context.WithTimeout(ctx, n.timeout)
-}
-
-// locate finds a key's partition, which takes knowing the cluster.
-func (n *Node) locate(key []byte) (kv.PartitionID, error) {
-	s := n.o.Machine.State()
-	if s == nil {
-		return 0, errNotJoined()
-	}
-	return ring.PartitionOfKey(key, s.Partitions), nil
-}
-
-// locateCommand finds the partition of all keys of a command.
-func (n *Node) locateCommand(c *kv.Command) (kv.PartitionID, error) {
-	p, err := n.locate(c.Key)
-	if err == nil && c.Op == kv.OpRename {
-		if to, err := n.locate(c.NewKey); err != nil || to != p {
-			return 0, errSeveralPartitions()
-		}
-	}
-	return p, err
-}
-
-func errNotJoined() *kv.Error {
-	return kv.Errorf(kv.Unavailable, "this node has not joined a cluster yet")
-}
-
-func (n *Node) receipt(p kv.PartitionID, index uint64) kv.Receipt {
-	return kv.Receipt{Partition: p, Index: index, Node: n.o.Name}
 }

@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -56,9 +57,12 @@ func TestAReadTellsWhatItReflects(t *testing.T) {
 	for _, s := range servers {
 		res, err := s.node.Read(within(t, patience), []byte("k"), kv.ReadOptions{})
 		must(t, err)
-		if !res.Found || res.Item.Version != written.Version || res.Item.Modified == 0 || res.Item.Deadline != 0 || res.Item.Value.Kind != kv.Binary ||
-			res.Item.Value.ContentType != "image/x" || string(res.Item.Value.Data) != "\x00\xff\x00" || res.StalenessMS != 0 ||
-			res.Receipt.Partition != written.Receipt.Partition || res.Receipt.Index < written.Receipt.Index || res.Receipt.Node == "" {
+		if !res.Found || res.Item.Version != written.Version || res.Item.Modified == 0 || res.Item.Deadline != 0 ||
+			res.Item.Value.Kind != kv.Binary ||
+			res.Item.Value.ContentType != "image/x" || string(res.Item.Value.Data) != "\x00\xff\x00" ||
+			res.StalenessMS != 0 ||
+			res.Receipt.Partition != written.Receipt.Partition || res.Receipt.Index < written.Receipt.Index ||
+			res.Receipt.Node == "" {
 			t.Errorf("%s reads %+v, written was %+v", s.name, res, written)
 		}
 		res, err = s.node.Read(within(t, patience), []byte("absent"), kv.ReadOptions{})
@@ -115,6 +119,20 @@ func TestACutOffLeaderNeverReadsTheOld(t *testing.T) {
 	}
 }
 
+// An error names its partition once, however many have passed it on.
+func TestAnErrorNamesItsPartitionOnce(t *testing.T) {
+	t.Parallel()
+	c, servers := of(t, 3)
+	leader, _, _ := holders(t, servers, "k")
+	c.net.isolate(leader)
+	for _, opt := range []kv.ReadOptions{{Consistency: kv.Stale, MinIndex: 1 << 40}, {}} {
+		_, err := leader.node.Read(within(t, 10*c.tick), []byte("k"), opt)
+		if kv.KindOf(err) != kv.Unavailable || strings.Count(err.Error(), "partition ") != 1 {
+			t.Errorf("%+v: %v", opt, err)
+		}
+	}
+}
+
 func TestStaleReadsAnswerFromTheNearestReplica(t *testing.T) {
 	t.Parallel()
 	c, servers := of(t, 3)
@@ -127,13 +145,16 @@ func TestStaleReadsAnswerFromTheNearestReplica(t *testing.T) {
 	for _, s := range servers {
 		res, err := stale(s, first.Receipt.Index) // its own write, anywhere
 		must(t, err)
-		if res.Receipt.Node != s.name || string(res.Item.Value.Data) != "1" || res.Receipt.Index < first.Receipt.Index || res.StalenessMS < 0 || res.StalenessMS > patience.Milliseconds() {
+		if res.Receipt.Node != s.name || string(res.Item.Value.Data) != "1" ||
+			res.Receipt.Index < first.Receipt.Index || res.StalenessMS < 0 ||
+			res.StalenessMS > patience.Milliseconds() {
 			t.Errorf("%s reads %+v", s.name, res)
 		}
 	}
 	if n := c.net.requests(reqRead) - asked; n != 0 {
 		t.Errorf("%d stale reads were forwarded by nodes with a replica", n)
 	}
+	leader.get("k") // so it has a lease
 	if res, _ := stale(leader, 0); res.StalenessMS != 0 {
 		t.Errorf("on the leader the data is %d ms old", res.StalenessMS)
 	}
@@ -146,12 +167,15 @@ func TestStaleReadsAnswerFromTheNearestReplica(t *testing.T) {
 	}
 	res, err := stale(cut, first.Receipt.Index)
 	must(t, err)
-	if string(res.Item.Value.Data) != "1" || res.StalenessMS < (50*c.tick-c.tick*10).Milliseconds() || res.Receipt.Index >= second.Receipt.Index {
+	if string(res.Item.Value.Data) != "1" || res.StalenessMS < (50*c.tick-c.tick*10).Milliseconds() ||
+		res.Receipt.Index >= second.Receipt.Index {
 		t.Errorf("the isolated node reads %+v", res)
 	}
 	waited := make(chan error, 1)
 	go func() {
-		res, err := cut.node.Read(within(t, patience), []byte("k"), kv.ReadOptions{Consistency: kv.Stale, MinIndex: second.Receipt.Index})
+		res, err := cut.node.Read(within(t, patience), []byte("k"), kv.ReadOptions{
+			Consistency: kv.Stale, MinIndex: second.Receipt.Index,
+		})
 		if err == nil && string(res.Item.Value.Data) != "2" {
 			err = fmt.Errorf("read %q at index %d", res.Item.Value.Data, res.Receipt.Index)
 		}
@@ -171,10 +195,13 @@ func TestANodeWithoutAReplicaReadsThroughOthers(t *testing.T) {
 		return outside.node.Read(within(t, d), []byte("k"), opt)
 	}
 	asked := c.net.requests(reqRead)
-	for _, opt := range []kv.ReadOptions{{}, {Consistency: kv.Stale}, {Consistency: kv.Stale, MinIndex: written.Receipt.Index}} {
+	for _, opt := range []kv.ReadOptions{
+		{}, {Consistency: kv.Stale}, {Consistency: kv.Stale, MinIndex: written.Receipt.Index},
+	} {
 		res, err := read(patience, opt)
 		must(t, err)
-		if opt != (kv.ReadOptions{Consistency: kv.Stale}) && string(res.Item.Value.Data) != "v" || res.Receipt.Node == outside.name || opt.MinIndex > res.Receipt.Index {
+		if opt != (kv.ReadOptions{Consistency: kv.Stale}) && string(res.Item.Value.Data) != "v" ||
+			res.Receipt.Node == outside.name || opt.MinIndex > res.Receipt.Index {
 			t.Errorf("%+v: %+v", opt, res)
 		}
 	}
@@ -193,7 +220,8 @@ func TestANodeWithoutAReplicaReadsThroughOthers(t *testing.T) {
 		}
 		return deliver
 	})
-	if res, err := read(patience, kv.ReadOptions{Consistency: kv.Stale}); err != nil || res.Receipt.Node != followers[1].name {
+	if res, err := read(patience, kv.ReadOptions{Consistency: kv.Stale}); err != nil ||
+		res.Receipt.Node != followers[1].name {
 		t.Errorf("with one replica that answers: %+v, %v", res, err)
 	}
 	c.net.setJudge(nil)

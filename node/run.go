@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -9,62 +10,13 @@ import (
 	"pxkv/node/replica"
 )
 
-// leadersInterval is how often a node that does not hold every partition asks the others
-// what they lead.
-const leadersInterval = time.Second
-
 // Run does what goes on beside requests, until ctx ends.
 func (n *Node) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { n.watchSpace(ctx) })
-	wg.Go(func() { n.watchLeaders(ctx) })
+	wg.Go(func() { n.client.Watch(ctx) })
 	wg.Wait()
 	return nil
-}
-
-// watchLeaders learns the leaders of the partitions that have no replica here.
-func (n *Node) watchLeaders(ctx context.Context) {
-	ticker := time.NewTicker(leadersInterval)
-	defer ticker.Stop()
-	for {
-		if s := n.o.Machine.State(); s != nil {
-			elsewhere := false
-			for p := range s.Partitions {
-				elsewhere = elsewhere || n.o.Loop.Handle(kv.PartitionID(p)) == nil
-			}
-			if elsewhere {
-				for _, m := range s.Members {
-					n.askLeading(m.ID)
-				}
-			}
-		}
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-func (n *Node) askLeading(to kv.NodeID) {
-	if to == n.o.ID || !n.o.Sight.Alive(to) {
-		return
-	}
-	n.o.Peers.Go(to, reqLeading, time.Now().Add(leadersInterval), nil, func(b []byte, err error) {
-		if err != nil {
-			return
-		}
-		d, e := decodeAnswer(b)
-		if e != nil {
-			return
-		}
-		for len(d.Rest()) > 0 && d.Err() == nil {
-			p := kv.PartitionID(d.Uvarint())
-			if s := n.o.Machine.State(); int64(p) < int64(s.Partitions) && n.o.Loop.Handle(p) == nil {
-				n.routes.learn(p, to)
-			}
-		}
-	})
 }
 
 // handOverLimit is how long a stopping node waits for others to take its leaderships.
@@ -79,8 +31,8 @@ func (n *Node) HandOver(ctx context.Context) {
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
 	for {
-		left := 0
-		if n.o.Loop.Do(ctx, func(h *replica.Host) { h.Drain(); left = h.Leading() + h.Awaited() }) != nil || left == 0 {
+		over := false
+		if n.o.Loop.Do(ctx, func(h *replica.Host) { over = h.HandOver() }) != nil || over {
 			return
 		}
 		select {
@@ -91,10 +43,43 @@ func (n *Node) HandOver(ctx context.Context) {
 	}
 }
 
+// Needed lists the partitions that are served now and that nobody can read or write while this node is
+// down: of the others that vote in them, too few can be asked. It is nil when this node is the whole cluster, or when
+// the loop does not answer before ctx ends.
+func (n *Node) Needed(ctx context.Context) (needed []kv.PartitionID) {
+	s := n.o.Machine.State()
+	if s == nil || len(s.Members) < 2 {
+		return nil
+	}
+	served := map[kv.PartitionID]bool{}
+	for i, leader := range n.leaders(s).of {
+		served[kv.PartitionID(i)] = leader != 0
+	}
+	_ = n.o.Loop.Do(ctx, func(h *replica.Host) {
+		for _, p := range h.Partitions() {
+			if v, ok := h.View(p); ok && p != kv.Meta && served[p] && !n.spared(&v) {
+				needed = append(needed, p)
+			}
+		}
+	})
+	return needed
+}
+
+// spared reports whether the other voters of a group that can be asked are a majority, in both halves
+// of a configuration that is being changed.
+func (n *Node) spared(v *replica.View) bool {
+	majority := func(voters []uint64) bool {
+		others := 0
+		for _, r := range v.Replicas {
+			if r.ID != v.Self && slices.Contains(voters, uint64(r.ID)) && n.client.CanAsk(r.Node) {
+				others++
+			}
+		}
+		return !slices.Contains(voters, uint64(v.Self)) || others > len(voters)/2
+	}
+	return majority(v.Conf.GetVoters()) && majority(v.Conf.GetVotersOutgoing())
+}
+
 // Stop makes the node refuse what other nodes ask and stop trying again, and waits for the
 // answers under way that read the store: the last step before the loop ends.
-func (n *Node) Stop() {
-	n.stop.Store(true)
-	n.end()
-	n.answering.close()
-}
+func (n *Node) Stop() { n.server.Stop() }

@@ -145,6 +145,10 @@ func TestAFullDiskStopsWritesOnly(t *testing.T) {
 	c.settled(2)
 	here, there := keyLedBy(t, a, "here"), keyLedBy(t, b, "there")
 	a.write(put(here, "v"))
+	doomed := []string{here + "{" + here + "}1", here + "{" + here + "}2", here + "{" + here + "}3"}
+	for _, key := range doomed {
+		a.write(put(key, "v"))
+	}
 	disk.free.Store(1<<30 - 1) // the reserve is 1 GiB at most
 	for _, s := range []*server{a, b} {
 		eventually(t, "writes stop through "+s.name, func() error {
@@ -161,10 +165,66 @@ func TestAFullDiskStopsWritesOnly(t *testing.T) {
 			t.Errorf("%s lists %q", s.name, got)
 		}
 		s.write(put(there, s.name)) // led by the node whose disk has room
+		_, err := s.node.Transact(within(t, patience), &kv.Transaction{Commands: []kv.Command{*put(here, "w")}})
+		if kv.KindOf(err) != kv.Full {
+			t.Errorf("a transaction that writes ends with %v", err)
+		}
 	}
+	// What frees room goes on, alone, in a transaction and in a batch.
+	del := func(key string) kv.Command { return kv.Command{Op: kv.OpDelete, Key: []byte(key)} }
+	a.write(new(del(doomed[0])))
+	if _, err := b.node.Transact(within(t, patience),
+		&kv.Transaction{Commands: []kv.Command{del(doomed[1])}}); err != nil {
+		t.Errorf("a transaction that deletes: %v", err)
+	}
+	if res := b.node.Batch(within(t, patience), []kv.Command{del(doomed[2])}); res[0].Err != nil {
+		t.Errorf("a batch that deletes: %v", res[0].Err)
+	}
+	disk.free.Store(1 << 20) // until the reserve is nearly gone
+	eventually(t, "deletions stop", func() error {
+		_, err := a.node.Write(within(t, patience), new(del(here)))
+		if kv.KindOf(err) != kv.Full {
+			return fmt.Errorf("deletion: %w", err)
+		}
+		return nil
+	})
 	disk.free.Store(50 << 30)
 	eventually(t, "writes go on", func() error {
 		_, err := b.node.Write(within(t, patience), put(here, "w"))
 		return err
 	})
+}
+
+// A node says what nobody can serve without it, and nothing when the others can.
+func TestNeededIsWhatTheOthersCannotServe(t *testing.T) {
+	t.Parallel()
+	c, servers := of(t, 3)
+	a, b := servers[0], servers[1]
+	if got := a.node.Needed(within(t, patience)); got != nil {
+		t.Errorf("three nodes are up, and partitions %v are said to need one of them", got)
+	}
+	servers[2].stop()
+	var all []kv.PartitionID
+	for p := range c.partitions {
+		all = append(all, kv.PartitionID(p))
+	}
+	for _, s := range []*server{a, b} {
+		eventually(t, "two of three need each other", func() error {
+			if got := s.node.Needed(within(t, patience)); !slices.Equal(got, all) {
+				return fmt.Errorf("%s is needed by %v, want %v", s.name, got, all)
+			}
+			return nil
+		})
+	}
+	b.stop()
+	eventually(t, "a third of three alone serves nothing that could be missed", func() error {
+		if got := a.node.Needed(within(t, patience)); got != nil {
+			return fmt.Errorf("%s is needed by %v", a.name, got)
+		}
+		return nil
+	})
+	_, alone := of(t, 1)
+	if got := alone[0].node.Needed(within(t, patience)); got != nil {
+		t.Errorf("a node that is the whole cluster says that others need it for %v", got)
+	}
 }

@@ -4,10 +4,12 @@ import (
 	"context"
 
 	"pxkv/node/kv"
+	"pxkv/node/rpc"
 )
 
 // Transact carries out a transaction, whose keys must all be of one partition. It ends as a Write
-// does: done, also when a watched key has changed; certainly not done; or unknown.
+// does: done, also when a watched key has changed; certainly not done, as when its commands might
+// return more than an answer holds; or unknown.
 func (n *Node) Transact(ctx context.Context, tx *kv.Transaction) (kv.TransactionResult, error) {
 	if err := tx.Validate(n.o.MaxValueBytes); err != nil {
 		return kv.TransactionResult{}, err
@@ -21,44 +23,93 @@ func (n *Node) Transact(ctx context.Context, tx *kv.Transaction) (kv.Transaction
 	}
 	ctx, cancel := n.bound(ctx)
 	defer cancel()
-	limited := kv.Transaction{Watches: tx.Watches, Commands: make([]kv.Command, len(tx.Commands))}
+	longest := n.o.Limits.transaction(len(tx.Commands))
+	if longest <= 0 {
+		return kv.TransactionResult{}, errAnswerTooLong(0)
+	}
+	limited := kv.Transaction{
+		Watches: tx.Watches, Commands: make([]kv.Command, len(tx.Commands)), AnswerBytes: int64(longest),
+	}
+	asks := false
 	for i := range tx.Commands {
 		limited.Commands[i] = n.limited(&tx.Commands[i])
+		asks = asks || tx.Commands[i].Asks()
 	}
-	unit := limited.AppendTo(make([]byte, 0, limited.EncodedSize()))
-	var res kv.TransactionResult
-	err = n.try(ctx, p, func(ctx context.Context, to kv.NodeID) *kv.Error {
-		s := &step{partition: p, unit: unit, commands: len(tx.Commands)}
-		if to == n.o.ID {
-			n.metrics.local.Inc()
-			n.carryOut(ctx, []*step{s})
-		} else {
-			for _, a := range n.askSteps(ctx, to, []*step{s}) {
-				a.wait(ctx)
-			}
+	if !asks {
+		res, err := n.transact(ctx, p, &limited, 0)
+		return refuseTouching(res, err)
+	}
+	// Few transactions return as much as they might. One that is refused since it would has done
+	// nothing, and is tried again with all the room that there may be.
+	account := kv.AccountOf(ctx)
+	room := account.TakeSome(min(longest, n.o.Limits.UnitBytes), rpc.LeastRoom)
+	if room == 0 {
+		return kv.TransactionResult{}, kv.ErrOverloaded()
+	}
+	limited.AnswerBytes = int64(room)
+	res, err := n.transact(ctx, p, &limited, room)
+	if err == nil && res.TooLarge && !res.Touches && room < longest {
+		if !account.Take(longest) {
+			return kv.TransactionResult{}, kv.ErrOverloaded()
 		}
-		res = s.result
-		return s.err
-	})
-	for i := range res.Results {
-		res.Results[i].Receipt = res.Receipt
+		limited.AnswerBytes = int64(longest)
+		res, err = n.transact(ctx, p, &limited, longest)
+	}
+	if err == nil && res.TooLarge && !res.Touches {
+		return kv.TransactionResult{}, errAnswerTooLong(longest)
+	}
+	return refuseTouching(res, err)
+}
+
+// refuseTouching makes an error of a transaction that was refused since applying it would hold up
+// every replica for too long.
+func refuseTouching(res kv.TransactionResult, err error) (kv.TransactionResult, error) {
+	if err == nil && res.Touches {
+		return kv.TransactionResult{}, kv.Errorf(kv.TooLarge, "The transaction may read and write too many bytes of "+
+			"stored values at a stroke: nothing was done, change fewer long values at once")
 	}
 	return res, err
 }
 
-// locateAll finds the partition of all keys of a transaction.
-func (n *Node) locateAll(tx *kv.Transaction) (kv.PartitionID, error) {
-	var p kv.PartitionID
-	first := true
-	for k := range tx.Keys {
-		at, err := n.locate(k)
-		if err != nil {
-			return 0, err
-		}
-		if !first && at != p {
-			return 0, errSeveralPartitions()
-		}
-		p, first = at, false
+// transact carries out a transaction that is complete. room is what is counted for the values that
+// it returns; what it does not need is given back.
+func (n *Node) transact(
+	ctx context.Context, p kv.PartitionID, tx *kv.Transaction, room int,
+) (kv.TransactionResult, error) {
+	account := kv.AccountOf(ctx)
+	size := tx.EncodedSize()
+	if !account.Take(2 * size) { // it, and the request that takes it to another node
+		account.Give(room)
+		return kv.TransactionResult{}, kv.ErrOverloaded()
 	}
-	return p, nil
+	defer account.Give(2 * size)
+	unit := tx.AppendTo(make([]byte, 0, size))
+	var res kv.TransactionResult
+	unused := room
+	err := n.client.Try(ctx, p, func(ctx context.Context, to kv.NodeID) *kv.Error {
+		s := &step{
+			partition: p, unit: unit, commands: len(tx.Commands), values: int(tx.AnswerBytes), room: room,
+			growth: tx.Growth(),
+		}
+		if to == n.o.ID {
+			n.metrics.Local.Inc()
+			n.carryOut(ctx, []*step{s})
+		} else {
+			n.stepThere(ctx, to, s)
+		}
+		res, unused = s.result, s.unused()
+		return s.err
+	})
+	account.Give(unused)
+	for i := range res.Results {
+		res.Results[i].Receipt = res.Receipt
+		cut(&tx.Commands[i], &res.Results[i])
+	}
+	return res, err
+}
+
+// errAnswerTooLong is the end of a transaction that was refused before it changed anything.
+func errAnswerTooLong(limit int) *kv.Error {
+	return kv.Errorf(kv.TooLarge,
+		"The transaction may return more than %d bytes of values: nothing was done, ask for fewer at once", limit)
 }

@@ -6,21 +6,29 @@ import (
 	"context"
 	"encoding/binary"
 	"slices"
-	"time"
 
 	"pxkv/node/kv"
+	"pxkv/node/rpc"
 	"pxkv/ring"
 )
 
 const (
 	// A step of a walk visits all keys of a partition, so it returns this share of them at least,
-	// but so many and so many bytes at most.
+	// within the node's limits.
 	walkShare = 8
-	walkKeys  = 4096
-	walkBytes = 1 << 20
 	// maxWalkCount is the largest count that a walk is asked for.
 	maxWalkCount = 10_000
 )
+
+// walkMethod asks the leader of a partition for the keys that come next in a walk.
+var walkMethod = rpc.Method[*Node, walkRequest, walkStep]{
+	Kind: reqWalk, Repeatable: true,
+	Encode:       func(r walkRequest, _ int) []byte { return r.encode() },
+	Decode:       func(_ *Node, _ kv.NodeID, d kv.Decoder) (walkRequest, error) { return decodeWalk(d) },
+	Here:         (*Node).walkHere,
+	EncodeAnswer: func(s walkStep) []byte { return s.encode() },
+	DecodeAnswer: decodeWalkStep,
+}
 
 // Walk returns keys in the order of ring.Position, from a position on: all that its partition has
 // up to the returned position, about count of them; there may be none. next is where to go on, 0
@@ -38,16 +46,7 @@ func (n *Node) Walk(ctx context.Context, from uint64, count int) (keys [][]byte,
 	defer cancel()
 	p := ring.PartitionOf(ring.SlotOfPosition(from), s.Partitions)
 	r := walkRequest{partition: p, from: from, count: min(max(count, 1), maxWalkCount)}
-	var step walkStep
-	err = n.try(ctx, p, func(ctx context.Context, to kv.NodeID) *kv.Error {
-		var e *kv.Error
-		if to == n.o.ID {
-			step, e = n.walkHere(ctx, &r)
-		} else {
-			step, e = n.forwardWalk(ctx, to, &r)
-		}
-		return e
-	})
+	step, err := walkMethod.Ask(ctx, n.client, n, p, r)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -67,10 +66,10 @@ type walkStep struct {
 }
 
 // walkHere visits the partition and keeps the keys of the lowest positions.
-func (n *Node) walkHere(ctx context.Context, r *walkRequest) (walkStep, *kv.Error) {
-	limit := max(r.count, walkKeys)
+func (n *Node) walkHere(ctx context.Context, r walkRequest) (walkStep, *kv.Error) {
+	limit := max(r.count, n.o.Limits.WalkKeys)
 	var low lowest
-	total, cut := 0, uint64(ring.EndPosition) // everything at or behind cut was left out
+	total, cut := 0, ring.EndPosition // everything at or behind cut was left out
 	var at uint64
 	wanted := func(key []byte) bool {
 		if at = ring.Position(key); at >= r.from {
@@ -84,7 +83,7 @@ func (n *Node) walkHere(ctx context.Context, r *walkRequest) (walkStep, *kv.Erro
 		}
 		heap.Push(&low, positioned{at, bytes.Clone(key)})
 		low.bytes += len(key)
-		for low.Len() > limit || low.bytes > walkBytes && low.Len() > 1 {
+		for low.Len() > limit || low.bytes > n.o.Limits.WalkBytes && low.Len() > 1 {
 			// Keys of one position stay together, or the walk could not go on between them.
 			top := low.keys[0].at
 			if top == low.min {
@@ -153,24 +152,20 @@ type walkRequest struct {
 }
 
 func (r *walkRequest) encode() []byte {
-	b := binary.AppendUvarint([]byte{wireVersion}, uint64(r.partition))
+	b := binary.AppendUvarint(rpc.NewRequest(0), uint64(r.partition))
 	return binary.AppendUvarint(binary.AppendUvarint(b, r.from), uint64(r.count))
 }
 
-func decodeWalk(b []byte) (walkRequest, error) {
-	d := kv.NewDecoder(b)
-	if d.Byte() != wireVersion {
-		return walkRequest{}, errWire
-	}
+func decodeWalk(d kv.Decoder) (walkRequest, error) {
 	partition, from, count := d.Uvarint(), d.Uvarint(), d.Uvarint()
 	if d.End() != nil || partition >= ring.MaxPartitions || count == 0 || count > maxWalkCount {
-		return walkRequest{}, errWire
+		return walkRequest{}, rpc.ErrMalformed
 	}
 	return walkRequest{kv.PartitionID(partition), from, int(count)}, nil
 }
 
 func (s *walkStep) encode() []byte {
-	b := binary.AppendUvarint([]byte{answerOK}, s.next)
+	b := binary.AppendUvarint(rpc.NewAnswer(0), s.next)
 	b = binary.AppendUvarint(b, uint64(len(s.keys)))
 	for _, key := range s.keys {
 		b = kv.AppendBytes(b, key)
@@ -178,44 +173,11 @@ func (s *walkStep) encode() []byte {
 	return b
 }
 
-func (n *Node) forwardWalk(ctx context.Context, to kv.NodeID, r *walkRequest) (step walkStep, e *kv.Error) {
-	d, e := n.askRead(ctx, to, reqWalk, r.encode())
-	if e != nil {
-		return step, e
-	}
+func decodeWalkStep(r walkRequest, d kv.Decoder) (step walkStep, ok bool) {
 	step.next = d.Uvarint()
 	step.keys = make([][]byte, 0, d.Count())
 	for range cap(step.keys) {
 		step.keys = append(step.keys, d.Bytes())
 	}
-	if d.End() != nil || step.next != 0 && step.next <= r.from {
-		return walkStep{}, kv.Errorf(kv.Internal, "malformed step of a walk from node %s", to)
-	}
-	return step, nil
-}
-
-// answerWalk serves another node's step of a walk.
-func (n *Node) answerWalk(deadline time.Time, request []byte, reply func([]byte, error)) {
-	r, err := decodeWalk(request)
-	if err != nil {
-		n.refuse(reply, err)
-		return
-	}
-	n.answer(deadline, reply, func(ctx context.Context) {
-		step, e := n.walkHere(ctx, &r)
-		if e != nil {
-			reply(encodeError(e), nil)
-			return
-		}
-		reply(step.encode(), nil)
-	})
-}
-
-// askRead asks another node for what changes nothing, and returns its answer's content.
-func (n *Node) askRead(ctx context.Context, to kv.NodeID, kind uint8, request []byte) (kv.Decoder, *kv.Error) {
-	b, err := n.ask(ctx, to, kind, request)
-	if err != nil {
-		return kv.Decoder{}, kv.Errorf(kv.Unavailable, "node %s did not answer: %v", to, err)
-	}
-	return decodeAnswer(b)
+	return step, d.End() == nil && (step.next == 0 || step.next > r.from)
 }

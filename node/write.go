@@ -2,12 +2,29 @@ package node
 
 import (
 	"context"
-	"sync"
-	"time"
 
 	"pxkv/node/kv"
 	"pxkv/node/replica"
+	"pxkv/node/rpc"
 )
+
+// writeMethod asks the leader of a partition to carry out one command.
+var writeMethod = rpc.Method[*Node, writeRequest, kv.Result]{
+	Kind: reqWrite, OneKey: true,
+	Encode: func(w writeRequest, _ int) []byte { return w.request },
+	Decode: (*Node).decodeWrite,
+	Here:   (*Node).writeHere, Answer: (*Node).answerWrite,
+	EncodeAnswer: func(r kv.Result) []byte { return r.AppendTo(rpc.NewAnswer(63)) },
+	DecodeAnswer: func(_ writeRequest, d kv.Decoder) (kv.Result, bool) { return decodeResult(d) },
+}
+
+// writeRequest is one command on its way.
+type writeRequest struct {
+	partition kv.PartitionID
+	command   []byte // encoded
+	growth    int64  // how many bytes it may add to what is stored
+	request   []byte // the command as another node is asked for it
+}
 
 // Write carries out one command, wherever its partition is led. It ends in one of three
 // ways: a Result; an Error whose kind says that the command was certainly not done; or
@@ -25,172 +42,62 @@ func (n *Node) Write(ctx context.Context, cmd *kv.Command) (kv.Result, error) {
 	// The request owns its bytes from here on: it may outlive this call, whose caller is then
 	// told that the outcome is unknown.
 	limited := n.limited(cmd)
-	request := limited.AppendTo(append(make([]byte, 0, 1+limited.EncodedSize()), wireVersion))
-	var res kv.Result
-	err = n.try(ctx, p, func(ctx context.Context, to kv.NodeID) *kv.Error {
-		var e *kv.Error
-		if to == n.o.ID {
-			n.metrics.local.Inc()
-			res, e = n.writeHere(ctx, p, request[1:])
-		} else {
-			n.metrics.forwarded.Inc()
-			res, e = n.forwardWrite(ctx, to, request)
-		}
-		return e
-	})
-	return res, err
+	size := limited.EncodedSize()
+	if !kv.AccountOf(ctx).Take(1 + size) {
+		return kv.Result{}, kv.ErrOverloaded()
+	}
+	request := limited.AppendTo(rpc.NewRequest(size))
+	w := writeRequest{partition: p, command: request[1:], growth: limited.Growth(), request: request}
+	return writeMethod.Ask(ctx, n.client, n, p, w)
 }
 
-// writeHere proposes an encoded command to the replica on this node and waits.
-func (n *Node) writeHere(ctx context.Context, p kv.PartitionID, command []byte) (kv.Result, *kv.Error) {
-	if n.full.Load() {
+// writeHere proposes a command to the replica on this node and waits.
+func (n *Node) writeHere(ctx context.Context, w writeRequest) (kv.Result, *kv.Error) {
+	if !n.takeRoom(w.growth) {
 		return kv.Result{}, errFull()
 	}
-	w := writeWaits.Get().(*written)
-	n.o.Loop.Write(replica.Op{Partition: p, Command: command, Reply: w.done})
-	select {
-	case r := <-w.reply:
-		writeWaits.Put(w)
-		r.Result.Receipt.Node = n.o.Name
-		return r.Result, r.Err
-	case <-ctx.Done():
+	f := n.proposed.Get()
+	n.o.Loop.Write(replica.Op{Partition: w.partition, Command: w.command, Reply: f.Put})
+	r, ok := n.proposed.Wait(ctx, f)
+	if !ok {
 		return kv.Result{}, kv.ErrUnknown()
 	}
+	r.Result.Receipt.Node = n.o.Name
+	return r.Result, r.Err
 }
 
-// written is where writeHere waits. It is used again once its reply came, which comes once.
-type written struct {
-	reply chan replica.Reply
-	done  func(replica.Reply)
-}
-
-var writeWaits = sync.Pool{New: func() any {
-	w := &written{reply: make(chan replica.Reply, 1)}
-	w.done = func(r replica.Reply) { w.reply <- r }
-	return w
-}}
-
-func (n *Node) forwardWrite(ctx context.Context, to kv.NodeID, request []byte) (kv.Result, *kv.Error) {
-	b, err := n.ask(ctx, to, reqWrite, request)
-	if err != nil {
-		if n.o.NotSent(err) {
-			return kv.Result{}, kv.Errorf(kv.Unavailable, "node %s cannot be reached: %v", to, err)
-		}
-		return kv.Result{}, kv.ErrUnknown()
-	}
-	d, e := decodeAnswer(b)
-	if e != nil {
-		if e.Kind == kv.Internal {
-			e = kv.ErrUnknown() // the answer to a write that nobody can read
-		}
-		return kv.Result{}, e
-	}
-	return decodeResult(&d)
-}
-
-// ask sends a request to another node and waits for the answer. ctx has a deadline.
-func (n *Node) ask(ctx context.Context, to kv.NodeID, kind uint8, payload []byte) ([]byte, error) {
-	deadline, _ := ctx.Deadline()
-	if d, ok := ctx.(*kv.Deadline); ok {
-		ctx = d.Untimed() // Peers ends the request at its deadline
-	}
-	w := askWaits.Get().(*asked)
-	n.o.Peers.Go(to, kind, deadline, payload, w.done)
-	select {
-	case a := <-w.answer:
-		askWaits.Put(w)
-		return a.b, a.err
-	case <-ctx.Done():
-		return nil, context.Cause(ctx) // sent or not: nobody knows
-	}
-}
-
-// asked is where ask waits. It is used again once its answer came, which comes once.
-type asked struct {
-	answer chan peerAnswer
-	done   func([]byte, error)
-}
-
-type peerAnswer struct {
-	b   []byte
-	err error
-}
-
-var askWaits = sync.Pool{New: func() any {
-	w := &asked{answer: make(chan peerAnswer, 1)}
-	w.done = func(b []byte, err error) { w.answer <- peerAnswer{b, err} }
-	return w
-}}
-
-// answerWrite serves another node's forwarded write.
-func (n *Node) answerWrite(request []byte, reply func([]byte, error)) {
-	d := kv.NewDecoder(request)
-	if d.Byte() != wireVersion {
-		n.refuse(reply, errWire)
-		return
-	}
-	command := d.Rest()
+// decodeWrite reads another node's write. It is validated again: what is in the log must be sound whoever sent it.
+func (n *Node) decodeWrite(_ kv.NodeID, d kv.Decoder) (writeRequest, error) {
+	w := writeRequest{command: d.Rest()}
 	c := d.ReadCommand()
 	if d.End() != nil {
-		n.refuse(reply, errWire)
-		return
+		return w, rpc.ErrMalformed
 	}
-	// Validated again: what is in the log must be sound whoever sent it.
 	if err := c.Validate(n.o.MaxValueBytes); err != nil {
-		reply(encodeError(asError(err)), nil)
-		return
+		return w, kv.ErrorOf(err)
 	}
 	p, err := n.locateCommand(&c)
-	switch {
-	case err != nil:
-		reply(encodeError(asError(err)), nil)
-		return
-	case n.full.Load():
-		reply(encodeError(errFull()), nil)
+	if err != nil {
+		return w, kv.ErrorOf(err)
+	}
+	w.partition, w.growth = p, c.Growth()
+	return w, nil
+}
+
+// answerWrite proposes another node's command.
+func (n *Node) answerWrite(w writeRequest, reply rpc.Reply[kv.Result]) {
+	if !n.takeRoom(w.growth) {
+		reply.Fail(errFull())
 		return
 	}
-	n.o.Loop.Write(replica.Op{Partition: p, Command: command, Reply: func(r replica.Reply) {
-		if r.Err != nil {
-			reply(encodeError(r.Err), nil)
-			return
-		}
+	n.o.Loop.Write(replica.Op{Partition: w.partition, Command: w.command, Reply: func(r replica.Reply) {
 		r.Result.Receipt.Node = n.o.Name
-		reply(r.Result.AppendTo(append(make([]byte, 0, 64), answerOK)), nil)
+		reply.Send(r.Result, r.Err)
 	}})
 }
 
-func asError(err error) *kv.Error {
-	if e, ok := err.(*kv.Error); ok {
-		return e
-	}
-	return kv.Errorf(kv.Internal, "%v", err)
-}
-
-func errFull() *kv.Error {
-	return kv.Errorf(kv.Full, "The disk of the partition's leader is full: free some space on it")
-}
-
-// spaceInterval is how often the free space is looked at: large values at full speed must not
-// use up the reserve in between.
-const spaceInterval = 200 * time.Millisecond
-
-// watchSpace stops writes while the disk has less room than the store needs to tidy up:
-// 2 % of it, but 256 MiB to 1 GiB, and never more than a quarter. Reads, and the deletion of
-// old log, go on.
-func (n *Node) watchSpace(ctx context.Context) {
-	ticker := time.NewTicker(spaceInterval)
-	defer ticker.Stop()
-	for {
-		if free, total, err := n.o.DB.FreeBytes(); err == nil && total > 0 {
-			reserve := min(max(total/50, 256<<20), 1<<30, total/4)
-			if full := free < reserve; full != n.full.Swap(full) {
-				n.log.Warn("disk space", "full", full, "free", free, "reserve", reserve)
-			}
-		}
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return
-		}
-	}
+// decodeResult reads the result of a write; one that nobody can read leaves its outcome unknown.
+func decodeResult(d kv.Decoder) (kv.Result, bool) {
+	res := d.ReadResult()
+	return res, d.End() == nil && res.Outcome.Known()
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"pxkv/node/kv"
+	"pxkv/node/rpc"
 	"pxkv/ring"
 )
 
@@ -21,10 +22,13 @@ func TestWritesThroughEveryNode(t *testing.T) {
 		var last kv.Result
 		for turn, s := range servers {
 			res := s.write(put(key, s.name))
-			if res.Outcome != kv.Done || res.Created != (turn == 0) || res.Version <= last.Version || res.Receipt.Partition != p || res.Receipt.Index <= last.Receipt.Index {
+			if res.Outcome != kv.Done || res.Created != (turn == 0) || res.Version <= last.Version ||
+				res.Receipt.Partition != p || res.Receipt.Index <= last.Receipt.Index {
 				t.Fatalf("put of %q through %s: %+v after %+v", key, s.name, res, last)
 			}
-			if o := s.node.Owner([]byte(key)); !slices.ContainsFunc(o.Replicas, func(r kv.ReplicaView) bool { return r.Node == res.Receipt.Node }) {
+			if o := s.node.Owner([]byte(key)); !slices.ContainsFunc(o.Replicas, func(r kv.ReplicaView) bool {
+				return r.Node == res.Receipt.Node
+			}) {
 				t.Fatalf("put of %q was answered by %s, which does not hold it: %+v", key, res.Receipt.Node, o)
 			}
 			last = res
@@ -69,13 +73,16 @@ func TestConditionsAreDecidedWhereverTheyAreAsked(t *testing.T) {
 			if first.Outcome != kv.Done || !first.Created {
 				t.Errorf("create: %+v", first)
 			}
-			expect("absent, of something", conditional(put(key, "2"), kv.CondAbsent, 0), kv.ConditionFailed, first.Version)
-			expect("another version", conditional(put(key, "2"), kv.CondVersion, first.Version+1), kv.ConditionFailed, first.Version)
+			expect("absent, of something", conditional(put(key, "2"), kv.CondAbsent, 0), kv.ConditionFailed,
+				first.Version)
+			expect("another version", conditional(put(key, "2"), kv.CondVersion, first.Version+1), kv.ConditionFailed,
+				first.Version)
 			second := conditional(put(key, "2"), kv.CondVersion, first.Version)
 			if second.Outcome != kv.Done || second.Created || second.Version <= first.Version {
 				t.Errorf("put at a version: %+v", second)
 			}
-			expect("delete of an old version", conditional(del(key), kv.CondVersion, first.Version), kv.ConditionFailed, second.Version)
+			expect("delete of an old version", conditional(del(key), kv.CondVersion, first.Version), kv.ConditionFailed,
+				second.Version)
 			if got := o.get(key); got != "2" {
 				t.Errorf("%s reads %q", o.name, got)
 			}
@@ -140,19 +147,23 @@ func wrongCommands(maxValue int) map[string]struct {
 		cmd  *kv.Command
 		kind kv.ErrorKind
 	}{
-		"no key":               {change(func(c *kv.Command) { c.Key = nil }), kv.Invalid},
-		"long key":             {change(func(c *kv.Command) { c.Key = bytes.Repeat([]byte("k"), kv.MaxKeyBytes+1) }), kv.Invalid},
-		"unknown operation":    {change(func(c *kv.Command) { c.Op = 99 }), kv.Invalid},
-		"no operation":         {change(func(c *kv.Command) { c.Op = 0 }), kv.Invalid},
-		"unknown condition":    {change(func(c *kv.Command) { c.Cond.Kind = 99 }), kv.Invalid},
-		"rename's condition":   {change(func(c *kv.Command) { c.Cond.Kind = kv.CondNewAbsent }), kv.Invalid},
-		"unknown expiry":       {change(func(c *kv.Command) { c.Expiry.Kind = 9 }), kv.Invalid},
-		"no number":            {change(func(c *kv.Command) { c.Op = kv.OpIncrFloat }), kv.Invalid},
-		"negative offset":      {change(func(c *kv.Command) { c.Op, c.Offset = kv.OpSetRange, -1 }), kv.Invalid},
-		"no new key":           {change(func(c *kv.Command) { c.Op = kv.OpRename }), kv.Invalid},
-		"unknown value kind":   {change(func(c *kv.Command) { c.Value.Kind = 4 }), kv.Invalid},
-		"no value kind":        {change(func(c *kv.Command) { c.Value.Kind = 0 }), kv.Invalid},
-		"long content type":    {change(func(c *kv.Command) { c.Value.ContentType = strings.Repeat("x", kv.MaxContentTypeBytes+1) }), kv.Invalid},
+		"no key": {change(func(c *kv.Command) { c.Key = nil }), kv.Invalid},
+		"long key": {change(func(c *kv.Command) {
+			c.Key = bytes.Repeat([]byte("k"), kv.MaxKeyBytes+1)
+		}), kv.Invalid},
+		"unknown operation":  {change(func(c *kv.Command) { c.Op = 99 }), kv.Invalid},
+		"no operation":       {change(func(c *kv.Command) { c.Op = 0 }), kv.Invalid},
+		"unknown condition":  {change(func(c *kv.Command) { c.Cond.Kind = 99 }), kv.Invalid},
+		"rename's condition": {change(func(c *kv.Command) { c.Cond.Kind = kv.CondNewAbsent }), kv.Invalid},
+		"unknown expiry":     {change(func(c *kv.Command) { c.Expiry.Kind = 9 }), kv.Invalid},
+		"no number":          {change(func(c *kv.Command) { c.Op = kv.OpIncrFloat }), kv.Invalid},
+		"negative offset":    {change(func(c *kv.Command) { c.Op, c.Offset = kv.OpSetRange, -1 }), kv.Invalid},
+		"no new key":         {change(func(c *kv.Command) { c.Op = kv.OpRename }), kv.Invalid},
+		"unknown value kind": {change(func(c *kv.Command) { c.Value.Kind = 4 }), kv.Invalid},
+		"no value kind":      {change(func(c *kv.Command) { c.Value.Kind = 0 }), kv.Invalid},
+		"long content type": {change(func(c *kv.Command) {
+			c.Value.ContentType = strings.Repeat("x", kv.MaxContentTypeBytes+1)
+		}), kv.Invalid},
 		"value over the limit": {change(func(c *kv.Command) { c.Value.Data = make([]byte, maxValue+1) }), kv.TooLarge},
 	}
 }
@@ -167,10 +178,10 @@ func TestWrongCommandsAreRefusedAndNotWritten(t *testing.T) {
 			}
 		}
 		// What is in the log must be sound, whichever node sent it.
-		payload := wrong.cmd.AppendTo([]byte{wireVersion})
+		payload := wrong.cmd.AppendTo([]byte{rpc.Version})
 		for _, to := range servers {
 			if b, err := ask(t, servers[0], to, reqWrite, payload); err == nil {
-				if _, e := decodeAnswer(b); e == nil || e.Kind != wrong.kind {
+				if _, e := rpc.DecodeAnswer(b); e == nil || e.Kind != wrong.kind {
 					t.Errorf("%s, sent by a node to %s: %v", name, to.name, e)
 				}
 			}

@@ -8,16 +8,18 @@ import (
 	"go.etcd.io/raft/v3/raftpb"
 
 	"pxkv/node/kv"
+	"pxkv/persist/raftlog"
+	"pxkv/persist/state"
 )
 
 const benchGroups = 64
 
-func openBench(b *testing.B) (*DB, []*Replica) {
+func openBench(b *testing.B) (*DB, []*raftlog.Replica) {
 	b.Helper()
 	db, err := Open(Options{Dir: b.TempDir()})
 	must(b, err)
 	b.Cleanup(func() { must(b, db.Close()) })
-	var replicas []*Replica
+	var replicas []*raftlog.Replica
 	for p := range kv.PartitionID(benchGroups) {
 		replicas = append(replicas, bootstrap(b, db, p, 1))
 	}
@@ -36,7 +38,7 @@ func BenchmarkBatchCommit(b *testing.B) {
 		batch := db.NewBatch()
 		for _, r := range replicas {
 			batch.SetHardState(r, raftHardState(hardState{1, 1, index - 1}))
-			batch.Append(r, []*raftpb.Entry{entryHeader{term: 1, data: data}.entry(index)})
+			batch.Append(r, []*raftpb.Entry{newEntry(index, 1, data)})
 		}
 		must(b, batch.Commit())
 	}
@@ -55,7 +57,7 @@ func BenchmarkApply(b *testing.B) {
 		for _, r := range replicas {
 			n++
 			a.Put(r.Partition(), fmt.Appendf(nil, "key%05d", n*7919%10000), rec)
-			a.SetApplied(r, Applied{Index: uint64(n), Term: 1, Conf: conf, Replicas: where})
+			a.SetApplied(r, state.Applied{Index: uint64(n), Term: 1, Conf: conf, Replicas: where})
 		}
 		must(b, a.Commit())
 	}
@@ -73,7 +75,7 @@ func BenchmarkGet(b *testing.B) {
 		a.Put(replicas[i%benchGroups].Partition(), key, stringRecord(string(make([]byte, 256)), 1))
 	}
 	must(b, a.Commit())
-	must(b, db.pebble.Flush())
+	db.WantFlush()
 	b.ReportAllocs()
 	i := 0
 	for b.Loop() {

@@ -3,6 +3,7 @@ package persist
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"path"
 	"runtime"
@@ -12,12 +13,16 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	"go.etcd.io/raft/v3/raftpb"
 
 	"pxkv/node/kv"
+	"pxkv/persist/codec"
+	"pxkv/persist/data"
+	"pxkv/persist/disk"
+	"pxkv/persist/disktest"
+	"pxkv/persist/raftlog"
 )
 
 func readFile(t testing.TB, fs vfs.FS, name string) []byte {
@@ -28,33 +33,6 @@ func readFile(t testing.TB, fs vfs.FS, name string) []byte {
 	b, err := io.ReadAll(f)
 	must(t, err)
 	return b
-}
-
-// lastWords runs f and returns what Fatal was called with, "" if it was not.
-func lastWords(f func()) (text string) {
-	defer func() {
-		if p := recover(); p != nil {
-			text = p.(lastWord).text
-		}
-	}()
-	f()
-	return ""
-}
-
-// lastWord is the panic of Fatal in these tests.
-type lastWord struct{ text string }
-
-var errDisk = errors.New("input/output error")
-
-// failingDisk fails the chosen operations from the moment that it is armed.
-func failingDisk(fails func(errorfs.Op) bool) (vfs.FS, *atomic.Bool) {
-	armed := new(atomic.Bool)
-	return errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if armed.Load() && fails(op) {
-			return errDisk
-		}
-		return nil
-	})), armed
 }
 
 func isSync(op errorfs.Op) bool {
@@ -73,28 +51,28 @@ func TestFailedFsyncIsTheEnd(t *testing.T) {
 	}
 	for _, tc := range []struct {
 		what string
-		do   func(*DB, *Replica, *Staged)
+		do   func(*DB, *raftlog.Replica, *data.Staged)
 	}{
-		{"log batch", func(db *DB, r *Replica, _ *Staged) {
+		{"log batch", func(db *DB, r *raftlog.Replica, _ *data.Staged) {
 			b := db.NewBatch()
 			b.Append(r, entries(61, 61, 3))
 			_ = b.Commit()
 		}},
-		{"install", func(db *DB, r *Replica, s *Staged) {
+		{"install", func(db *DB, r *raftlog.Replica, s *data.Staged) {
 			b := db.NewBatch()
-			b.Install(r, s, raftHardState(r.hard))
+			b.Install(r, s, raftHardState(hardOf(r)))
 			_ = b.Commit()
 		}},
 	} {
-		fs, armed := failingDisk(isSync)
-		db, err := Open(Options{Dir: "node", FS: fs, Light: true, Fatal: func(text string) { panic(lastWord{text}) }})
+		fs, armed := disktest.Failing(isSync)
+		db, err := Open(Options{Dir: "node", FS: fs, Light: true, Fatal: disktest.Fatal})
 		must(t, err)
 		r := filled(t, db, 1)
 		staged, err := db.StageSnapshot(1, bytes.NewReader(snapshot))
 		must(t, err)
 		armed.Store(true)
-		text := lastWords(func() { tc.do(db, r, staged) })
-		if !strings.Contains(text, errDisk.Error()) || !strings.Contains(text, "node") {
+		text := disktest.LastWords(func() { tc.do(db, r, staged) })
+		if !strings.Contains(text, disktest.ErrDisk.Error()) || !strings.Contains(text, "node") {
 			t.Errorf("%s: last words are %q", tc.what, text)
 		}
 		wantText(t, db.Close(), "its disk failed before")
@@ -103,7 +81,7 @@ func TestFailedFsyncIsTheEnd(t *testing.T) {
 
 func TestFailedFsyncElsewhereIsAnError(t *testing.T) {
 	t.Parallel()
-	fs, armed := failingDisk(func(op errorfs.Op) bool {
+	fs, armed := disktest.Failing(func(op errorfs.Op) bool {
 		return isSync(op) && (strings.Contains(op.Path, "identity") || strings.Contains(op.Path, "staging"))
 	})
 	db := openTest(t, fs)
@@ -111,13 +89,13 @@ func TestFailedFsyncElsewhereIsAnError(t *testing.T) {
 	stream := streamOf(t, db, 1)
 	must(t, db.SaveIdentity(Identity{Starts: 1}))
 	armed.Store(true)
-	if err := db.SaveIdentity(Identity{Starts: 2}); !errors.Is(err, errDisk) {
+	if err := db.SaveIdentity(Identity{Starts: 2}); !errors.Is(err, disktest.ErrDisk) {
 		t.Errorf("saving the identity: %v", err)
 	}
 	if id, _, err := db.Identity(); err != nil || id.Starts != 1 {
 		t.Errorf("identity is %v, %v", id, err)
 	}
-	if _, err := db.StageSnapshot(1, bytes.NewReader(stream)); !errors.Is(err, errDisk) {
+	if _, err := db.StageSnapshot(1, bytes.NewReader(stream)); !errors.Is(err, disktest.ErrDisk) {
 		t.Errorf("staging: %v", err)
 	}
 	if names, err := fs.List("node/staging"); err != nil || len(names) != 0 {
@@ -128,7 +106,7 @@ func TestFailedFsyncElsewhereIsAnError(t *testing.T) {
 
 func TestFailedFlushIsTheEnd(t *testing.T) {
 	t.Parallel()
-	fs, armed := failingDisk(func(op errorfs.Op) bool { return isSync(op) && strings.HasSuffix(op.Path, ".sst") })
+	fs, armed := disktest.Failing(func(op errorfs.Op) bool { return isSync(op) && strings.HasSuffix(op.Path, ".sst") })
 	words := make(chan string, 1)
 	db, err := Open(Options{Dir: "node", FS: fs, StallAfter: -1, Fatal: func(text string) {
 		words <- text
@@ -137,10 +115,10 @@ func TestFailedFlushIsTheEnd(t *testing.T) {
 	must(t, err)
 	filled(t, db, 1)
 	armed.Store(true)
-	db.flush()
+	db.FlushAll()
 	select {
 	case text := <-words:
-		if !strings.Contains(text, errDisk.Error()) || !strings.Contains(text, "node") {
+		if !strings.Contains(text, disktest.ErrDisk.Error()) || !strings.Contains(text, "node") {
 			t.Errorf("last words are %q", text)
 		}
 	case <-time.After(30 * time.Second):
@@ -205,7 +183,7 @@ func TestFlippedBits(t *testing.T) {
 			t.Parallel()
 			fs := vfs.NewCrashableMem()
 			db := openTest(t, fs)
-			var r *Replica
+			var r *raftlog.Replica
 			for p := range kv.PartitionID(3) {
 				r = filled(t, db, p)
 				appendAll(t, db, r, []*raftpb.Entry{entry(61, 3, strings.Repeat("long", 10000))}) // of several blocks
@@ -245,21 +223,25 @@ func TestFlippedBits(t *testing.T) {
 
 // flip opens a copy of the store with one bit flipped, applies again what is missing, reads all
 // of it, and reports whether damage was noticed.
-func flip(t *testing.T, disk *vfs.MemFS, name string, at int, allowed []string) (noticed bool) {
+func flip(t *testing.T, from *vfs.MemFS, name string, at int, allowed []string) (noticed bool) {
 	t.Helper()
-	fs := disk.CrashClone(vfs.CrashCloneCfg{})
+	fs := from.CrashClone(vfs.CrashCloneCfg{})
 	content := readFile(t, fs, name)
 	if at >= len(content) {
 		return false // this much of it was not synced
 	}
 	content[at] ^= 1 << (at % 8)
-	must(t, writeFile(fs, path.Dir(name), path.Base(name), content))
+	must(t, disk.WriteFile(fs, path.Dir(name), path.Base(name), fixed(content)))
 	var got string
 	var err error
-	words := lastWords(func() {
+	words := disktest.LastWords(func() {
 		var db *DB
-		db, err = Open(Options{Dir: "node", FS: fs, Light: true, Fatal: func(text string) { panic(lastWord{text}) }})
+		db, err = Open(Options{Dir: "node", FS: fs, Light: true, Fatal: disktest.Fatal})
 		if err != nil {
+			if ext := path.Ext(name); (ext == ".sst" || ext == ".log") && !errors.Is(err, codec.ErrCorrupt) &&
+				!errors.Is(err, codec.ErrFormat) {
+				t.Errorf("bit flipped at %d of %s: the error is not labelled: %v", at, name, err)
+			}
 			return
 		}
 		// Effects may be lost as long as the log brings them again.
@@ -267,7 +249,6 @@ func flip(t *testing.T, disk *vfs.MemFS, name string, at int, allowed []string) 
 		for _, r := range replicas {
 			if to := []uint64{50, 50, 55}[r.Partition()]; r.Applied().Index < to {
 				applyTo(t, db, r, to)
-				r.hard.commit = to
 			}
 		}
 		if got, err = storeText(db); err == nil {
@@ -280,53 +261,64 @@ func flip(t *testing.T, disk *vfs.MemFS, name string, at int, allowed []string) 
 	return err != nil || words != ""
 }
 
-// TestCorruptionFoundByAReadIsTheEnd damages what a store has read before.
-func TestCorruptionFoundByAReadIsTheEnd(t *testing.T) {
+// TestAnEntryThatIsCorruptIsTheEnd damages the log of a store that is open.
+func TestAnEntryThatIsCorruptIsTheEnd(t *testing.T) {
 	t.Parallel()
-	big := string(make([]byte, tailBytes))
-	stored := func(key, value []byte) func(*DB, *Replica) error {
-		return func(db *DB, _ *Replica) error { return db.pebble.Set(key, value, pebble.NoSync) }
+	big := string(make([]byte, 256<<10))
+	fs := vfs.NewMem()
+	db, err := Open(Options{Dir: "node", FS: fs, Light: true, Fatal: disktest.Fatal})
+	must(t, err)
+	r := filled(t, db, 1)
+	appendAll(t, db, r, []*raftpb.Entry{entry(61, 3, big), entry(62, 3, big)})
+	applyTo(t, db, r, 62)
+	appendAll(t, db, r, entries(63, 63, 3)) // the old entries leave memory
+	f, err := fs.OpenReadWrite("node/log/0000000000000001.log", vfs.WriteCategoryUnspecified)
+	must(t, err)
+	at := bytes.Index(readFile(t, fs, "node/log/0000000000000001.log"), []byte("entry 7 of term 3"))
+	_, err = f.WriteAt([]byte("E"), int64(at))
+	must(t, errors.Join(err, f.Close()))
+	text := disktest.LastWords(func() { _, err = r.Entries(5, 10, 1<<20) })
+	if !strings.Contains(text, "join as a new node") || !strings.Contains(text, "partition 1") {
+		t.Errorf("error %v, last words %q", err, text)
 	}
-	for _, tc := range []struct {
-		what  string
-		write func(*DB, *Replica) error
-		read  func(*DB, *Replica) error
+}
+
+// TestFailedSyncOfPebblesDirectoryIsTheEnd: where a marker names another file, Pebble itself would panic, on
+// any goroutine.
+func TestFailedSyncOfPebblesDirectoryIsTheEnd(t *testing.T) {
+	t.Parallel()
+	isSyncOfDirectory := func(op errorfs.Op) bool {
+		return op.Kind == errorfs.OpFileSync && path.Base(op.Path) == data.Dir
+	}
+	moved := false // of the goroutine that opens
+	for when, tc := range map[string]struct {
+		fails func(errorfs.Op) bool
+		do    func(*DB)
 	}{
-		{"value", stored(appendDataKey(nil, 1, []byte("key0007")), []byte{99}), func(db *DB, _ *Replica) error {
-			_, _, err := db.Get(1, []byte("key0007"))
-			return err
+		"a marker moves": {fails: func(op errorfs.Op) bool {
+			moved = moved || op.Kind == errorfs.OpCreate && strings.HasPrefix(path.Base(op.Path), "marker.manifest.")
+			return moved && isSyncOfDirectory(op)
 		}},
-		{"value in a list", stored(appendDataKey(nil, 1, []byte("key0007")), []byte{1, 9}), func(db *DB, _ *Replica) error {
-			_, _, err := db.Scan(1, nil, nil, false, 0, 0)
-			return err
-		}},
-		{"applied state", stored(kindKey(1, kindApplied), []byte{1}), func(db *DB, _ *Replica) error {
-			_, err := db.NewView(1)
-			return err
-		}},
-		{"entry", func(db *DB, r *Replica) error {
-			f, err := db.fs.OpenReadWrite("node/log/0000000000000001.log", vfs.WriteCategoryUnspecified)
-			must(t, err)
-			content := readFile(t, db.fs, "node/log/0000000000000001.log")
-			at := bytes.Index(content, []byte("entry 7 of term 3"))
-			_, err = f.WriteAt([]byte("E"), int64(at))
-			return errors.Join(err, f.Close())
-		}, func(_ *DB, r *Replica) error {
-			_, err := r.Entries(5, 10, 1<<20)
-			return err
+		"a table is made": {isSyncOfDirectory, func(db *DB) {
+			bootstrap(t, db, 1, 1)
+			db.WantFlush()
 		}},
 	} {
-		db, err := Open(Options{Dir: "node", FS: vfs.NewMem(), Light: true, Fatal: func(text string) { panic(lastWord{text}) }})
-		must(t, err)
-		r := filled(t, db, 1)
-		appendAll(t, db, r, []*raftpb.Entry{entry(61, 3, big), entry(62, 3, big)})
-		applyTo(t, db, r, 62)
-		appendAll(t, db, r, entries(63, 63, 3)) // the old entries leave memory
-		db.drainAll()
-		must(t, tc.write(db, r))
-		text := lastWords(func() { err = tc.read(db, r) })
-		if !strings.Contains(text, "join as a new node") || !strings.Contains(text, "partition 1") {
-			t.Errorf("%s: error %v, last words %q", tc.what, err, text)
+		fs, armed := disktest.Failing(tc.fails)
+		armed.Store(tc.do == nil)
+		said := make(chan string, 1)
+		go func() {
+			db, err := Open(Options{Dir: "node", FS: fs, Light: true, Fatal: func(text string) {
+				said <- text
+				runtime.Goexit()
+			}})
+			if armed.Store(true); err == nil && tc.do != nil {
+				tc.do(db)
+			}
+			said <- fmt.Sprintf("nothing: %v", err)
+		}()
+		if text := <-said; !strings.Contains(text, "sync of directory node/db failed") {
+			t.Errorf("%s: Fatal said %q", when, text)
 		}
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"go.etcd.io/raft/v3/raftpb"
 
 	"pxkv/node/kv"
+	"pxkv/persist/data"
+	"pxkv/persist/state"
 )
 
 // TestReadersBesideTheLoop runs a loop, a persister and readers, as a node does. Each entry
@@ -19,7 +21,7 @@ func TestReadersBesideTheLoop(t *testing.T) {
 	db := openTest(t, vfs.NewMem())
 	r := bootstrap(t, db, 1, 1)
 	other := bootstrap(t, db, 2, 1)
-	stop, staged := make(chan struct{}), make(chan *Staged, 1)
+	stop, staged := make(chan struct{}), make(chan *data.Staged, 1)
 	var readers sync.WaitGroup
 	for _, read := range []func(){
 		func() { readView(t, db) },
@@ -61,7 +63,7 @@ func TestReadersBesideTheLoop(t *testing.T) {
 		<-committed
 		a := db.NewApply()
 		a.Put(1, []byte("index"), stringRecord("v", i))
-		a.SetApplied(r, Applied{Index: i, Term: 1, Conf: &raftpb.ConfState{}, Replicas: []kv.Replica{{ID: 1}}})
+		a.SetApplied(r, state.Applied{Index: i, Term: 1, Conf: &raftpb.ConfState{}, Replicas: []kv.Replica{{ID: 1}}})
 		must(t, a.Commit())
 	}
 	close(batches)
@@ -91,7 +93,7 @@ func readAll(t *testing.T, db *DB) {
 }
 
 // stage stages half a snapshot, which fails, and a whole one.
-func stage(t *testing.T, db *DB, staged chan<- *Staged) {
+func stage(t *testing.T, db *DB, staged chan<- *data.Staged) {
 	stream := streamOf(t, db, 1)
 	if s, err := db.StageSnapshot(1, bytes.NewReader(stream[:len(stream)/2])); s != nil || err == nil {
 		t.Error("half a snapshot was staged")

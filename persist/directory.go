@@ -2,76 +2,76 @@ package persist
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
+	"strings"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
-	"pxkv/persist/wal"
+	"pxkv/persist/data"
+	"pxkv/persist/disk"
 )
 
-// What is in Options.Dir.
+// What is in Options.Dir besides the directories of the log and the data.
 const (
 	identityFile = "identity.json"
-	pebbleDir    = "db"
-	logDir       = "log"
-	stagingDir   = "staging" // incoming snapshots; emptied at Open
+	// rebuildDir has an empty file for each partition of which an operator gave this node's copy up. It is
+	// no part of the log, so that who gives a copy up does not make the log longer than its node's promises.
+	rebuildDir = "rebuild"
 )
 
-func (db *DB) path(names ...string) string {
-	return db.opts.FS.PathJoin(append([]string{db.opts.Dir}, names...)...)
-}
-
-// makeDir makes dir and its missing parents, and makes them outlive a crash: a directory is
-// only there when the one above it was synced.
-func makeDir(f vfs.FS, dir string) error {
-	var above []string
-	for d := dir; ; {
-		_, err := f.Stat(d)
-		if err == nil {
-			break
-		}
-		if !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		parent := f.PathDir(d)
-		if parent == d {
-			break
-		}
-		above = append(above, parent)
-		d = parent
+// makeDurable makes what is there outlive a power loss, before anything rests on it: a process
+// that was killed may have written what it never synced, and the next one finds it all the same.
+// The newest segment of the log is left to package wal, and Pebble syncs its tables before a
+// manifest names them.
+func (db *DB) makeDurable() error {
+	if believesUnsynced {
+		return nil
 	}
-	if err := f.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	for _, d := range above {
-		if err := wal.SyncDir(f, d); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// writeFile replaces the file, atomically and for good.
-func writeFile(f vfs.FS, dir, name string, content []byte) error {
-	tmp := f.PathJoin(dir, name+".tmp")
-	file, err := f.Create(tmp, vfs.WriteCategoryUnspecified)
+	dir := db.disk.Path(data.Dir)
+	names, err := db.disk.FS.List(dir)
 	if err != nil {
 		return err
 	}
-	_, err = file.Write(content)
-	if err = errors.Join(err, syncAndClose(file, err)); err != nil {
-		return fmt.Errorf("write %s: %w", tmp, err)
+	for _, name := range names {
+		if strings.HasPrefix(name, "MANIFEST-") {
+			if err := makeFileDurable(db.disk.FS, db.disk.FS.PathJoin(dir, name)); err != nil {
+				return err
+			}
+		}
 	}
-	if err := f.Rename(tmp, f.PathJoin(dir, name)); err != nil {
-		return err
+	for d := dir; ; d = db.disk.FS.PathDir(d) {
+		// Above the node's own directory, what may not even be read was not made by a node.
+		err := disk.SyncDir(db.disk.FS, d)
+		if err != nil && !(errors.Is(err, fs.ErrPermission) && len(d) < len(db.disk.Dir)) {
+			return err
+		}
+		if db.disk.FS.PathDir(d) == d {
+			return nil
+		}
 	}
-	return wal.SyncDir(f, dir)
 }
 
-func syncAndClose(file vfs.File, failed error) error {
-	if failed != nil {
-		return file.Close()
+// rewritten is how much of the end of a manifest is written again at a start. Pebble syncs each
+// record before the next, and each is far smaller.
+const rewritten = 1 << 20
+
+// makeFileDurable writes the end of a file again, and syncs it: after an fsync that failed, a
+// kernel shows what it did not write, takes it for written, and lets the next fsync succeed.
+func makeFileDurable(f vfs.FS, path string) error {
+	file, err := f.OpenReadWrite(path, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return err
 	}
-	return errors.Join(file.Sync(), file.Close())
+	info, err := file.Stat()
+	if err == nil && info.Size() > 0 && !believesFailed {
+		end := make([]byte, min(info.Size(), rewritten))
+		at := info.Size() - int64(len(end))
+		if _, err = file.ReadAt(end, at); err == nil {
+			_, err = file.WriteAt(end, at)
+		}
+	}
+	if err == nil {
+		err = file.Sync()
+	}
+	return errors.Join(err, file.Close())
 }

@@ -11,6 +11,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
+
+	"pxkv/persist/state"
 )
 
 const otherProcess = "PXKV_PERSIST_TEST_OPEN"
@@ -124,7 +126,7 @@ func TestMetrics(t *testing.T) {
 			t.Error("two stores in one registry")
 		}
 		b := db.NewBatch()
-		if r := b.Create(7, 1, &Applied{Index: 1, Term: 1}); r != nil {
+		if r := b.Create(7, 1, &state.Applied{Index: 1, Term: 1}); r != nil {
 			must(t, b.Commit())
 		}
 		streamOf(t, db, 7)
@@ -133,13 +135,16 @@ func TestMetrics(t *testing.T) {
 		names := map[string]bool{}
 		for _, f := range families {
 			names[f.GetName()] = true
-			if f.GetHelp() == "" || !strings.HasPrefix(f.GetName(), "pxkv_disk_") && !strings.HasPrefix(f.GetName(), "pxkv_pebble_") {
+			if f.GetHelp() == "" || !strings.HasPrefix(f.GetName(), "pxkv_disk_") &&
+				!strings.HasPrefix(f.GetName(), "pxkv_pebble_") {
 				t.Errorf("metric %s: %q", f.GetName(), f.GetHelp())
 			}
 		}
 		for _, name := range []string{
-			"pxkv_disk_sync_seconds", "pxkv_disk_batch_bytes", "pxkv_disk_snapshot_bytes_total", "pxkv_disk_used_bytes", "pxkv_disk_free_bytes",
-			"pxkv_pebble_read_amplification", "pxkv_pebble_compactions_total", "pxkv_disk_log_bytes", "pxkv_disk_log_segments", "pxkv_disk_log_moved_bytes_total",
+			"pxkv_disk_sync_seconds", "pxkv_disk_batch_bytes", "pxkv_disk_snapshot_bytes_total", "pxkv_disk_used_bytes",
+			"pxkv_disk_free_bytes",
+			"pxkv_pebble_read_amplification", "pxkv_pebble_compactions_total", "pxkv_disk_log_bytes",
+			"pxkv_disk_log_segments", "pxkv_disk_log_moved_bytes_total",
 		} {
 			if !names[name] {
 				t.Errorf("%s is missing", name)

@@ -1,16 +1,10 @@
-// Package persist is what survives a crash: one log a node with the entries and the promises of
-// all its replicas, one fsync for all of them, and one Pebble with their data.
+// Package persist is what survives a crash: it opens, joins and recovers the two stores of a node, its log
+// (package raftlog) and its data (package data), which do not know each other.
 //
-// Nouns: DB (the store of one node); Identity (who the node is); Replica (one replica's log
-// and bookkeeping, a raft.Storage); Batch (the log writes of one turn, one fsync); Apply (the
-// effects of committed entries); Applied (how far the state machine has come); Record (a
-// value as stored); View (a consistent read of one partition); SnapshotReader and Staged (a
-// partition on its way out and in).
+// Nouns: DB (both stores of one node); Identity (who the node is); Batch (the log writes of one turn, one fsync,
+// and what the data has to do with them). The others are those of the two packages, whose methods a DB has.
 //
-// Effects wait in a write-behind buffer for each partition before they go to Pebble; reads look
-// into both.
-//
-// Callers: node/replica (logs, effects, snapshots), node (reads, identity), cmd/pxkv (Open).
+// Callers: cmd/pxkv/server (Open, Identity); node/replica and node take what it opened.
 //
 // The caller's duties, in order:
 //
@@ -27,7 +21,8 @@
 //  6. Close every View, SnapshotReader and Staged before Close.
 //
 // A Replica, a Batch while it is filled, and an Apply belong to one goroutine. Everything on
-// DB is safe from any goroutine.
+// DB is safe from any goroutine. What a start alone calls (Recover, Load, Stored, and all that ends in Again)
+// is this package's to call.
 //
 // It must not decide anything: no clock but for metrics, no network, no policy. When the disk
 // cannot be trusted any more it calls Options.Fatal, which does not return.
@@ -36,10 +31,9 @@
 // one and the last one written, whole; and of each replica the effects up to some index, whole,
 // at or above the log's beginning. Everything else that is found at Open is corruption.
 //
-// The log decides: what it says about Pebble (a replica was created or destroyed, a snapshot
-// installed) and what a crash took of that is done again by the next Open (load.go). The files
-// of the log are package wal's. Pebble alone does not promise what is needed of its own files;
-// orderedfs.go says what is added, and why.
+// The log decides: what it says about the data (a replica was created or destroyed, a snapshot
+// installed) and what a crash took of that is done again by the next Open (recover.go). Data flows one way: an
+// entry is applied from the log, and the log asks what of that is durable before it forgets the entry.
 //
-// FORMAT.md documents every byte that this package writes.
+// FORMAT.md documents every byte that this package, and those below it, write.
 package persist

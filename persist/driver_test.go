@@ -2,6 +2,7 @@ package persist
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -11,6 +12,9 @@ import (
 	"go.etcd.io/raft/v3/raftpb"
 
 	"pxkv/node/kv"
+	"pxkv/persist/data"
+	"pxkv/persist/raftlog"
+	"pxkv/persist/state"
 )
 
 // driver does random, but legal, things to a store and to a model of it.
@@ -24,7 +28,14 @@ type driver struct {
 	pending []*pendingBatch
 	nextID  kv.ReplicaID
 	clock   int64
-	chance  int // of a crash: at one in so many file operations
+	percent int // of unsynced data that survives a power loss
+	chance  int // of a power loss: at one in so many file operations
+	reuse   bool
+
+	mortal bool // processes are killed, too
+	life   *mortal
+	killed crash // how the disk is when life is dead
+	tally  *tally
 }
 
 // pendingBatch is a filled batch and what it does to the model.
@@ -37,24 +48,56 @@ type pendingBatch struct {
 const crashPartitions = 4
 
 func newDriver(t *testing.T, seed uint64, percent, chance int) *driver {
-	d := &driver{t: t, chance: chance, rng: rand.New(rand.NewPCG(seed, uint64(percent))), nextID: 1}
-	d.start(crash{fs: vfs.NewCrashableMem(), before: []*model{newModel()}}, seed, percent)
+	return &driver{
+		t: t, chance: chance, percent: percent, rng: rand.New(rand.NewPCG(seed, uint64(percent))), nextID: 1,
+		reuse: seed%2 == 1,
+		tally: new(tally),
+	}
+}
+
+// begin opens an empty disk.
+func (d *driver) begin() *driver {
+	d.start(crash{fs: vfs.NewCrashableMem(), before: []*model{newModel()}})
 	return d
 }
 
-// start opens a disk and goes on from what is there.
-func (d *driver) start(cr crash, seed uint64, percent int) {
-	db, m := cr.check(d.t)
+// start opens a disk and goes on from what is there. While it opens, another crash may come, and must
+// leave the same states as before, until one of them was believed.
+func (d *driver) start(cr crash) {
+	d.open(cr, d.rng.IntN(4) == 0)
+	for d.life.isDead() {
+		d.tally.atStart.Add(1)
+		d.open(d.end(), d.rng.IntN(4) == 0)
+	}
+	m := cr.find(d.t, d.db)
 	for _, r := range m.replicas {
 		m.past.note(r)
 	}
-	must(d.t, db.Close())
-	d.history = &history{states: []*model{m}}
-	d.fs = &crashFS{MemFS: cr.fs, history: d.history, percent: percent, rng: rand.New(rand.NewPCG(seed, 1)), chance: d.chance}
-	var err error
-	d.db, err = Open(Options{Dir: "node", FS: errorfs.Wrap(cr.fs, d.fs), Light: true, segmentBytes: 16 << 10, reuse: seed%2 == 1})
-	must(d.t, err)
+	d.history.found(m)
 	d.view, d.pending = m.clone(), nil
+	if d.mortal && d.rng.IntN(3) > 0 {
+		d.life.killIn(1 + d.rng.IntN(400))
+	}
+}
+
+// open opens a disk, or is killed meanwhile.
+func (d *driver) open(cr crash, short bool) {
+	d.history = &history{states: append(append([]*model(nil), cr.before...), cr.after...)}
+	d.fs = &crashFS{MemFS: cr.fs, history: d.history, percent: d.percent, rng: rand.New(rand.NewPCG(d.rng.Uint64(), 1)),
+		chance: d.chance}
+	fs, history := d.fs, d.history
+	d.life = newMortal(d.t, cr.fs, func() {
+		fs.stop()
+		d.killed = crash{fs: fs.MemFS, before: history.window(), where: "a kill"}
+	})
+	if d.mortal && short {
+		d.life.killIn(1 + d.rng.IntN(40))
+	}
+	db, err := Open(Options{Dir: "node", FS: errorfs.Wrap(d.life, d.fs), Light: true,
+		Limits: Limits{Log: raftlog.Limits{SegmentBytes: 16 << 10}}, ReuseSegments: d.reuse})
+	must(d.t, err)
+	d.db = db
+	d.life.killIn(0)
 }
 
 func (d *driver) do(p *pendingBatch, effect func(*model)) {
@@ -77,8 +120,10 @@ func (d *driver) fill() {
 			d.moveCommit(pb, r)
 		case roll < 87:
 			d.truncate(pb, r)
-		case roll < 94:
+		case roll < 92:
 			d.install(pb, r)
+		case roll < 95:
+			d.void(pb, r)
 		default:
 			d.destroy(pb, r)
 		}
@@ -86,10 +131,8 @@ func (d *driver) fill() {
 	d.pending = append(d.pending, pb)
 }
 
-func (d *driver) replica(p kv.PartitionID) *Replica {
-	d.db.mu.RLock()
-	defer d.db.mu.RUnlock()
-	return d.db.replicas[p]
+func (d *driver) replica(p kv.PartitionID) *raftlog.Replica {
+	return d.db.Replica(p)
 }
 
 func (d *driver) create(pb *pendingBatch, p kv.PartitionID) {
@@ -98,22 +141,23 @@ func (d *driver) create(pb *pendingBatch, p kv.PartitionID) {
 	}
 	id := d.nextID
 	d.nextID++
-	var initial *Applied
-	ap := Applied{Conf: &raftpb.ConfState{}}
+	var initial *state.Applied
+	ap := state.Applied{Conf: &raftpb.ConfState{}}
 	if d.rng.IntN(2) == 0 {
-		ap = Applied{Index: 1, Term: 1, Conf: &raftpb.ConfState{Voters: []uint64{uint64(id)}}}
+		ap = state.Applied{Index: 1, Term: 1, Conf: &raftpb.ConfState{Voters: []uint64{uint64(id)}}}
 		initial = &ap
 	}
 	if pb.batch.Create(p, id, initial) == nil {
 		d.t.Fatalf("replica %d of partition %s not created", id, p)
 	}
-	d.view.past.note(&modelReplica{id: id, applied: ap, data: map[string]Record{}, due: map[string]bool{}})
+	d.view.past.note(&modelReplica{id: id, applied: ap, data: map[string]data.Record{}, due: map[string]bool{}})
 	d.do(pb, func(m *model) {
-		m.replicas[p] = &modelReplica{id: id, hard: hardState{term: ap.Term, commit: ap.Index}, base: entryID{ap.Index, ap.Term}, applied: ap, data: map[string]Record{}, due: map[string]bool{}}
+		m.replicas[p] = &modelReplica{id: id, hard: hardState{term: ap.Term, commit: ap.Index},
+			base: entryID{ap.Index, ap.Term}, applied: ap, data: map[string]data.Record{}, due: map[string]bool{}}
 	})
 }
 
-func (d *driver) append(pb *pendingBatch, r *Replica) {
+func (d *driver) append(pb *pendingBatch, r *raftlog.Replica) {
 	p, v := r.Partition(), d.view.replicas[r.Partition()]
 	first := v.last() + 1
 	if open := v.last() - v.hard.commit; open > 0 && d.rng.IntN(4) == 0 {
@@ -140,7 +184,7 @@ func (d *driver) append(pb *pendingBatch, r *Replica) {
 	})
 }
 
-func (d *driver) moveCommit(pb *pendingBatch, r *Replica) {
+func (d *driver) moveCommit(pb *pendingBatch, r *raftlog.Replica) {
 	p, v := r.Partition(), d.view.replicas[r.Partition()]
 	hard := v.hard
 	hard.commit += d.rng.Uint64N(v.last() - hard.commit + 1)
@@ -148,33 +192,50 @@ func (d *driver) moveCommit(pb *pendingBatch, r *Replica) {
 	d.do(pb, func(m *model) { m.replicas[p].hard = hard })
 }
 
-func (d *driver) truncate(pb *pendingBatch, r *Replica) {
+func (d *driver) truncate(pb *pendingBatch, r *raftlog.Replica) {
 	p, applied := r.Partition(), r.Applied().Index
 	if err := pb.batch.Truncate(r, applied+1); err == nil {
 		d.t.Fatalf("partition %s was truncated above applied", p)
 	}
-	base := r.log.base.index
+	base := baseOf(r)
 	index := base + d.rng.Uint64N(applied-base+1)
 	must(d.t, pb.batch.Truncate(r, index))
-	index = min(index, max(r.durable, base)) // what is not durable stays
-	if r.durable > applied || r.log.base.index != index {
-		d.t.Fatalf("partition %s begins at %d, durable is %d of %d", p, r.log.base.index, r.durable, applied)
+	index = min(index, max(r.Durable(), base)) // what is not durable stays
+	if r.Durable() > applied || baseOf(r) != index {
+		d.t.Fatalf("partition %s begins at %d, durable is %d of %d", p, baseOf(r), r.Durable(), applied)
 	}
 	d.do(pb, func(m *model) { m.replicas[p].truncate(index) })
 }
 
-// install brings a snapshot from beyond the log. What was pending for the replica comes
-// before it, effects included.
-func (d *driver) install(pb *pendingBatch, r *Replica) {
+func (d *driver) void(pb *pendingBatch, r *raftlog.Replica) {
+	pb.batch.Void(r)
+	d.do(pb, func(m *model) { m.replicas[r.Partition()].void = true })
+}
+
+// install brings a snapshot, from beyond the log or from what of it is not applied; then the log
+// behind it may be written again with it. What was pending for the replica comes before it, effects
+// included. Its hash is its own: a crash may lose it, and another one of the same index come.
+func (d *driver) install(pb *pendingBatch, r *raftlog.Replica) {
 	p, v := r.Partition(), d.view.replicas[r.Partition()]
 	index, term := v.last()+1+d.rng.Uint64N(10), max(v.hard.term, 1)
+	var rest []*raftpb.Entry
+	if open := v.last() - v.applied.Index; open > 0 && d.rng.IntN(2) == 0 {
+		index = v.applied.Index + 1 + d.rng.Uint64N(open)
+		term = v.term(index)
+		var err error
+		rest, err = r.Entries(index+1, v.last()+1, math.MaxUint64)
+		must(d.t, err)
+	}
+	commit := max(v.hard.commit, index)
 	next := &modelReplica{
-		id:      v.id,
-		hard:    hardState{term: term, vote: v.hard.vote, commit: index},
-		base:    entryID{index, term},
-		applied: Applied{Index: index, Term: term, Revision: v.applied.Revision + 5, Conf: &raftpb.ConfState{Voters: []uint64{9, 10}}, Replicas: []kv.Replica{{ID: 9, Node: 1}, {ID: 10, Node: 2}}},
-		data:    map[string]Record{},
-		due:     map[string]bool{},
+		id:   v.id,
+		hard: hardState{term: max(v.hard.term, 1), vote: v.hard.vote, commit: commit},
+		base: entryID{index, term},
+		applied: state.Applied{Index: index, Term: term, Revision: v.applied.Revision + 5, Hash: d.rng.Uint64(),
+			Conf:     &raftpb.ConfState{Voters: []uint64{9, 10}},
+			Replicas: []kv.Replica{{ID: 9, Node: 1}, {ID: 10, Node: 2}}},
+		data: map[string]data.Record{},
+		due:  map[string]bool{},
 	}
 	for range d.rng.IntN(40) {
 		next.data[fmt.Sprint("key", d.rng.IntN(60))] = d.record()
@@ -186,8 +247,12 @@ func (d *driver) install(pb *pendingBatch, r *Replica) {
 	}
 	staged, err := d.db.StageSnapshot(p, snapshotStream(d.t, p, next))
 	must(d.t, err)
-	pb.batch.Install(r, staged, raftHardState(hardState{term: term, vote: v.hard.vote}))
+	pb.batch.Install(r, staged, raftHardState(hardState{
+		term: next.hard.term, vote: v.hard.vote, commit: v.hard.commit,
+	}))
 	staged.Discard() // too late to do anything
+	pb.batch.Append(r, rest)
+	next.append(rest)
 	pb.final[p] = true
 	d.view.past.note(next)
 	d.do(pb, func(m *model) {
@@ -195,7 +260,7 @@ func (d *driver) install(pb *pendingBatch, r *Replica) {
 	})
 }
 
-func (d *driver) destroy(pb *pendingBatch, r *Replica) {
+func (d *driver) destroy(pb *pendingBatch, r *raftlog.Replica) {
 	p, id := r.Partition(), r.ID()
 	pb.batch.Destroy(r)
 	pb.final[p] = true
@@ -224,7 +289,7 @@ func (d *driver) commit() {
 	}
 }
 
-func (d *driver) record() Record {
+func (d *driver) record() data.Record {
 	rec := stringRecord(strings.Repeat("v", d.rng.IntN(300)), d.rng.Uint64N(1000))
 	if d.rng.IntN(3) == 0 {
 		rec.DeadlineMS = d.rng.Int64N(1 << 40)
@@ -263,7 +328,7 @@ func (d *driver) apply() {
 			rec, ok, err := a.Get(p, []byte(key))
 			must(d.t, err)
 			if want, there := c.data[key]; ok != there || ok && recordText(key, rec) != recordText(key, want) {
-				d.t.Fatalf("partition %s, %s: Apply.Get says %v", p, key, rec)
+				d.t.Fatalf("partition %s, %s: data.Apply.Get says %v", p, key, rec)
 			}
 		}
 		d.purge(a, p, c)
@@ -277,11 +342,11 @@ func (d *driver) apply() {
 }
 
 // purge clears some of the expiry index, as it was before a.
-func (d *driver) purge(a *Apply, p kv.PartitionID, c *modelReplica) {
+func (d *driver) purge(a *data.Apply, p kv.PartitionID, c *modelReplica) {
 	if d.rng.IntN(4) != 0 {
 		return
 	}
-	due, _, err := d.db.Due(p, Due{}, d.rng.Int64N(1<<40), d.rng.IntN(5))
+	due, _, err := d.db.Due(p, data.Due{}, d.rng.Int64N(1<<40), d.rng.IntN(5))
 	must(d.t, err)
 	for _, due := range due {
 		a.Forget(p, due)
@@ -324,7 +389,7 @@ func (d *driver) compare() {
 		}
 		c := d.history.last().replicas[r.Partition()]
 		if c != nil && d.rng.IntN(4) > 0 {
-			d.compareGets(r.Partition(), c) // leaves the write-behind buffer as it is
+			d.compareGets(r.Partition(), c) // leaves the write buffer as it is
 		} else if c != nil {
 			data, err := partitionDataText(d.db, r.Partition())
 			must(d.t, err)

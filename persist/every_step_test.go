@@ -15,7 +15,7 @@ func TestCrashAtEveryStep(t *testing.T) {
 	for _, percent := range []int{0, 50, 100} {
 		t.Run(fmt.Sprintf("unsynced %d %%", percent), func(t *testing.T) {
 			t.Parallel()
-			d := newDriver(t, 7, percent, 1)
+			d := newDriver(t, 7, percent, 1).begin()
 			batch := func(fill func(*pendingBatch)) {
 				pb := &pendingBatch{batch: d.db.NewBatch(), final: map[kv.PartitionID]bool{}}
 				fill(pb)
@@ -34,7 +34,7 @@ func TestCrashAtEveryStep(t *testing.T) {
 			entriesAndEffects()
 			batch(func(pb *pendingBatch) { d.install(pb, d.replica(0)) })
 			entriesAndEffects()
-			must(t, d.db.pebble.Flush())
+			d.db.WantFlush()
 			d.apply()
 			batch(func(pb *pendingBatch) { d.append(pb, d.replica(0)); d.install(pb, d.replica(1)) })
 			batch(func(pb *pendingBatch) { d.truncate(pb, d.replica(1)); d.destroy(pb, d.replica(0)) })
@@ -46,9 +46,8 @@ func TestCrashAtEveryStep(t *testing.T) {
 			if crashes < 80 {
 				t.Errorf("only %d crashes", crashes)
 			}
-			last := d.powerLoss()
-			db, _ := last.check(t)
-			must(t, db.Close())
+			last := d.end()
+			last.check(t)
 		})
 	}
 }

@@ -10,7 +10,6 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
-	"go.etcd.io/raft/v3/raftpb"
 
 	"pxkv/node/kv"
 )
@@ -41,6 +40,13 @@ func (h *history) durable() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.states = h.states[len(h.states)-1:]
+}
+
+// found says that one of the states was found after a crash, and believed.
+func (h *history) found(m *model) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.states = []*model{m}
 }
 
 // window is the states that may be found now.
@@ -86,6 +92,14 @@ func (c *crashFS) MaybeError(op errorfs.Op) error {
 // String implements errorfs.Injector.
 func (c *crashFS) String() string { return "crash" }
 
+// stop lets no power loss come any more, and returns those that came.
+func (c *crashFS) stop() []crash {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.chance = 0
+	return c.crashes
+}
+
 func (c *crashFS) crash(where string) crash {
 	cr := crash{before: c.history.window(), where: where}
 	cr.fs = c.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: c.percent, RNG: c.rng})
@@ -93,13 +107,20 @@ func (c *crashFS) crash(where string) crash {
 	return cr
 }
 
-// check opens a crashed disk and finds the state that it has.
-func (cr *crash) check(t *testing.T) (*DB, *model) {
+// check opens a crashed disk, which must have one of its states.
+func (cr *crash) check(t *testing.T) {
 	t.Helper()
 	db, err := Open(Options{Dir: "node", FS: cr.fs, Light: true})
 	if err != nil {
 		t.Fatalf("crash at %s: %v", cr.where, err)
 	}
+	cr.find(t, db)
+	must(t, db.Close())
+}
+
+// find returns which of its states a disk has.
+func (cr *crash) find(t *testing.T, db *DB) *model {
+	t.Helper()
 	text, err := storeText(db)
 	if err != nil {
 		t.Fatalf("crash at %s: %v", cr.where, err)
@@ -117,12 +138,12 @@ func (cr *crash) check(t *testing.T) (*DB, *model) {
 			for _, r := range m.replicas { // what raft is told at the start
 				r.hard.commit = max(r.hard.commit, r.applied.Index)
 			}
-			return db, m
+			return m
 		}
 	}
 	t.Fatalf("crash at %s: found a state that never was, or one older than the durable one, which is\n%s\nfound\n%s",
 		cr.where, brief(cr.before[0].text()), brief(text))
-	return nil, nil
+	return nil
 }
 
 // brief cuts the lines of a state's text to what can be read.
@@ -158,8 +179,4 @@ func snapshotStream(t testing.TB, p kv.PartitionID, r *modelReplica) *bytes.Buff
 	must(t, s.Close())
 	must(t, db.Close())
 	return &stream
-}
-
-func raftHardState(h hardState) *raftpb.HardState {
-	return &raftpb.HardState{Term: &h.term, Vote: &h.vote, Commit: &h.commit}
 }

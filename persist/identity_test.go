@@ -9,6 +9,9 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"pxkv/persist/codec"
+	"pxkv/persist/disk"
 )
 
 func TestIdentity(t *testing.T) {
@@ -18,7 +21,9 @@ func TestIdentity(t *testing.T) {
 	if id, ok, err := db.Identity(); ok || err != nil || id != (Identity{}) {
 		t.Errorf("a fresh directory is %v, %v", id, err)
 	}
-	want := Identity{Format: 1, Node: 0xdeadbeef, Name: "n1", Cluster: 7, ClusterName: "pxkv", Starts: 3, MetaReplica: 2}
+	want := Identity{
+		Format: 2, Node: 0xdeadbeef, Name: "n1", Cluster: 7, ClusterName: "pxkv", Starts: 3, MetaReplica: 2,
+	}
 	must(t, db.SaveIdentity(want))
 	must(t, db.Close())
 	db = openTest(t, fs)
@@ -36,17 +41,21 @@ func TestOpenRefusesForeignIdentities(t *testing.T) {
 		err  error
 		text string
 	}{
-		{"a newer format", func(s string) string { return strings.Replace(s, `"format": 1`, `"format": 2`, 1) }, ErrFormat, "run the version that wrote it"},
-		{"another node", func(s string) string { return strings.Replace(s, "00000000000000ab", "00000000000000ac", 1) }, ErrCorrupt, "checksum"},
-		{"half a file", func(s string) string { return s[:len(s)/2] }, ErrCorrupt, "identity.json"},
-		{"an empty file", func(string) string { return "" }, ErrCorrupt, "identity.json"},
+		{"a newer format", func(s string) string {
+			return strings.Replace(s, `"format": 2`, `"format": 3`, 1)
+		}, codec.ErrFormat, "run the version that wrote it"},
+		{"another node", func(s string) string {
+			return strings.Replace(s, "00000000000000ab", "00000000000000ac", 1)
+		}, codec.ErrCorrupt, "checksum"},
+		{"half a file", func(s string) string { return s[:len(s)/2] }, codec.ErrCorrupt, "identity.json"},
+		{"an empty file", func(string) string { return "" }, codec.ErrCorrupt, "identity.json"},
 	} {
 		fs := vfs.NewMem()
 		db := openTest(t, fs)
 		must(t, db.SaveIdentity(Identity{Node: 0xab}))
 		must(t, db.Close())
 		text := readFile(t, fs, "node/identity.json")
-		must(t, writeFile(fs, "node", identityFile, []byte(tc.edit(string(text)))))
+		must(t, disk.WriteFile(fs, "node", identityFile, fixed([]byte(tc.edit(string(text))))))
 		_, err := Open(Options{Dir: "node", FS: fs, Light: true})
 		if !errors.Is(err, tc.err) {
 			t.Errorf("%s: %v", tc.what, err)
@@ -66,13 +75,15 @@ func TestIdentityIsReplacedAtOnce(t *testing.T) {
 			if op.Kind.ReadOrWrite() != errorfs.OpIsWrite {
 				return nil
 			}
-			db, err := Open(Options{Dir: "node", FS: disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rng}), Light: true})
+			db, err := Open(Options{Dir: "node",
+				FS: disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rng}), Light: true})
 			if err != nil {
 				t.Fatalf("crash at %s while saving %d: %v", op.Path, saving, err)
 			}
 			id, ok, err := db.Identity()
 			if err != nil || int(id.Starts) < saved || int(id.Starts) > saving || ok != (id.Starts > 0) {
-				t.Fatalf("crash at %s: found identity %d (%v), %d is saved, %d is being saved", op.Path, id.Starts, err, saved, saving)
+				t.Fatalf("crash at %s: found identity %d (%v), %d is saved, %d is being saved", op.Path, id.Starts, err,
+					saved, saving)
 			}
 			must(t, db.Close())
 			return nil
@@ -85,4 +96,19 @@ func TestIdentityIsReplacedAtOnce(t *testing.T) {
 		}
 		must(t, db.Close())
 	}
+}
+
+func FuzzParseIdentity(f *testing.F) {
+	b, err := Identity{Node: 7}.text(Place{})
+	must(f, err)
+	f.Add(b)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if id, err := parseIdentity(b); err == nil {
+			again, err := id.text(id.Place)
+			must(t, err)
+			if _, err := parseIdentity(again); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
 }

@@ -18,7 +18,11 @@ type metrics struct {
 	pebble     *pebbleCollector
 }
 
-func registerMetrics(db *DB) (*metrics, error) {
+// newMetrics makes them, which register shows.
+func newMetrics(db *DB) *metrics {
+	if db.opts.Metrics == nil {
+		return nil
+	}
 	m := &metrics{
 		registry: db.opts.Metrics,
 		syncs: prometheus.NewHistogram(prometheus.HistogramOpts{
@@ -47,14 +51,20 @@ func registerMetrics(db *DB) (*metrics, error) {
 	for _, label := range []string{"in", "out"} {
 		m.snapshots.WithLabelValues(label)
 	}
+	return m
+}
+
+func (m *metrics) register() error {
+	if m == nil {
+		return nil
+	}
 	for _, c := range []prometheus.Collector{m.syncs, m.batches, m.snapshots, m.movedBytes, m.pebble} {
 		if err := m.registry.Register(c); err != nil {
-			m.unregister()
-			return nil, fmt.Errorf("register metrics: %w", err)
+			return fmt.Errorf("register metrics: %w", err)
 		}
 		m.registered = append(m.registered, c)
 	}
-	return m, nil
+	return nil
 }
 
 func (m *metrics) unregister() {
@@ -68,24 +78,33 @@ func (m *metrics) unregister() {
 	m.pebble.close()
 }
 
-// committed counts a batch; began is zero when it was not synced.
-func (m *metrics) committed(batch string, bytes int, began time.Time) {
+// Committed implements raftlog.Metrics.
+func (m *metrics) Committed(bytes int, began time.Time) {
 	if m == nil {
 		return
 	}
-	m.batches.WithLabelValues(batch).Observe(float64(bytes))
+	m.batches.WithLabelValues("log").Observe(float64(bytes))
 	if !began.IsZero() {
 		m.syncs.Observe(time.Since(began).Seconds())
 	}
 }
 
-func (m *metrics) moved(bytes int) {
+// Moved implements raftlog.Metrics.
+func (m *metrics) Moved(bytes int) {
 	if m != nil {
 		m.movedBytes.Add(float64(bytes))
 	}
 }
 
-func (m *metrics) snapshotBytes(direction string, n int64) {
+// Effects implements data.Metrics.
+func (m *metrics) Effects(bytes int) {
+	if m != nil {
+		m.batches.WithLabelValues("effects").Observe(float64(bytes))
+	}
+}
+
+// SnapshotBytes implements data.Metrics.
+func (m *metrics) SnapshotBytes(direction string, n int64) {
 	if m != nil {
 		m.snapshots.WithLabelValues(direction).Add(float64(n))
 	}

@@ -25,8 +25,9 @@ type pebbleMetric struct {
 
 func newPebbleCollector(db *DB) *pebbleCollector {
 	c := &pebbleCollector{
-		db:    db,
-		free:  prometheus.NewDesc("pxkv_disk_free_bytes", "Room left in the file system of the data directory.", nil, nil),
+		db: db,
+		free: prometheus.NewDesc("pxkv_disk_free_bytes", "Room left in the file system of the data directory.", nil,
+			nil),
 		total: prometheus.NewDesc("pxkv_disk_total_bytes", "Size of the file system of the data directory.", nil, nil),
 	}
 	add := func(name, help string, typ prometheus.ValueType, read func(*pebble.Metrics) float64) {
@@ -40,13 +41,13 @@ func newPebbleCollector(db *DB) *pebbleCollector {
 	}
 	gauge("pxkv_disk_used_bytes", "Disk space that the store takes, its log included.",
 		func(m *pebble.Metrics) float64 {
-			log, _ := db.log.Bytes()
+			log, _ := db.Files()
 			return float64(m.DiskSpaceUsage()) + float64(log)
 		})
 	gauge("pxkv_disk_log_bytes", "Size of the log.",
-		func(*pebble.Metrics) float64 { bytes, _ := db.log.Bytes(); return float64(bytes) })
+		func(*pebble.Metrics) float64 { bytes, _ := db.Files(); return float64(bytes) })
 	gauge("pxkv_disk_log_segments", "Files of the log.",
-		func(*pebble.Metrics) float64 { _, segments := db.log.Bytes(); return float64(segments) })
+		func(*pebble.Metrics) float64 { _, segments := db.Files(); return float64(segments) })
 	gauge("pxkv_pebble_read_amplification", "Levels and sublevels that a read may have to look at.",
 		func(m *pebble.Metrics) float64 { return float64(m.ReadAmp()) })
 	gauge("pxkv_pebble_compaction_debt_bytes", "Bytes still to be compacted until the tree is in shape.",
@@ -97,7 +98,7 @@ func (c *pebbleCollector) Collect(out chan<- prometheus.Metric) {
 	if c.closed {
 		return
 	}
-	m := c.db.pebble.Metrics()
+	m := c.db.PebbleMetrics()
 	for _, g := range c.gauges {
 		out <- prometheus.MustNewConstMetric(g.desc, g.typ, g.read(m))
 	}

@@ -12,6 +12,9 @@ import (
 	"go.etcd.io/raft/v3/raftpb"
 
 	"pxkv/node/kv"
+	"pxkv/persist/data"
+	"pxkv/persist/raftlog"
+	"pxkv/persist/state"
 )
 
 // model is what a store should hold, in the plainest form.
@@ -29,8 +32,8 @@ type past struct {
 }
 
 type modelEffects struct {
-	applied Applied
-	data    map[string]Record
+	applied state.Applied
+	data    map[string]data.Record
 	due     map[string]bool
 }
 
@@ -42,7 +45,7 @@ func (p *past) note(r *modelReplica) {
 
 // backTo makes r what it is with the effects up to an earlier index of its log, and reports
 // whether there was such a state.
-func (p *past) backTo(r *modelReplica, found Applied) bool {
+func (p *past) backTo(r *modelReplica, found state.Applied) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, e := range p.effects[r.id] {
@@ -58,9 +61,10 @@ type modelReplica struct {
 	id      kv.ReplicaID
 	hard    hardState
 	base    entryID
+	void    bool         // data and applied are not to be believed
 	entries []modelEntry // those after base
-	applied Applied
-	data    map[string]Record
+	applied state.Applied
+	data    map[string]data.Record
 	due     map[string]bool // the expiry index, as dueText
 }
 
@@ -70,7 +74,8 @@ type modelEntry struct {
 }
 
 func newModel() *model {
-	return &model{map[kv.PartitionID]*modelReplica{}, map[kv.PartitionID]kv.ReplicaID{}, &past{effects: map[kv.ReplicaID][]modelEffects{}}}
+	return &model{map[kv.PartitionID]*modelReplica{}, map[kv.PartitionID]kv.ReplicaID{},
+		&past{effects: map[kv.ReplicaID][]modelEffects{}}}
 }
 
 func (m *model) clone() *model {
@@ -93,6 +98,9 @@ func (r *modelReplica) term(index uint64) uint64 {
 }
 
 func (r *modelReplica) append(es []*raftpb.Entry) {
+	if len(es) == 0 {
+		return
+	}
 	r.entries = r.entries[:es[0].GetIndex()-r.base.index-1]
 	for _, e := range es {
 		r.entries = append(r.entries, modelEntry{e.GetTerm(), string(e.GetData())})
@@ -110,7 +118,8 @@ func (r *modelReplica) truncate(index uint64) {
 // logText tells a replica's log and bookkeeping; the commit index as a restart would raise it.
 func (r *modelReplica) logText() string {
 	var s strings.Builder
-	fmt.Fprintf(&s, "id %d term %d vote %d commit %d base %v applied %s log", r.id, r.hard.term, r.hard.vote, max(r.hard.commit, r.applied.Index), r.base, appliedText(r.applied))
+	fmt.Fprintf(&s, "void %v id %d term %d vote %d commit %d base %v applied %s log", r.void, r.id, r.hard.term,
+		r.hard.vote, max(r.hard.commit, r.applied.Index), r.base, appliedText(r.applied))
 	for _, e := range r.entries {
 		fmt.Fprintf(&s, " %s", entryText(e.term, e.data))
 	}
@@ -136,16 +145,18 @@ func (m *model) text() string {
 	return s.String() + tombstonesText(m.tombstones)
 }
 
-func appliedText(ap Applied) string {
-	return fmt.Sprintf("%d/%d rev %d time %d hash %d voters %v replicas %v", ap.Index, ap.Term, ap.Revision, ap.TimeMS, ap.Hash, ap.Conf.GetVoters(), ap.Replicas)
+func appliedText(ap state.Applied) string {
+	return fmt.Sprintf("%d/%d rev %d time %d hash %d voters %v replicas %v", ap.Index, ap.Term, ap.Revision, ap.TimeMS,
+		ap.Hash, ap.Conf.GetVoters(), ap.Replicas)
 }
 
 func entryText(term uint64, data string) string {
 	return fmt.Sprintf("%d:%d:%08x", term, len(data), crc32.ChecksumIEEE([]byte(data)))
 }
 
-func recordText(key string, rec Record) string {
-	return fmt.Sprintf("%q=%d:%08x:%s@%d/%d/%d", key, len(rec.Value.Data), crc32.ChecksumIEEE(rec.Value.Data), rec.Value.ContentType, rec.Version, rec.ModifiedMS, rec.DeadlineMS)
+func recordText(key string, rec data.Record) string {
+	return fmt.Sprintf("%q=%d:%08x:%s@%d/%d/%d", key, len(rec.Value.Data), crc32.ChecksumIEEE(rec.Value.Data),
+		rec.Value.ContentType, rec.Version, rec.ModifiedMS, rec.DeadlineMS)
 }
 
 func dueText(deadlineMS int64, key string) string {
@@ -161,12 +172,14 @@ func tombstonesText(tombstones map[kv.PartitionID]kv.ReplicaID) string {
 }
 
 // replicaLogText tells what a Replica says about itself, in the words of modelReplica.
-func replicaLogText(r *Replica) (string, error) {
+func replicaLogText(r *raftlog.Replica) (string, error) {
 	hs, _, err := r.InitialState()
 	if err != nil {
 		return "", err
 	}
-	m := modelReplica{id: r.ID(), hard: hardState{hs.GetTerm(), hs.GetVote(), hs.GetCommit()}, applied: r.Applied()}
+	m := modelReplica{
+		id: r.ID(), hard: hardState{hs.GetTerm(), hs.GetVote(), hs.GetCommit()}, applied: r.Applied(), void: r.Void(),
+	}
 	first, _ := r.FirstIndex()
 	last, _ := r.LastIndex()
 	term, err := r.Term(first - 1)
@@ -198,13 +211,15 @@ func partitionDataText(db *DB, p kv.PartitionID) (string, error) {
 	if err != nil || more {
 		return "", fmt.Errorf("scan: more %v: %w", more, err)
 	}
-	due, _, err := db.Due(p, Due{}, math.MaxInt64, math.MaxInt)
+	due, _, err := db.Due(p, data.Due{}, math.MaxInt64, math.MaxInt)
 	if err != nil {
 		return "", err
 	}
 	var s strings.Builder
 	for _, it := range items {
-		fmt.Fprintf(&s, " %s", recordText(string(it.Key), Record{it.Value, it.Version, it.Modified, it.Deadline}))
+		fmt.Fprintf(&s, " %s", recordText(string(it.Key), data.Record{
+			Value: it.Value, Version: it.Version, ModifiedMS: it.Modified, DeadlineMS: it.Deadline,
+		}))
 	}
 	for _, d := range due {
 		fmt.Fprintf(&s, " %s", dueText(d.DeadlineMS, string(d.Key)))
@@ -230,7 +245,5 @@ func storeText(db *DB) (string, error) {
 		}
 		fmt.Fprintf(&s, "partition %s: %s data%s\n", r.Partition(), log, data)
 	}
-	db.mu.RLock()
-	defer db.mu.RUnlock()
-	return s.String() + tombstonesText(db.tombstones), nil
+	return s.String() + tombstonesText(tombstonesOf(db)), nil
 }

@@ -1,13 +1,15 @@
 package persist
 
 import (
+	"errors"
 	"log/slog"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
-	"github.com/cockroachdb/pebble/v2/bloom"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"pxkv/persist/data"
+	"pxkv/persist/raftlog"
 )
 
 // Options of Open. Only Dir is required.
@@ -24,41 +26,45 @@ type Options struct {
 	// goroutine, Pebble's own included; whoever runs into a broken disk after it stays
 	// blocked. nil panics with the text.
 	Fatal func(text string)
-	// StallAfter is how long one disk operation may take before Fatal is called, so that
+	// StallAfter is how long one disk operation may take, while this process runs, before Fatal is called, so that
 	// leaderships move away from a disk that hangs. 0 is 20 s, negative is for ever.
 	StallAfter time.Duration
-	// CacheBytes is the size of the block cache. 0 is 48 MiB, with Light 256 KiB.
-	CacheBytes int64
-	// MemTableBytes is the size of one of up to four write buffers. 0 is 8 MiB, with Light
-	// 1 MiB.
-	MemTableBytes int64
 	// Light makes opening cheap for a process that opens thousands of stores in memory, one
-	// after another: small buffers, few goroutines, no watch over stalls.
+	// after another: small buffers, few goroutines, no watch over stalls. Without a Background
+	// it flushes while the caller waits.
 	Light bool
+	// Background, when not nil, decides when a flush in the background writes. nil lets
+	// goroutines do it when they can.
+	Background data.Background
+	// ReuseSegments gives files of the log their length beforehand, and uses those of removed
+	// segments again: for a disk. It is always so when FS is nil.
+	ReuseSegments bool
+	// Place tells where a file is (tests); nil asks the system. See Place.
+	Place func(vfs.File) Place
 	// Metrics is where metrics are registered until Close. nil keeps none.
 	Metrics prometheus.Registerer
-	// DisableCompactions is for tests that want the tree to stay as it was written.
-	DisableCompactions bool
-	segmentBytes       int64 // of the log; see wal.Options
-	reuse              bool  // likewise
+	// Pebble says how large it may get.
+	Pebble data.Pebble
+	// Limits bound what is held in memory; what is 0 takes its default.
+	Limits Limits
 
 	// Between is called between the two commits into which some test builds tear a write
 	// that must be atomic, so that a simulator can crash there. Other builds never call it.
 	Between func()
 }
 
-const (
-	// pebbleFormat is what Pebble writes; a newer one only after every version that an
-	// operator may want to go back to can read it. This one has what is relied on here:
-	// excises, and checksums in the footers of tables.
-	pebbleFormat = pebble.FormatTableFormatV6
+// Limits bound what is held in memory, and say when something is worth doing. A field that is 0
+// takes its default. A simulation draws them, so that what lies behind a limit is walked all the time.
+type Limits struct {
+	Log  raftlog.Limits
+	Data data.Limits
+}
 
-	defaultStallAfter = 20 * time.Second
-)
+const defaultStallAfter = 20 * time.Second
 
-func (o Options) withDefaults() Options {
+func (o Options) withDefaults() (Options, error) {
 	if o.FS == nil {
-		o.FS, o.reuse = vfs.Default, true
+		o.FS, o.ReuseSegments = vfs.Default, true
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -66,61 +72,15 @@ func (o Options) withDefaults() Options {
 	if o.Fatal == nil {
 		o.Fatal = func(text string) { panic("persist: " + text) }
 	}
-	cache, memTable, segment := int64(48<<20), int64(8<<20), int64(16<<20)
-	if o.Light {
-		cache, memTable, segment = 256<<10, 1<<20, 16<<10
-	}
-	if o.segmentBytes == 0 {
-		o.segmentBytes = segment
-	}
-	if o.CacheBytes <= 0 {
-		o.CacheBytes = cache
-	}
-	if o.MemTableBytes <= 0 {
-		o.MemTableBytes = memTable
-	}
 	switch {
 	case o.StallAfter < 0 || o.Light:
 		o.StallAfter = 0 // no watch
 	case o.StallAfter == 0:
 		o.StallAfter = defaultStallAfter
 	}
-	return o
-}
-
-// pebbleOptions are for few megabytes and many partitions.
-func (db *DB) pebbleOptions(lock *pebble.Lock) *pebble.Options {
-	o := db.opts
-	po := &pebble.Options{
-		FS:                          db.fs,
-		Lock:                        lock,
-		Logger:                      pebbleLogger{db},
-		FormatMajorVersion:          pebbleFormat,
-		CacheSize:                   o.CacheBytes,
-		MemTableSize:                uint64(o.MemTableBytes),
-		MemTableStopWritesThreshold: 4,
-		L0CompactionThreshold:       8, // of tables that are mostly the same keys again
-		L0StopWritesThreshold:       24,
-		LBaseMaxBytes:               64 << 20,
-		MaxOpenFiles:                500,
-		BytesPerSync:                512 << 10,
-		DisableWAL:                  true, // the log is what brings effects again
-		DisableAutomaticCompactions: o.DisableCompactions,
-		DisableTableStats:           o.Light,
-		EventListener: &pebble.EventListener{
-			DataCorruption:  db.corruptionFound,
-			BackgroundError: db.backgroundFailed,
-			FlushEnd:        func(pebble.FlushInfo) { db.flushes.Add(1) },
-		},
-	}
-	po.Experimental.DisableIngestAsFlushable = func() bool { return true } // see ingest
-	po.CompactionConcurrencyRange = func() (lower, upper int) { return 1, 2 }
-	if o.Light {
-		po.MaxOpenFiles = 50
-		po.Experimental.FileCacheShards = 1
-	}
-	for i := range po.Levels {
-		po.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
-	}
-	return po
+	var errs [2]error
+	o.Limits.Log, errs[0] = o.Limits.Log.WithDefaults(o.Light)
+	o.Limits.Data, errs[1] = o.Limits.Data.WithDefaults(o.Light)
+	o.Pebble = o.Pebble.WithDefaults(o.Light)
+	return o, errors.Join(errs[:]...)
 }

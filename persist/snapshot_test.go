@@ -3,9 +3,7 @@ package persist
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
-	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -13,10 +11,13 @@ import (
 	"go.etcd.io/raft/v3/raftpb"
 
 	"pxkv/node/kv"
+	"pxkv/persist/data"
+	"pxkv/persist/raftlog"
+	"pxkv/persist/state"
 )
 
 // filled is a partition that has applied up to index 50.
-func filled(t testing.TB, db *DB, p kv.PartitionID) *Replica {
+func filled(t testing.TB, db *DB, p kv.PartitionID) *raftlog.Replica {
 	t.Helper()
 	r := bootstrap(t, db, p, 1)
 	appendAll(t, db, r, entries(2, 60, 3))
@@ -34,7 +35,7 @@ func streamOf(t testing.TB, db *DB, p kv.PartitionID) []byte {
 	return stream.Bytes()
 }
 
-func learner(t testing.TB, db *DB, p kv.PartitionID, id kv.ReplicaID) *Replica {
+func learner(t testing.TB, db *DB, p kv.PartitionID, id kv.ReplicaID) *raftlog.Replica {
 	t.Helper()
 	b := db.NewBatch()
 	r := b.Create(p, id, nil)
@@ -93,99 +94,6 @@ func TestSnapshotTravels(t *testing.T) {
 	}
 }
 
-// TestSnapshotIsOfOneMoment streams while the partition is written, replaced and destroyed.
-func TestSnapshotIsOfOneMoment(t *testing.T) {
-	t.Parallel()
-	db := openTest(t, vfs.NewMem())
-	r := filled(t, db, 1)
-	before := streamOf(t, db, 1)
-	s, err := db.OpenSnapshot(1)
-	must(t, err)
-	v, err := db.NewView(1)
-	must(t, err)
-
-	applyTo(t, db, r, 60)
-	other := openTest(t, vfs.NewMem())
-	appendAll(t, other, filled(t, other, 1), entries(61, 90, 3))
-	staged, err := db.StageSnapshot(1, bytes.NewReader(streamOf(t, other, 1)))
-	must(t, err)
-	b := db.NewBatch()
-	b.Install(r, staged, raftHardState(hardState{term: 3}))
-	must(t, b.Commit())
-	b = db.NewBatch()
-	b.Destroy(r)
-	must(t, b.Commit())
-	must(t, db.pebble.Flush())
-
-	var stream bytes.Buffer
-	_, err = s.WriteTo(&stream)
-	must(t, err)
-	if !bytes.Equal(stream.Bytes(), before) || s.Applied().Index != 50 {
-		t.Error("the snapshot is not what it was when it was opened")
-	}
-	if items, _, err := v.Scan(nil, nil, true, 0, 0); err != nil || len(items) != 49 {
-		t.Errorf("the view has %d items, %v", len(items), err)
-	}
-	if rec, ok, err := v.Get([]byte("key0007")); err != nil || !ok || string(rec.Value.Data) != "value 7" {
-		t.Errorf("the view has %v, %v, %v", rec, ok, err)
-	}
-	if _, ok, err := v.Get([]byte("key")); ok || err != nil {
-		t.Errorf("the view has what is not there: %v", err)
-	}
-	must(t, errors.Join(s.Close(), v.Close(), db.Close(), other.Close()))
-}
-
-func TestLargeSnapshot(t *testing.T) {
-	t.Parallel()
-	db := openTest(t, vfs.NewMem())
-	bootstrap(t, db, 0, 1)
-	rng := rand.New(rand.NewPCG(1, 2))
-	noise := make([]byte, 1<<20)
-	for i := range noise {
-		noise[i] = byte(rng.Uint32())
-	}
-	for i := range 40 {
-		a := db.NewApply()
-		a.Put(0, fmt.Appendf(nil, "big%d", i), Record{Value: kv.Value{Kind: kv.Binary, Data: noise}, Version: 1})
-		must(t, a.Commit())
-	}
-	a := db.NewApply()
-	a.Put(0, []byte("huge"), Record{Value: kv.Value{Kind: kv.Binary, Data: bytes.Repeat(noise, 8)}, Version: 1})
-	must(t, a.Commit())
-	stream := streamOf(t, db, 0)
-
-	to := openTest(t, vfs.NewMem())
-	r := learner(t, to, 0, 2)
-	staged, err := to.StageSnapshot(0, bytes.NewReader(stream))
-	must(t, err)
-	if len(staged.tables) < 2 {
-		t.Errorf("%d bytes lie in %d table", len(stream), len(staged.tables))
-	}
-	b := to.NewBatch()
-	b.Install(r, staged, raftHardState(hardState{term: 1}))
-	must(t, b.Commit())
-	if !bytes.Equal(streamOf(t, to, 0), stream) {
-		t.Error("the copy streams something else")
-	}
-	must(t, errors.Join(db.Close(), to.Close()))
-}
-
-func TestEmptySnapshot(t *testing.T) {
-	t.Parallel()
-	from, to := openTest(t, vfs.NewMem()), openTest(t, vfs.NewMem())
-	bootstrap(t, from, 2, 1)
-	r := filled(t, to, 2)
-	staged, err := to.StageSnapshot(2, bytes.NewReader(streamOf(t, from, 2)))
-	must(t, err)
-	b := to.NewBatch()
-	b.Install(r, staged, raftHardState(hardState{term: 3}))
-	must(t, b.Commit())
-	if items, _, err := to.Scan(2, nil, nil, false, 0, 0); err != nil || len(items) != 0 {
-		t.Errorf("%d items are left, %v", len(items), err)
-	}
-	must(t, errors.Join(from.Close(), to.Close()))
-}
-
 func TestUnfinishedStagingIsRemoved(t *testing.T) {
 	t.Parallel()
 	fs := vfs.NewMem()
@@ -198,7 +106,7 @@ func TestUnfinishedStagingIsRemoved(t *testing.T) {
 	discarded.Discard()
 	discarded.Discard()
 	if names, err := fs.List("node/staging"); err != nil || len(names) != 1 {
-		t.Errorf("staging of %s has %v, %v", staged.dir, names, err)
+		t.Errorf("staging of %d has %v, %v", staged.Number(), names, err)
 	}
 	must(t, db.Close())
 	db = openTest(t, fs)
@@ -218,7 +126,7 @@ func TestInstallOfTheWrongSnapshotIsABrokenInvariant(t *testing.T) {
 	gone, err := db.StageSnapshot(3, bytes.NewReader(streamOf(t, db, 3)))
 	must(t, err)
 	gone.Discard()
-	for _, s := range []*Staged{other, gone} {
+	for _, s := range []*data.Staged{other, gone} {
 		func() {
 			defer func() {
 				if recover() == nil {
@@ -227,6 +135,104 @@ func TestInstallOfTheWrongSnapshotIsABrokenInvariant(t *testing.T) {
 			}()
 			db.NewBatch().Install(r, s, &raftpb.HardState{})
 		}()
+	}
+	must(t, db.Close())
+}
+
+// A state that is void stays so until a snapshot is installed; then never again.
+func TestAVoidStateIsRememberedUntilASnapshotIsInstalled(t *testing.T) {
+	t.Parallel()
+	from, fs := openTest(t, vfs.NewMem()), vfs.NewMem()
+	filled(t, from, 3)
+	stream := streamOf(t, from, 3)
+	must(t, from.Close())
+
+	db := openTest(t, fs)
+	r := bootstrap(t, db, 3, 1)
+	appendAll(t, db, r, entries(2, 60, 3))
+	applyTo(t, db, r, 40)
+	b := db.NewBatch()
+	b.Void(r)
+	if !b.NeedsSync() {
+		t.Error("the mark may be lost")
+	}
+	must(t, b.Commit())
+	again := func() {
+		t.Helper()
+		must(t, db.Close())
+		db = openTest(t, fs)
+		all, err := db.Replicas()
+		must(t, err)
+		r = all[0]
+	}
+	again()
+	if !r.Void() {
+		t.Fatal("not void after a restart")
+	}
+
+	staged, err := db.StageSnapshot(3, bytes.NewReader(stream))
+	must(t, err)
+	b = db.NewBatch()
+	rest, err := r.Entries(51, 61, 1<<20)
+	must(t, err)
+	b.Install(r, staged, raftHardState(hardState{term: 3, commit: 55}))
+	b.Append(r, rest)
+	must(t, b.Commit())
+	for range 2 {
+		last, _ := r.LastIndex()
+		hs, _, err := r.InitialState()
+		must(t, err)
+		if r.Void() || r.Applied().Index != 50 || last != 60 || hs.GetCommit() != 55 {
+			t.Errorf("void %v, applied %d, log to %d, commit %d", r.Void(), r.Applied().Index, last, hs.GetCommit())
+		}
+		again()
+	}
+	must(t, db.Close())
+}
+
+// A copy that was given up is void at each start until a snapshot has replaced it. One that is alone is kept.
+func TestACopyThatWasGivenUpIsVoidUntilItIsReplaced(t *testing.T) {
+	t.Parallel()
+	from, fs := openTest(t, vfs.NewMem()), vfs.NewMem()
+	filled(t, from, 3)
+	stream := streamOf(t, from, 3)
+	must(t, from.Close())
+
+	if err := GiveUp(fs, "node", 3); err == nil {
+		t.Error("there is no store, and it is given up")
+	}
+	db := openTest(t, fs)
+	bootstrap(t, db, 2, 1)
+	b := db.NewBatch()
+	b.Create(3, 2, &state.Applied{Index: 1, Term: 1, Conf: &raftpb.ConfState{Voters: []uint64{1, 2}}})
+	b.Create(5, 3, nil) // it waits for its first snapshot
+	must(t, b.Commit())
+	for _, p := range []kv.PartitionID{2, 3, 4, 5, kv.Meta} {
+		must(t, GiveUp(fs, "node", p)) // while it is open
+	}
+	void := func() (lone, given bool) {
+		t.Helper()
+		must(t, db.Close())
+		db = openTest(t, fs)
+		return db.Replica(2).Void(), db.Replica(3).Void()
+	}
+	for range 2 {
+		if lone, given := void(); lone || !given {
+			t.Fatalf("void: the only copy %v, the other %v", lone, given)
+		}
+	}
+	staged, err := db.StageSnapshot(3, bytes.NewReader(stream))
+	must(t, err)
+	b = db.NewBatch()
+	b.Install(db.Replica(3), staged, raftHardState(hardState{term: 3}))
+	must(t, b.Commit())
+	for range 2 {
+		if lone, given := void(); lone || given {
+			t.Fatalf("void after a snapshot: %v and %v", lone, given)
+		}
+	}
+	if names, err := fs.List(fs.PathJoin("node", rebuildDir)); err != nil || len(names) > 0 {
+		t.Errorf("left over: %v, %v", names, err)
 	}
 	must(t, db.Close())
 }

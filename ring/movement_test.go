@@ -54,14 +54,16 @@ func TestMovementAtJoinAndLeave(t *testing.T) {
 				leaveLeast = 0 // everyone holds everything already
 			}
 			fair := float64(c.partitions*min(c.replicas, members)) / float64(members)
-			t.Logf("P=%d R=%d member %2d: join moves %3d, least %3d, fair share %6.1f, leaders %3d; leave moves %3d, least %3d",
+			t.Logf("P=%d R=%d member %2d: join moves %3d, least %3d, fair share %6.1f, leaders %3d; leave moves "+
+				"%3d, least %3d",
 				c.partitions, c.replicas, members, join, joinLeast, fair, LeaderMoves(before, after), leave, leaveLeast)
 
 			// One step may stand out, since bounds are whole numbers that change with the
 			// number of members; never beyond four fair shares and a row or two.
 			ceiling := int(4*fair) + 2*c.replicas
 			if join > ceiling || leave > ceiling {
-				t.Errorf("P=%d R=%d member %d: join moves %d, leave %d, ceiling %d", c.partitions, c.replicas, members, join, leave, ceiling)
+				t.Errorf("P=%d R=%d member %d: join moves %d, leave %d, ceiling %d", c.partitions, c.replicas, members,
+					join, leave, ceiling)
 			}
 			moved += float64(join + leave)
 			least += float64(joinLeast + leaveLeast)
@@ -69,9 +71,11 @@ func TestMovementAtJoinAndLeave(t *testing.T) {
 			leastLeaders += float64(c.partitions) / float64(members)
 			before = after
 		}
-		t.Logf("P=%d R=%d: all moves / least %.2f, leaders at joins / fair share %.2f", c.partitions, c.replicas, moved/least, leaders/leastLeaders)
+		t.Logf("P=%d R=%d: all moves / least %.2f, leaders at joins / fair share %.2f", c.partitions, c.replicas,
+			moved/least, leaders/leastLeaders)
 		if moved > c.total*least {
-			t.Errorf("P=%d R=%d: %.0f moves where %.0f are needed, want at most %.2f times as many", c.partitions, c.replicas, moved, least, c.total)
+			t.Errorf("P=%d R=%d: %.0f moves where %.0f are needed, want at most %.2f times as many", c.partitions,
+				c.replicas, moved, least, c.total)
 		}
 	}
 }
@@ -83,7 +87,9 @@ func placeOnOnePointCircle(t *testing.T, nodes []kv.NodeID, partitions, replicas
 	for i, n := range nodes {
 		members[i] = n
 	}
-	c := consistent.New(members, consistent.Config{Hasher: hasher{}, PartitionCount: partitions, ReplicationFactor: pointsPerMember, Load: 1.25})
+	c := consistent.New(members, consistent.Config{
+		Hasher: hasher{}, PartitionCount: partitions, ReplicationFactor: pointsPerMember, Load: 1.25,
+	})
 	p := make(Placement, partitions)
 	for id := range p {
 		row, err := c.GetClosestNForPartition(id, min(replicas, len(nodes)))
@@ -126,11 +132,14 @@ func TestOurWalkMovesLessThanTheLibrarys(t *testing.T) {
 	}
 	for _, partitions := range []int{64, 256} {
 		ours := measure(partitions, func(n []kv.NodeID) Placement { return Place(n, partitions, replicas) })
-		theirs := measure(partitions, func(n []kv.NodeID) Placement { return placeOnOnePointCircle(t, n, partitions, replicas) })
+		theirs := measure(partitions, func(n []kv.NodeID) Placement {
+			return placeOnOnePointCircle(t, n, partitions, replicas)
+		})
 		t.Logf("P=%d: ours moves %.2f of the fair share, fullest %.2f; one point a member %.2f, %.2f",
 			partitions, ours.moved, ours.fullest, theirs.moved, theirs.fullest)
 		if ours.moved > 0.8*theirs.moved {
-			t.Errorf("P=%d: our walk moves %.2f, the library's %.2f: it no longer earns its place", partitions, ours.moved, theirs.moved)
+			t.Errorf("P=%d: our walk moves %.2f, the library's %.2f: it no longer earns its place", partitions,
+				ours.moved, theirs.moved)
 		}
 	}
 }

@@ -51,11 +51,11 @@ func (p Placement) row(i int) []kv.NodeID {
 	return p[i]
 }
 
-// without returns the nodes that are not in excluded. Rows are as short as the number of
-// replicas, so that searching beats building a set.
-func without(nodes, excluded []kv.NodeID) []kv.NodeID {
-	var rest []kv.NodeID
-	for _, n := range nodes {
+// without returns the elements that are not in excluded, which is as short as a row, so that
+// searching beats building a set.
+func without[T comparable](all, excluded []T) []T {
+	var rest []T
+	for _, n := range all {
 		if !slices.Contains(excluded, n) {
 			rest = append(rest, n)
 		}

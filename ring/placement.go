@@ -26,9 +26,10 @@ const (
 // members, or with replicas < 1, all rows are empty. Any numbers are safe.
 //
 // How it works. Each member stands at pointsPerMember points on the circle of hashes, each
-// partition at one. The owner (first in the row) is chosen by github.com/buraksezer/consistent:
+// partition at one. The owner is chosen by github.com/buraksezer/consistent:
 // the first member clockwise from the partition that owns less than its bound. The other
-// replicas are ours: the next distinct members clockwise that hold less than their bound.
+// replicas are ours: the next distinct members clockwise that hold less than their bound. The
+// owner is the preferred leader, unless that were too much for him (see spreadLeaders).
 //
 // Bounds, for M members: a member owns at most ceil(floor(P/M) * 5/4) of P >= M partitions
 // and at most 2 of P < M; it holds at most ceil(P*R/M * 5/4) replicas, or as many as it may
@@ -73,6 +74,7 @@ func Place(members []kv.NodeID, partitions, replicas int) Placement {
 			placement[p][i] = nodes[member]
 		}
 	}
+	spreadLeaders(placement, nodes)
 	return placement
 }
 

@@ -46,10 +46,12 @@ func checkPlacement(t rapid.TB, p Placement, nodes []kv.NodeID, partitions, repl
 	}
 	for _, n := range nodes {
 		if bound := ownerBound(len(nodes), partitions); owned[n] > bound {
-			t.Fatalf("%v owns %d partitions of %d with %d members, bound %d", n, owned[n], partitions, len(nodes), bound)
+			t.Fatalf("%v owns %d partitions of %d with %d members, bound %d", n, owned[n], partitions, len(nodes),
+				bound)
 		}
 		if bound := replicaBound(len(nodes), partitions, min(replicas, len(nodes))); held[n] > bound {
-			t.Fatalf("%v holds %d replicas of %dx%d with %d members, bound %d", n, held[n], partitions, replicas, len(nodes), bound)
+			t.Fatalf("%v holds %d replicas of %dx%d with %d members, bound %d", n, held[n], partitions, replicas,
+				len(nodes), bound)
 		}
 	}
 }
@@ -90,7 +92,8 @@ func TestPlaceDoesNotDependOnOrderOrRepetition(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		members := someNodes(rapid.Uint64().Draw(t, "seed"), rapid.IntRange(1, 20).Draw(t, "members"))
-		shuffled := rapid.Permutation(slices.Concat(members, members[:len(members)/2], []kv.NodeID{0})).Draw(t, "shuffled")
+		shuffled := rapid.Permutation(slices.Concat(members, members[:len(members)/2], []kv.NodeID{0})).Draw(t,
+			"shuffled")
 		given := slices.Clone(shuffled)
 		a, b := Place(members, 64, 3), Place(shuffled, 64, 3)
 		for p := range a {
@@ -157,7 +160,7 @@ func TestPlacementIsStableAcrossVersions(t *testing.T) {
 	for _, members := range []int{1, 3, 5, 12} {
 		fmt.Fprint(h, Place(someNodes(7, members), 64, 3))
 	}
-	if got, want := h.Sum64(), uint64(0x96de3b772de2ed8a); got != want {
+	if got, want := h.Sum64(), uint64(0xb06e975430718ace); got != want {
 		t.Errorf("sum of the placements is %#x, want %#x", got, want)
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"pxkv/cmd/pxkv/load"
+	"pxkv/cmd/pxkv/monitor"
+	"pxkv/cmd/pxkv/server"
 )
 
 // benchFlags are the flags of bench that do not go into a load.Config as they are.
@@ -105,7 +107,7 @@ func (b *benchFlags) complete(cmd *cobra.Command, args []string) (*load.Config, 
 	}
 	servers := b.servers
 	if len(servers) == 0 {
-		servers = []string{b.client.server}
+		servers = b.client.servers
 	}
 	for _, s := range servers {
 		u, err := parseServer(s)
@@ -122,8 +124,8 @@ func (b *benchFlags) complete(cmd *cobra.Command, args []string) (*load.Config, 
 
 func bench(cmd *cobra.Command, c *load.Config, asJSON bool) error {
 	// What the runtime does for itself is taken from the machine that is measured.
-	_ = calmMonitor() // it then works as other programs do
-	collectSeldom()
+	_ = monitor.Calm() // it then works as other programs do
+	server.CollectSeldom()
 	progress := newProgressLine(cmd.ErrOrStderr())
 	result, err := load.Run(cmd.Context(), *c, progress.report)
 	progress.clear()
@@ -165,7 +167,8 @@ func (l *progressLine) report(p load.Progress) {
 		l.last = load.Progress{}
 	}
 	rate := float64(p.Done-l.last.Done) / (p.Elapsed - l.last.Elapsed).Seconds()
-	fmt.Fprintf(l.w, eraseLine+"%-8s %4.0f s  %9d done  %8.0f/s  %d errors", p.Phase, p.Elapsed.Seconds(), p.Done, rate, p.Failed)
+	fmt.Fprintf(l.w, eraseLine+"%-8s %4.0f s  %9d done  %8.0f/s  %d errors", p.Phase, p.Elapsed.Seconds(), p.Done, rate,
+		p.Failed)
 	l.last, l.begun = p, true
 }
 

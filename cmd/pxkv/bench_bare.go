@@ -46,8 +46,8 @@ func serveBare(ctx context.Context, listener net.Listener, size int) error {
 	go func() { serving <- server.Serve(listener) }()
 	select {
 	case <-ctx.Done():
-		server.Close() // nobody's data is lost with an open connection
-		<-serving
+		_ = server.Close() // nobody's data is lost with an open connection
+		_ = <-serving
 		return nil
 	case err := <-serving:
 		return fmt.Errorf("serving a bare handler: %w", err)

@@ -36,7 +36,8 @@ this is the least that a write can take.`,
 			}
 			t := newTable(cmd.OutOrStdout())
 			fmt.Fprintf(t, "%d-byte appends on %s, ms\tp50\tp90\tp99\tmax\n", r.Size, runtime.GOOS)
-			fmt.Fprintf(t, "fdatasync\t%.3f\t%.3f\t%.3f\t%.3f\n", r.Fdatasync.P50, r.Fdatasync.P90, r.Fdatasync.P99, r.Fdatasync.Max)
+			fmt.Fprintf(t, "fdatasync\t%.3f\t%.3f\t%.3f\t%.3f\n", r.Fdatasync.P50, r.Fdatasync.P90, r.Fdatasync.P99,
+				r.Fdatasync.Max)
 			fmt.Fprintf(t, "fsync\t%.3f\t%.3f\t%.3f\t%.3f\n", r.Fsync.P50, r.Fsync.P90, r.Fsync.P99, r.Fsync.Max)
 			return t.Flush()
 		},

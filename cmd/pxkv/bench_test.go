@@ -23,13 +23,15 @@ func TestBench(t *testing.T) {
 		"bench":                 {Target: load.PxkvRaw, Mode: load.Mix},
 	} {
 		n, url := newFakeNode(t)
-		args := append(strings.Fields(line), "--requests", "200", "--keys", "20", "--connections", "3", "--warmup", "0", "--output", "json")
+		args := append(strings.Fields(line), "--requests", "200", "--keys", "20", "--connections", "3", "--warmup", "0",
+			"--output", "json")
 		got := command(t, url, nil, args...)
 		var r load.Result
 		if err := json.Unmarshal([]byte(got.out), &r); err != nil {
 			t.Fatalf("%s: %v in %+v", line, err, got)
 		}
-		if got.code != exitFine || r.Target != want.Target || r.Mode != want.Mode || r.Succeeded != 200 || r.NotFound != 0 {
+		if got.code != exitFine || r.Target != want.Target || r.Mode != want.Mode || r.Succeeded != 200 ||
+			r.NotFound != 0 {
 			t.Errorf("%s: code %d, %+v", line, got.code, r)
 		}
 		if want.Mode != load.Put && len(n.items) != 20 {
@@ -92,7 +94,8 @@ func TestServeBareServesUntilItIsInterrupted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	command(t, "", nil, "bench", "--target", "raw", "--servers", strings.TrimSpace(url), "--requests", "50", "--connections", "2", "--warmup", "0").
+	command(t, "", nil, "bench", "--target", "raw", "--servers", strings.TrimSpace(url), "--requests", "50",
+		"--connections", "2", "--warmup", "0").
 		expect(t, exitFine, "raw get", "")
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	resp, err := client.Get(strings.TrimSpace(url))

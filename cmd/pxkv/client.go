@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
@@ -30,17 +31,20 @@ const (
 
 // clientFlags are the flags of every command that speaks to a node.
 type clientFlags struct {
-	server  string
+	servers []string
 	timeout time.Duration
 }
 
 func (f *clientFlags) add(cmd *cobra.Command) {
-	fallback := defaultServer
+	fallback := []string{defaultServer}
 	if s := os.Getenv(serverEnv); s != "" {
-		fallback = s
+		fallback = strings.Split(s, ",")
 	}
-	cmd.Flags().StringVar(&f.server, "server", fallback, "the node to ask (environment: "+serverEnv+")")
-	cmd.Flags().DurationVar(&f.timeout, "timeout", defaultTimeout, "give up when the node is silent for so long; 0 waits for ever")
+	cmd.Flags().StringSliceVar(&f.servers, "server", fallback,
+		"the node to ask; of several, comma-separated or repeated, the next when one cannot answer "+
+			"(environment: "+serverEnv+")")
+	cmd.Flags().DurationVar(&f.timeout, "timeout", defaultTimeout,
+		"give up when the node is silent for so long; 0 waits for ever")
 }
 
 // client returns the client that the flags describe, or a usage error.
@@ -48,13 +52,24 @@ func (f *clientFlags) client(cmd *cobra.Command) (*client, error) {
 	if f.timeout < 0 {
 		return nil, usageError(cmd, "--timeout cannot be negative, as in %v", f.timeout)
 	}
-	base, err := parseServer(f.server)
-	if err != nil {
-		return nil, usageError(cmd, "%w", err)
+	var bases []*url.URL
+	for _, s := range f.servers {
+		base, err := parseServer(s)
+		if err != nil {
+			return nil, usageError(cmd, "%w", err)
+		}
+		bases = append(bases, base)
 	}
-	return &client{base: base, timeout: f.timeout, http: &http.Client{
+	if len(bases) == 0 {
+		return nil, usageError(cmd, "--server names no node")
+	}
+	return &client{base: bases[0], bases: bases, timeout: f.timeout, http: &http.Client{
 		// A command makes a call or two: it keeps no connection that it would have to close.
-		Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, DisableCompression: true},
+		Transport: &http.Transport{
+			Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, DisableCompression: true,
+			// For what stands between and does not know how to be asked first (see askFirst).
+			ExpectContinueTimeout: 2 * time.Second,
+		},
 		// A redirect would lead to something that is not this API: show it instead.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
@@ -67,17 +82,20 @@ func parseServer(s string) (*url.URL, error) {
 		full = "http://" + full
 	}
 	u, err := url.Parse(full)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.RawQuery != "" || u.Fragment != "" {
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.RawQuery != "" ||
+		u.Fragment != "" {
 		return nil, fmt.Errorf("server %q is not an address like %s", s, defaultServer)
 	}
 	u.Path = strings.TrimRight(u.Path, "/")
 	return u, nil
 }
 
-// client speaks to one node. It makes each request once: what to repeat is the user's
-// decision, and a write of unknown outcome must not be repeated in silence.
+// client speaks to one node, or to the next of several when one was certainly not able to answer.
+// It makes each request once: what to repeat is the user's decision, and a write of unknown
+// outcome must not be repeated in silence.
 type client struct {
-	base    *url.URL
+	base    *url.URL      // asked now, or last
+	bases   []*url.URL    // to be asked in turn
 	timeout time.Duration // the longest silence of the node; 0 is no limit
 	http    *http.Client
 }
@@ -113,38 +131,81 @@ func checkKey(cmd *cobra.Command, key string) error {
 	return nil
 }
 
+// askFirst is the size in bytes of a body from which the node is asked whether it takes it, before
+// it is sent: a node that refuses a value of this size does not read it, and its answer could be
+// lost behind a connection that breaks.
+const askFirst = 64 << 10
+
 // do makes the call and returns the answer if its status is 2xx; the caller closes its
 // Body. Every other ending is an error with its exit code.
-func (c *client) do(ctx context.Context, r *request) (*http.Response, error) {
+func (c *client) do(ctx context.Context, r *request) (resp *http.Response, err error) {
+	for _, c.base = range c.bases {
+		var next bool
+		if resp, next, err = c.ask(ctx, r); !next || ctx.Err() != nil {
+			break
+		}
+	}
+	return resp, err
+}
+
+// ask makes the call to one node. next says that nothing was done and another node may answer.
+func (c *client) ask(ctx context.Context, r *request) (_ *http.Response, next bool, _ error) {
 	watch := newSilence(ctx, c.timeout)
 	var connected atomic.Bool // from here on, the node may have seen the request
 	ctx = httptrace.WithClientTrace(watch.ctx, &httptrace.ClientTrace{
-		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
+		GotConn:      func(httptrace.GotConnInfo) { connected.Store(true) },
+		WroteRequest: func(httptrace.WroteRequestInfo) { watch.broken() }, // the node's own limit begins here, too
 	})
-	target := c.base.String() + r.path
-	if len(r.query) > 0 {
-		target += "?" + r.query.Encode()
-	}
-	req, err := http.NewRequestWithContext(ctx, r.method, target, bytes.NewReader(r.body))
+	req, err := http.NewRequestWithContext(ctx, r.method, c.target(r), bytes.NewReader(r.body))
 	if err != nil {
 		watch.end()
-		return nil, fmt.Errorf("making a request to %s: %w", c.base, err)
+		return nil, false, fmt.Errorf("making a request to %s: %w", c.base, err)
 	}
 	for name, values := range r.header {
 		req.Header[name] = values
 	}
 	req.Header.Set("User-Agent", "pxkv-cli")
+	if len(r.body) >= askFirst {
+		req.Header.Set("Expect", "100-continue")
+	}
 	resp, err := c.http.Do(req)
 	if err != nil {
 		watch.end()
-		return nil, c.connectionError(watch.cause(err), r.isWrite() && connected.Load())
+		maybeDone := r.isWrite() && connected.Load()
+		return nil, !maybeDone, c.connectionError(watch.cause(err), maybeDone)
 	}
 	resp.Body = &watchedBody{ReadCloser: resp.Body, watch: watch}
 	if resp.StatusCode >= 200 && resp.StatusCode <= 299 {
-		return resp, nil
+		return resp, false, nil
 	}
 	defer resp.Body.Close()
-	return nil, c.statusError(r, resp)
+	err = c.statusError(r, resp)
+	_, next = errors.AsType[*unavailableError](err)
+	return nil, next, err
+}
+
+// longestPatience is the largest timeout= that a node takes.
+const longestPatience = 60 * time.Second
+
+// target is the URL of a call. A node hears how long it may take, a little less than it is waited for: so it can say
+// that a write is certainly not done, where silence would leave its outcome unknown.
+func (c *client) target(r *request) string {
+	target := c.base.String() + r.path
+	query := maps.Clone(r.query)
+	if strings.HasPrefix(r.path, "/kv") || r.path == "/batch" {
+		patience := longestPatience
+		if c.timeout > 0 {
+			patience = min(c.timeout-min(c.timeout/4, 500*time.Millisecond), longestPatience)
+		}
+		if query == nil {
+			query = url.Values{}
+		}
+		query.Set("timeout", patience.String())
+	}
+	if len(query) > 0 {
+		target += "?" + query.Encode()
+	}
+	return target
 }
 
 // view makes a GET and decodes the JSON answer into what into points to.
@@ -155,7 +216,8 @@ func (c *client) view(ctx context.Context, path string, into any) error {
 	}
 	defer resp.Body.Close()
 	if err := json.NewDecoder(io.LimitReader(resp.Body, maxViewBytes)).Decode(into); err != nil {
-		return fmt.Errorf("the answer of %s%s is not what a pxkv node says: %w; is this the HTTP address of one?", c.base, path, err)
+		return fmt.Errorf("the answer of %s%s is not what a pxkv node says: %w; is this the HTTP address of one?",
+			c.base, path, err)
 	}
 	return nil
 }
@@ -211,7 +273,7 @@ type watchedBody struct {
 func (b *watchedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.watch.broken()
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = b.watch.cause(err)
 	}
 	return n, err

@@ -15,9 +15,8 @@ import (
 	"pxkv/node/kv"
 )
 
-// errKeyNotFound is the text by which a node tells an absent key from a path that it does
-// not know.
-const errKeyNotFound = "Key not found"
+// headerPartition is where a node says which partition answered. A 404 without it is about the path.
+const headerPartition = "X-Pxkv-Partition"
 
 // connectionError explains why there is no answer. maybeDone says that a write may have
 // reached the node, so that its outcome is unknown.
@@ -26,20 +25,26 @@ func (c *client) connectionError(err error, maybeDone bool) error {
 		err = e.Err
 	}
 	if maybeDone {
-		return failure(exitUnknown, "outcome unknown: the write was sent to %s, but %s. It may or may not have been applied: read the key before you repeat it",
+		return failure(exitUnknown,
+			"outcome unknown: the write was sent to %s, but %s. It may or may not have been applied: read the key "+
+				"before you repeat it",
 			c.base, c.whatHappened(err))
 	}
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Errorf("%s refuses connections: is pxkv serve running there? Name another node with --server or %s", c.base, serverEnv)
+		return fmt.Errorf("%s refuses connections: is pxkv serve running there? Name another node with --server or %s",
+			c.base, serverEnv)
 	case isNoSuchHost(err):
 		return fmt.Errorf("the host name in %s is not known: check --server or %s", c.base, serverEnv)
 	case errors.Is(err, errSilence):
-		return fmt.Errorf("%s: %s. The node may be overloaded or cut off from the others: see pxkv status, try another --server, or a longer --timeout", c.base, c.whatHappened(err))
+		return fmt.Errorf("%s: %s. The node may be overloaded or cut off from the others: see pxkv status, try "+
+			"another --server, or a longer --timeout", c.base, c.whatHappened(err))
 	case errors.Is(err, context.Canceled):
 		return fmt.Errorf("interrupted while asking %s", c.base)
 	}
-	return fmt.Errorf("no answer from %s: %w; is that the HTTP address of a pxkv node? Name another with --server or %s", c.base, err, serverEnv)
+	return fmt.Errorf(
+		"no answer from %s: %w; is that the HTTP address of a pxkv node? Name another with --server or %s", c.base, err,
+		serverEnv)
 }
 
 // whatHappened tells an error that may have come after the request was sent, as half a
@@ -63,18 +68,21 @@ func isNoSuchHost(err error) bool {
 func (c *client) statusError(r *request, resp *http.Response) error {
 	text, code := readError(resp)
 	switch {
-	case resp.StatusCode == http.StatusNotFound && text == errKeyNotFound:
+	case resp.StatusCode == http.StatusNotFound && resp.Header.Get(headerPartition) != "":
 		return failure(exitNotFound, "key not found (asked %s)", c.base)
 	case resp.StatusCode == http.StatusNotFound:
 		return fmt.Errorf("%s does not know %s (%s): is this the HTTP address of a pxkv node?", c.base, r.path, text)
 	case resp.StatusCode == http.StatusPreconditionFailed:
-		return c.conditionError(resp)
+		return newConditionError(resp)
 	case r.isWrite() && isUnknown(resp.StatusCode, code):
-		return failure(exitUnknown, "outcome unknown, says %s (%s). The write may or may not have been applied: read the key before you repeat it", c.base, text)
+		return failure(exitUnknown,
+			"outcome unknown, says %s (%s). The write may or may not have been applied: read the key before "+
+				"you repeat it", c.base, text)
 	case resp.StatusCode == http.StatusServiceUnavailable:
 		return &unavailableError{server: c.base.String(), text: text, after: resp.Header.Get("Retry-After")}
 	case resp.StatusCode >= 300 && resp.StatusCode <= 399:
-		return fmt.Errorf("%s answers with a redirect to %q: is this the HTTP address of a pxkv node?", c.base, resp.Header.Get("Location"))
+		return fmt.Errorf("%s answers with a redirect to %q: is this the HTTP address of a pxkv node?", c.base,
+			resp.Header.Get("Location"))
 	}
 	return fmt.Errorf("%s answers %d: %s", c.base, resp.StatusCode, text)
 }
@@ -92,14 +100,26 @@ func (e *unavailableError) Error() string {
 	if e.after != "" {
 		again = fmt.Sprintf(" It is safe to try again, in %s s.", e.after)
 	}
-	return fmt.Sprintf("%s is unavailable, nothing was done: %s.%s See pxkv status", e.server, strings.TrimSuffix(e.text, "."), again)
+	return fmt.Sprintf("%s is unavailable, nothing was done: %s.%s See pxkv status", e.server,
+		strings.TrimSuffix(e.text, "."), again)
 }
 
-func (c *client) conditionError(resp *http.Response) error {
-	if v, ok := parseETag(resp.Header.Get("Etag")); ok {
-		return fmt.Errorf("condition not met, nothing was changed: the key is at version %d", v)
+// conditionError is a 412: the key is not as the request wanted it.
+type conditionError struct {
+	version uint64 // of the key, 0 when it does not exist
+}
+
+func newConditionError(resp *http.Response) *conditionError {
+	version := parseETag(resp.Header.Get("Etag"))
+	return &conditionError{version}
+}
+
+// Error implements error.
+func (e *conditionError) Error() string {
+	if e.version == 0 {
+		return "condition not met, nothing was changed: the key does not exist"
 	}
-	return errors.New("condition not met, nothing was changed: the key does not exist")
+	return fmt.Sprintf("condition not met, nothing was changed: the key is at version %d", e.version)
 }
 
 // isUnknown reports whether a write may have been applied although its answer is an error:

@@ -28,7 +28,8 @@ func TestMembers(t *testing.T) {
 	}
 	var members []kv.MemberView
 	got = command(t, url, nil, "members", "--output", "json")
-	if err := json.Unmarshal([]byte(got.out), &members); err != nil || len(members) != 2 || members[0] != n.cluster.Members[0] {
+	if err := json.Unmarshal([]byte(got.out), &members); err != nil || len(members) != 2 ||
+		members[0] != n.cluster.Members[0] {
 		t.Fatalf("%v: %s", err, got.out)
 	}
 }
@@ -61,12 +62,39 @@ func TestStatus(t *testing.T) {
 		problem  string
 		warnings int
 	}{
-		{"all well", func(*fakeNode) {}, exitFine, "", 0},
-		{"a member is gone", func(n *fakeNode) { n.cluster.Members[1].Reachable = false }, exitFine, "", 1},
-		{"too few replicas", func(n *fakeNode) { n.partitions[0].Replicas = n.partitions[0].Replicas[:1] }, exitFine, "", 1},
-		{"no leader", func(n *fakeNode) { n.partitions[1].Leader = "" }, exitFailed, "1 partitions have no known leader", 0},
-		{"not ready", func(n *fakeNode) { n.notReady = "partition 1 has no leader" }, exitFailed, "node n1 is not ready: partition 1 has no leader", 0},
-		{"not placed", func(n *fakeNode) { n.partitions = n.partitions[:1] }, exitFailed, "1 of 2 partitions are placed", 0},
+		{"all well, but that two members need each other", func(*fakeNode) {}, exitFine, "", 1},
+		{"a newcomer waits", func(n *fakeNode) {
+			n.cluster.Waiting = []kv.WaitingView{{Name: "n2", Why: "its vote is needed"}}
+		}, exitFine, "", 2},
+		{"the node warns", func(n *fakeNode) { n.cluster.Warnings = []string{"anybody may come in"} }, exitFine, "", 2},
+		{"a member is gone", func(n *fakeNode) { n.cluster.Members[1].Reachable = false }, exitFine, "", 2},
+		{"too few replicas", func(n *fakeNode) {
+			n.partitions[0].Replicas = n.partitions[0].Replicas[:1]
+		}, exitFine, "", 2},
+		{"not ready", func(n *fakeNode) {
+			n.cluster.Ready, n.cluster.NotReady = false, "partition 1 has no leader"
+			n.cluster.Leaderless = []kv.PartitionID{1}
+		}, exitFailed, "node n1 is not ready: partition 1 has no leader", 1},
+		{"two replicas by choice", func(n *fakeNode) { n.cluster.Replicas = 2 }, exitFine, "", 1},
+		{"three members", func(n *fakeNode) {
+			n.cluster.Members = append(n.cluster.Members, kv.MemberView{
+				ID: 3, Name: "n3", State: kv.Active, Reachable: true,
+			})
+			for i := range n.partitions {
+				n.partitions[i].Replicas = append(n.partitions[i].Replicas,
+					kv.ReplicaView{Node: "n3", ID: kv.ReplicaID(10 + i)})
+			}
+		}, exitFine, "", 0},
+		{"one of three members is gone", func(n *fakeNode) {
+			n.cluster.Members = append(n.cluster.Members, kv.MemberView{ID: 3, Name: "n3", State: kv.Active})
+			for i := range n.partitions {
+				n.partitions[i].Replicas = append(n.partitions[i].Replicas,
+					kv.ReplicaView{Node: "n3", ID: kv.ReplicaID(10 + i)})
+			}
+		}, exitFine, "", 2},
+		{"not placed", func(n *fakeNode) {
+			n.partitions = n.partitions[:1]
+		}, exitFailed, "1 of 2 partitions are placed", 1},
 	} {
 		n, url := newFakeNode(t)
 		tc.change(n)
@@ -75,14 +103,16 @@ func TestStatus(t *testing.T) {
 		if err := json.Unmarshal([]byte(got.out), &s); err != nil {
 			t.Fatalf("%s: %v in %q", tc.name, err, got.out)
 		}
-		if got.code != tc.code || s.Healthy != (tc.code == exitFine) || strings.Join(s.Problems, ";") != tc.problem || len(s.Warnings) != tc.warnings {
+		if got.code != tc.code || s.Healthy != (tc.code == exitFine) || strings.Join(s.Problems, ";") != tc.problem ||
+			len(s.Warnings) != tc.warnings {
 			t.Errorf("%s: code %d, %+v", tc.name, got.code, s)
 		}
-		if s.Cluster != 0xabc || s.Epoch != 4 || s.Members != 2 || s.Node != "n1" {
+		if s.Cluster != 0xabc || s.Epoch != 4 || s.Members != len(n.cluster.Members) || s.Node != "n1" {
 			t.Errorf("%s: got %+v", tc.name, s)
 		}
 		command(t, url, nil, "status").expect(t, tc.code, "cluster ", tc.problem)
-		if quiet := command(t, url, nil, "status", "--quiet"); quiet.code != tc.code || quiet.out != "" || !strings.Contains(quiet.errors, tc.problem) {
+		if quiet := command(t, url, nil, "status", "--quiet"); quiet.code != tc.code || quiet.out != "" ||
+			!strings.Contains(quiet.errors, tc.problem) {
 			t.Errorf("%s: --quiet gave %+v", tc.name, quiet)
 		}
 	}
@@ -100,7 +130,8 @@ func TestVersion(t *testing.T) {
 	command(t, "", nil, "version").expect(t, exitFine, "pxkv ", "")
 	var b build
 	got := command(t, "", nil, "version", "--output", "json")
-	if err := json.Unmarshal([]byte(got.out), &b); err != nil || b.Version == "" || b.Commit == "" || !strings.HasPrefix(b.Go, "go1.") {
+	if err := json.Unmarshal([]byte(got.out), &b); err != nil || b.Version == "" || b.Commit == "" ||
+		!strings.HasPrefix(b.Go, "go1.") {
 		t.Fatalf("%v: %s", err, got.out)
 	}
 }

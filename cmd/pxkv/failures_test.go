@@ -10,12 +10,16 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // answering returns the URL of a server that gives every request the same answer.
-func answering(t *testing.T, status int, body string) string {
+func answering(t *testing.T, status int, body string, headers ...string) string {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		for _, name := range headers {
+			w.Header().Set(name, "5")
+		}
 		w.Header().Set("Retry-After", "2")
 		w.Header().Set("Location", "/elsewhere")
 		w.WriteHeader(status)
@@ -35,14 +39,16 @@ func TestRefusalsOfTheNode(t *testing.T) {
 		get, put int
 		text     string
 	}{
-		{"outcome unknown", 504, `{"error":"Outcome unknown","code":"unknown"}`, exitFailed, exitUnknown, "Outcome unknown"},
+		{"outcome unknown", 504, `{"error":"Outcome unknown","code":"unknown"}`, exitFailed, exitUnknown,
+			"Outcome unknown"},
 		{"proxy broke", 502, `<html>bad gateway</html>`, exitFailed, exitUnknown, "bad gateway"},
 		{"bug", 500, ``, exitFailed, exitUnknown, "Internal Server Error"},
-		{"unavailable", 503, unavailable, exitFailed, exitFailed, "partition 3 has no leader. It is safe to try again, in 2 s."},
+		{"unavailable", 503, unavailable, exitFailed, exitFailed,
+			"partition 3 has no leader. It is safe to try again, in 2 s."},
 		{"full", 507, `{"error":"disk is full","code":"full"}`, exitFailed, exitFailed, "disk is full"},
 		{"too large", 413, `{"error":"too large","code":"too_large"}`, exitFailed, exitFailed, "413: too large"},
-		{"key not found", 404, `{"error":"Key not found"}`, exitNotFound, exitNotFound, "key not found"},
-		{"another server", 404, `404 page not found`, exitFailed, exitFailed, "is this the HTTP address of a pxkv node?"},
+		{"another server", 404, `404 page not found`, exitFailed, exitFailed,
+			"is this the HTTP address of a pxkv node?"},
 		{"a redirect", 301, ``, exitFailed, exitFailed, `redirect to "/elsewhere"`},
 	} {
 		url := answering(t, tc.status, tc.body)
@@ -50,6 +56,18 @@ func TestRefusalsOfTheNode(t *testing.T) {
 		command(t, url, nil, "get", "k").expect(t, tc.get, "", tc.text)
 		command(t, url, nil, "put", "k", "v").expect(t, tc.put, "", tc.text)
 		command(t, url, nil, "del", "k").expect(t, tc.put, "", tc.text)
+	}
+}
+
+// A 404 of a partition is about the key, whatever it says; any other is about the path.
+func TestAnAbsentKeyIsToldFromAnUnknownPathByItsPartition(t *testing.T) {
+	t.Parallel()
+	for _, body := range []string{`{"error":"Key not found"}`, `{"error":"no such key"}`, ""} {
+		url := answering(t, 404, body, headerPartition)
+		command(t, url, nil, "get", "k").expect(t, exitNotFound, "", "key not found")
+		command(t, url, nil, "del", "k").expect(t, exitNotFound, "", "key not found")
+		url = answering(t, 404, body)
+		command(t, url, nil, "get", "k").expect(t, exitFailed, "", "is this the HTTP address of a pxkv node?")
 	}
 }
 
@@ -61,14 +79,19 @@ func TestConnectionRefusedIsCertainlyNotDone(t *testing.T) {
 	}
 	url := "http://" + listener.Addr().String()
 	listener.Close()
-	for _, args := range [][]string{{"get", "k"}, {"put", "k", "v"}, {"del", "k"}, {"list"}, {"members"}, {"partitions"}, {"status"}} {
-		command(t, url, nil, args...).expect(t, exitFailed, "", url+" refuses connections: is pxkv serve running there?")
+	for _, args := range [][]string{
+		{"get", "k"}, {"put", "k", "v"}, {"del", "k"}, {"list"}, {"members"}, {"partitions"}, {"status"},
+	} {
+		command(t, url, nil, args...).expect(t, exitFailed, "",
+			url+" refuses connections: is pxkv serve running there?")
 	}
 }
 
 func TestWriteWithoutAnswerIsUnknown(t *testing.T) {
 	t.Parallel()
-	hangup := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
+	hangup := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		panic(http.ErrAbortHandler)
+	}))
 	t.Cleanup(hangup.Close)
 	command(t, hangup.URL, nil, "put", "k", "v").expect(t, exitUnknown, "", "may or may not have been applied")
 	command(t, hangup.URL, nil, "del", "k").expect(t, exitUnknown, "", "the connection broke")
@@ -104,6 +127,46 @@ func TestTimeout(t *testing.T) {
 	command(t, stuck, nil, "list", "--timeout", "20ms").expect(t, exitFailed, "a\t\"1\"", "no answer in time")
 }
 
+// A node hears how long it may take, so that it answers "not done" before nobody listens any more.
+func TestTheNodeHearsTheTimeout(t *testing.T) {
+	t.Parallel()
+	asked := make(chan string, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked <- r.URL.Query().Get("timeout")
+		w.Header().Set("Retry-After", "1")
+		refuse(w, http.StatusServiceUnavailable, "No answer in time", "unavailable")
+	}))
+	t.Cleanup(server.Close)
+	for _, args := range [][]string{
+		{"get", "k"}, {"put", "k", "v"}, {"del", "k"}, {"del", "--prefix", "k", "--yes"},
+		{"incr", "k"}, {"ttl", "k"}, {"expire", "k", "1m"}, {"list"},
+	} {
+		for given, want := range map[string]string{
+			"10s": "9.5s", "3s": "2.5s", "1s": "750ms", "20ms": "15ms", "60s": "59.5s",
+			"2m": "1m0s", "0": "1m0s", // the most that a node takes
+		} {
+			got := command(t, server.URL, nil, append(args, "--timeout", given)...)
+			var sent string
+			for heard := false; !heard; {
+				select {
+				case sent = <-asked:
+					heard = true
+				case <-time.After(time.Second): // on a busy machine 20 ms may be over before it is connected
+					got = command(t, server.URL, nil, append(args, "--timeout", given)...)
+				}
+			}
+			if got.code != exitFailed && given != "20ms" || sent != want {
+				t.Errorf("%v --timeout %s: the node heard %q, exit %d: %s", args, given, sent, got.code, got.errors)
+			}
+		}
+	}
+	// What is told of the cluster is there at once, and takes no parameters.
+	command(t, server.URL, nil, "members")
+	if sent := <-asked; sent != "" {
+		t.Errorf("members: %q", sent)
+	}
+}
+
 func TestInterruption(t *testing.T) {
 	t.Parallel()
 	url, arrived := silent(t, "")
@@ -127,26 +190,39 @@ func TestInterruption(t *testing.T) {
 func TestUsageErrors(t *testing.T) {
 	t.Parallel()
 	for _, line := range []string{
-		"nonsense", "gett k", "get", "get a b", "put k", "put k v w", "del", "list extra", "members extra", "version extra",
-		"get k --nonsense", "get k --timeout soon", "get k --timeout -1s", "get k --output yaml", "list --limit -1", "list --limit many",
-		"get k --server ftp://x", "get k --server http://", "get k --server http://x?y", "get " + strings.Repeat("k", 5000),
+		"nonsense", "gett k", "get", "get a b", "put k", "put k v w", "del", "list extra", "members extra",
+		"version extra",
+		"get k --nonsense", "get k --timeout soon", "get k --timeout -1s", "get k --output yaml", "list --limit -1",
+		"list --limit many",
+		"get k --server ftp://x", "get k --server http://", "get k --server http://x?y",
+		"get " + strings.Repeat("k", 5000),
 		"put k v --if-absent --if-match 3", "put k v --if-match -3",
-		"bench nonsense", "bench put get", "bench --target redis", "bench --api grpc", "bench --api json --target etcd", "bench --keys 0",
-		"bench put --target raw", "bench --dist normal", "bench --servers ftp://x", "bench fsync --count 0", "bench serve-bare --size -1",
+		"bench nonsense", "bench put get", "bench --target redis", "bench --api grpc", "bench --api json --target etcd",
+		"bench --keys 0",
+		"bench put --target raw", "bench --dist normal", "bench --servers ftp://x", "bench fsync --count 0",
+		"bench serve-bare --size -1",
+		"help nonsense", "completion nonsense", "completion bash extra",
 	} {
 		got := command(t, "", nil, strings.Fields(line)...)
-		if got.code != exitUsage || !strings.HasPrefix(got.errors, "pxkv: ") || !strings.Contains(got.errors, "--help") {
+		if got.code != exitUsage || !strings.HasPrefix(got.errors, "pxkv: ") ||
+			!strings.Contains(got.errors, "--help") {
 			t.Errorf("%q: want code %d and where to read on, got %+v", line, exitUsage, got)
 		}
 	}
 	command(t, "", nil, "get", "").expect(t, exitUsage, "", "Missing key")
 	command(t, "", nil, "gett").expect(t, exitUsage, "", `did you mean "get"?`)
+	command(t, "", nil, "help", "gett").expect(t, exitUsage, "", `did you mean "get"?`)
+	command(t, "", nil, "help", "bench", "serve-bare").expect(t, exitFine, "pxkv bench serve-bare", "")
+	command(t, "", nil, "help").expect(t, exitFine, "Exit codes", "")
+	command(t, "", nil, "completion").expect(t, exitFine, "zsh", "")
+	command(t, "", nil, "completion", "bash").expect(t, exitFine, "__start_pxkv", "")
 }
 
 func TestHelpNamesEveryCommandAndCode(t *testing.T) {
 	t.Parallel()
 	got := command(t, "", nil)
-	for _, want := range []string{"serve", "get", "put", "del", "list", "members", "partitions", "status", "bench", "version", "Exit codes", "PXKV_SERVER"} {
+	for _, want := range []string{"serve", "get", "put", "del", "list", "members", "partitions", "status", "bench",
+		"version", "Exit codes", "PXKV_SERVER"} {
 		got.expect(t, exitFine, want, "")
 	}
 	for _, unbuilt := range []string{"watch", "leave", "import", "serve-bare"} {

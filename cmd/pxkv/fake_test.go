@@ -61,7 +61,6 @@ type fakeNode struct {
 	pageSize   int // a list with a limit ends its page after so many; 0 is never
 	cluster    kv.ClusterView
 	partitions []kv.PartitionView
-	notReady   string
 }
 
 func newFakeNode(t *testing.T) (*fakeNode, string) {
@@ -69,15 +68,21 @@ func newFakeNode(t *testing.T) (*fakeNode, string) {
 	n := &fakeNode{
 		items: make(map[string]kv.Item),
 		cluster: kv.ClusterView{
-			ID: 0xabc, Name: "pxkv", Node: "n1", Epoch: 4, Version: 1, Partitions: 2, Replicas: 3,
+			ID: 0xabc, Name: "pxkv", Node: "n1", Epoch: 4, Version: 1, Partitions: 2, Replicas: 3, Ready: true,
 			Members: []kv.MemberView{
-				{ID: 1, Name: "n1", State: kv.Active, Reachable: true, Replicas: 2, Leaders: 2, Addresses: kv.Addresses{HTTP: "h1:8080", Peer: "h1:7947", Gossip: "h1:7946"}},
+				{ID: 1, Name: "n1", State: kv.Active, Reachable: true, Replicas: 2, Leaders: 2, Addresses: kv.Addresses{
+					HTTP: "h1:8080", Peer: "h1:7947", Gossip: "h1:7946",
+				}},
 				{ID: 2, Name: "n2", State: kv.Active, Reachable: true, Replicas: 2},
 			},
 		},
 		partitions: []kv.PartitionView{
-			{Partition: 0, Slots: [2]int{0, 8191}, Leader: "n1", Replicas: []kv.ReplicaView{{Node: "n1", ID: 1}, {Node: "n2", ID: 2}}},
-			{Partition: 1, Slots: [2]int{8192, 16383}, Leader: "n1", Replicas: []kv.ReplicaView{{Node: "n2", ID: 3}, {Node: "n1", ID: 4}}},
+			{Partition: 0, Slots: [2]int{0, 8191}, Leader: "n1", Replicas: []kv.ReplicaView{
+				{Node: "n1", ID: 1}, {Node: "n2", ID: 2},
+			}},
+			{Partition: 1, Slots: [2]int{8192, 16383}, Leader: "n1", Replicas: []kv.ReplicaView{
+				{Node: "n2", ID: 3}, {Node: "n1", ID: 4},
+			}},
 		},
 	}
 	server := httptest.NewServer(n)
@@ -98,10 +103,6 @@ func (n *fakeNode) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		json.NewEncoder(w).Encode(n.cluster)
 	case r.URL.Path == "/cluster/partitions":
 		json.NewEncoder(w).Encode(n.partitions)
-	case r.URL.Path == "/readyz" && n.notReady != "":
-		refuse(w, http.StatusServiceUnavailable, n.notReady, "unavailable")
-	case r.URL.Path == "/readyz":
-		io.WriteString(w, "{}")
 	default:
 		refuse(w, http.StatusNotFound, "Invalid path", "")
 	}
@@ -136,7 +137,9 @@ func (n *fakeNode) key(w http.ResponseWriter, r *http.Request, key string) {
 			return
 		}
 		n.clock++
-		n.items[key] = kv.Item{Value: kv.RawValue(strconv.AppendInt(nil, sum+by, 10), "application/json"), Version: n.clock}
+		n.items[key] = kv.Item{
+			Value: kv.RawValue(strconv.AppendInt(nil, sum+by, 10), "application/json"), Version: n.clock,
+		}
 		w.Header().Set("ETag", fmt.Sprintf("%q", strconv.FormatUint(n.clock, 10)))
 		json.NewEncoder(w).Encode(map[string]any{"key": key, "value": sum + by})
 	case r.Method == http.MethodPut:
@@ -158,7 +161,8 @@ func (n *fakeNode) key(w http.ResponseWriter, r *http.Request, key string) {
 	default:
 		contentType := it.Value.ContentType
 		if contentType == "" {
-			contentType = map[kv.Kind]string{kv.String: "text/plain; charset=utf-8", kv.JSON: "application/json", kv.Binary: "application/octet-stream"}[it.Value.Kind]
+			contentType = map[kv.Kind]string{kv.String: "text/plain; charset=utf-8", kv.JSON: "application/json",
+				kv.Binary: "application/octet-stream"}[it.Value.Kind]
 		}
 		w.Header().Set("Content-Type", contentType)
 		w.Header().Set("Last-Modified", "Mon, 02 Jan 2006 15:04:05 GMT")
@@ -186,7 +190,7 @@ func (n *fakeNode) list(w http.ResponseWriter, r *http.Request) {
 			pairs = append(pairs, string(name))
 			continue
 		}
-		value := []byte(n.items[key].Value.Data)
+		value := n.items[key].Value.Data
 		if n.items[key].Value.Kind == kv.String {
 			value, _ = json.Marshal(string(value))
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -15,51 +16,42 @@ import (
 )
 
 func newGetCommand() *cobra.Command {
-	var flags clientFlags
-	var output outputFlag
-	cmd := &cobra.Command{
+	var stale bool
+	cmd := newKeyCommand(&cobra.Command{
 		Use:   "get KEY",
 		Short: "Print the value of a key",
 		Long: `Print the value of a key, byte for byte. A newline follows only on a terminal.
 With --output json: key, value, type, version, deadline and where the answer came from.
+With --stale the nearest replica answers, whose state may be old; --output json tells by
+how much at most.
 Exit code 3 when there is no such key.`,
 		Example: "  pxkv get greeting\n  pxkv get photo > photo.jpg\n  pxkv get greeting --output json",
 		Args:    takes("KEY"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := output.check(cmd); err != nil {
-				return err
-			}
-			if err := checkKey(cmd, args[0]); err != nil {
-				return err
-			}
-			c, err := flags.client(cmd)
-			if err != nil {
-				return err
-			}
-			return get(cmd, c, args[0], output.json())
-		},
-	}
-	flags.add(cmd)
-	output.add(cmd)
+	}, func(k *keyCall) error { return k.get(stale) })
+	cmd.Flags().BoolVar(&stale, "stale", false, "ask the nearest replica, also one that has lost its leader")
 	return cmd
 }
 
-func get(cmd *cobra.Command, c *client, key string, asJSON bool) error {
-	resp, err := c.do(cmd.Context(), &request{method: http.MethodGet, path: keyPath(key)})
+func (k *keyCall) get(stale bool) error {
+	r := &request{method: http.MethodGet, path: keyPath(k.key)}
+	if stale {
+		r.query = url.Values{"consistency": {"stale"}}
+	}
+	resp, err := k.do(k.cmd.Context(), r)
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
-	out := cmd.OutOrStdout()
-	if asJSON {
+	out := k.cmd.OutOrStdout()
+	if k.asJSON {
 		data, err := io.ReadAll(resp.Body)
 		if err != nil {
-			return brokenOff(c, err)
+			return brokenOff(k.client, "answer", err)
 		}
-		return writeJSON(out, describeItem(key, data, resp.Header))
+		return writeJSON(out, describeItem(k.key, data, resp.Header))
 	}
-	if _, err := io.Copy(out, resp.Body); err != nil {
-		return brokenOff(c, err)
+	if _, err := io.Copy(output{out}, resp.Body); err != nil {
+		return brokenOff(k.client, "answer", err)
 	}
 	if isTerminal(out) {
 		_, err = fmt.Fprintln(out)
@@ -67,39 +59,44 @@ func get(cmd *cobra.Command, c *client, key string, asJSON bool) error {
 	return err
 }
 
-// brokenOff is the error of an answer that came only in part.
-func brokenOff(c *client, err error) error {
-	return fmt.Errorf("the answer of %s broke off: %w; what was printed is not all of it", c.base, err)
-}
-
 // item is a key with what a node said about it.
 type item struct {
-	Key         string `json:"key"`
-	Value       any    `json:"value"`
-	Type        string `json:"type"`
-	Version     uint64 `json:"version"`
-	Bytes       int    `json:"bytes"`
-	ContentType string `json:"content_type,omitempty"`
-	Modified    string `json:"modified,omitempty"` // RFC 3339
-	Expires     string `json:"expires,omitempty"`  // RFC 3339
+	Key         keyText `json:"key"`
+	Value       any     `json:"value"`
+	Type        string  `json:"type"`
+	Version     uint64  `json:"version"`
+	Bytes       int     `json:"bytes"`
+	ContentType string  `json:"content_type,omitempty"`
+	Modified    string  `json:"modified,omitempty"` // RFC 3339
+	Expires     string  `json:"expires,omitempty"`  // RFC 3339
+	// StalenessMS is how old the state of a --stale read may be.
+	StalenessMS *int64 `json:"staleness_ms,omitempty"`
 	receipt
 }
 
 // receipt says which state an answer reflects; a member is empty when the node did not say.
 type receipt struct {
-	Partition string `json:"partition,omitempty"`
-	Index     uint64 `json:"index,omitempty"`
-	Node      string `json:"node,omitempty"`
+	Partition *uint32 `json:"partition,omitempty"`
+	Index     uint64  `json:"index,omitempty"`
+	Node      string  `json:"node,omitempty"`
 }
 
 func readReceipt(h http.Header) receipt {
 	index, _ := strconv.ParseUint(h.Get("X-Pxkv-Index"), 10, 64) // 0 when it is not there
-	return receipt{Partition: h.Get("X-Pxkv-Partition"), Index: index, Node: h.Get("X-Pxkv-Node")}
+	r := receipt{Index: index, Node: h.Get("X-Pxkv-Node")}
+	if p, err := strconv.ParseUint(h.Get(headerPartition), 10, 32); err == nil {
+		r.Partition = new(uint32(p))
+	}
+	return r
 }
 
 func describeItem(key string, data []byte, h http.Header) *item {
-	it := &item{Key: key, Bytes: len(data), ContentType: h.Get("Content-Type"), Expires: h.Get("X-Pxkv-Expires"), receipt: readReceipt(h)}
-	it.Version, _ = parseETag(h.Get("Etag"))
+	it := &item{Key: keyText(key), Bytes: len(data), ContentType: h.Get("Content-Type"),
+		Expires: h.Get("X-Pxkv-Expires"), receipt: readReceipt(h)}
+	it.Version = parseETag(h.Get("Etag"))
+	if ms, err := strconv.ParseInt(h.Get("X-Pxkv-Staleness-Ms"), 10, 64); err == nil {
+		it.StalenessMS = new(ms)
+	}
 	if t, err := http.ParseTime(h.Get("Last-Modified")); err == nil {
 		it.Modified = t.UTC().Format(time.RFC3339)
 	}
@@ -117,12 +114,15 @@ func describeItem(key string, data []byte, h http.Header) *item {
 	return it
 }
 
-// parseETag reads the version out of an ETag: "17", with its quotes.
-func parseETag(tag string) (uint64, bool) {
+// parseETag reads the version out of an ETag: "17", with its quotes. 0: there is none.
+func parseETag(tag string) uint64 {
 	tag = strings.TrimPrefix(tag, "W/")
 	if len(tag) < 2 || tag[0] != '"' || tag[len(tag)-1] != '"' {
-		return 0, false
+		return 0
 	}
 	v, err := strconv.ParseUint(tag[1:len(tag)-1], 10, 64)
-	return v, err == nil
+	if err != nil {
+		return 0
+	}
+	return v
 }

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"pxkv/node/kv"
 )
@@ -39,17 +42,55 @@ func TestIncr(t *testing.T) {
 func TestPutWithTTL(t *testing.T) {
 	t.Parallel()
 	_, url := newFakeNode(t)
-	command(t, url, nil, "put", "session", "x", "--ttl", "90s").expect(t, exitFine, "created until 1970-01-01T00:01:30Z, version 1\n", "")
-	command(t, url, nil, "put", "session", "x", "--ttl", "90s", "--output", "json").expect(t, exitFine, `"expires": "1970-01-01T00:01:30Z"`, "")
+	command(t, url, nil, "put", "session", "x", "--ttl", "90s").expect(t, exitFine,
+		"created until 1970-01-01T00:01:30Z, version 1\n", "")
+	command(t, url, nil, "put", "session", "x", "--ttl", "90s", "--output", "json").expect(t, exitFine,
+		`"expires": "1970-01-01T00:01:30Z"`, "")
 	command(t, url, nil, "put", "session", "x", "--ttl", "0").expect(t, exitUsage, "", "at least 1ms")
 	command(t, url, nil, "put", "session", "x", "--ttl", "soon").expect(t, exitUsage, "", "invalid argument")
 }
 
 // Every byte that a key may have reaches the node as it is.
+// A key never lives longer than it was given, whatever part of a second its node's Date leaves out.
+func TestTTLIsOfTheMoment(t *testing.T) {
+	t.Parallel()
+	given := time.Date(2026, 1, 2, 3, 4, 5, 900e6, time.UTC)
+	h := http.Header{"Date": {given.Format(http.TimeFormat)}}
+	for skew, left := range map[time.Duration]time.Duration{
+		0: time.Minute, 50 * time.Millisecond: time.Minute - 50*time.Millisecond, // as the call takes
+		// Of another clock only the half second is known.
+		time.Hour: time.Minute + 400*time.Millisecond, -time.Hour: time.Minute + 400*time.Millisecond,
+	} {
+		got := given.Add(time.Minute).Sub(nodeTime(h, given.Add(skew)))
+		if got != left || got.Round(time.Second) != time.Minute {
+			t.Errorf("clock %v ahead: %v are left, want %v", skew, got, left)
+		}
+	}
+}
+
+// Redis clients may give a key a deadline that is further off than a Duration is long.
+func TestTTLOfAnyLength(t *testing.T) {
+	t.Parallel()
+	for expires, want := range map[string]string{
+		"9999-12-31T23:59:59.999Z": "69898604h0m0s\n", "2026-01-02T03:05:05.000Z": "1m0s\n",
+		"2026-01-01T00:00:00.000Z": "0s\n",
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Date", "Fri, 02 Jan 2026 03:04:05 GMT")
+			w.Header().Set("X-Pxkv-Expires", expires)
+		}))
+		t.Cleanup(server.Close)
+		if got := command(t, server.URL, nil, "ttl", "k"); got.code != exitFine || got.out != want {
+			t.Errorf("%s: %+v", expires, got)
+		}
+	}
+}
+
 func TestKeysOfEveryShape(t *testing.T) {
 	t.Parallel()
 	n, url := newFakeNode(t)
-	for _, key := range []string{"a/b", "a//b/", "/", ".", "..", "a?b=c#d", "a b+c%20", "{user1}.cart", "Grüße", "\x00\x01\n", "-", strings.Repeat("k", kv.MaxKeyBytes)} {
+	for _, key := range []string{"a/b", "a//b/", "/", ".", "..", "a?b=c#d", "a b+c%20", "{user1}.cart", "Grüße",
+		"\x00\x01\n", "-", strings.Repeat("k", kv.MaxKeyBytes)} {
 		command(t, url, nil, "put", "--", key, "v").expect(t, exitFine, "created", "")
 		if _, ok := n.items[key]; !ok {
 			t.Errorf("key %q arrived as something else", key)
@@ -79,7 +120,8 @@ func TestConditions(t *testing.T) {
 	t.Parallel()
 	_, url := newFakeNode(t)
 	command(t, url, nil, "put", "lock", "me", "--if-absent").expect(t, exitFine, "created, version 1", "")
-	command(t, url, nil, "put", "lock", "me", "--if-absent").expect(t, exitFailed, "", "condition not met, nothing was changed: the key is at version 1")
+	command(t, url, nil, "put", "lock", "me", "--if-absent").expect(t, exitFailed, "",
+		"condition not met, nothing was changed: the key is at version 1")
 	command(t, url, nil, "put", "lock", "you", "--if-match", "1").expect(t, exitFine, "version 2", "")
 	command(t, url, nil, "put", "lock", "him", "--if-match", "1").expect(t, exitFailed, "", "the key is at version 2")
 	command(t, url, nil, "put", "absent", "x", "--if-match", "1").expect(t, exitFailed, "", "the key does not exist")
@@ -101,16 +143,18 @@ func TestGetAsJSONShowsEveryKind(t *testing.T) {
 		got := command(t, url, nil, "get", tc.key, "--output", "json")
 		got.expect(t, exitFine, "", "")
 		var it struct {
-			Key, Type, Modified, Partition, Node string
-			Version, Index                       uint64
-			Value                                json.RawMessage
+			Key, Type, Modified, Node string
+			Partition                 *int
+			Version, Index            uint64
+			Value                     json.RawMessage
 		}
 		if err := json.Unmarshal([]byte(got.out), &it); err != nil {
 			t.Fatalf("%v in %s", err, got.out)
 		}
 		value := strings.Join(strings.Fields(string(it.Value)), "")
 		if it.Key != tc.key || it.Type != tc.kind || value != tc.value || it.Version == 0 ||
-			it.Index != 77 || it.Partition != "5" || it.Node != "n1" || it.Modified != "2006-01-02T15:04:05Z" {
+			it.Index != 77 || it.Partition == nil || *it.Partition != 5 || it.Node != "n1" ||
+			it.Modified != "2006-01-02T15:04:05Z" {
 			t.Errorf("got %s", got.out)
 		}
 	}
@@ -187,5 +231,26 @@ func TestListThatBreaksOffFails(t *testing.T) {
 		got := command(t, server.URL, nil, "list")
 		t.Log(name)
 		got.expect(t, exitFailed, "a\t\"1\"\n", "broke off")
+	}
+}
+
+// Where the output takes nothing, no node is to blame.
+func TestAnOutputThatFailsIsToldFromTheNode(t *testing.T) {
+	t.Parallel()
+	n, url := newFakeNode(t)
+	n.set("k", kv.RawValue(bytes.Repeat([]byte("v"), 100<<10), ""))
+	for _, args := range [][]string{{"get", "k"}, {"list"}, {"list", "-o", "json"}} {
+		full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+		if err != nil {
+			t.Skip(err)
+		}
+		t.Cleanup(func() { full.Close() })
+		var errors bytes.Buffer
+		code := run(t.Context(), append(args, "--server="+url), nil, full, &errors)
+		got := outcome{code: code, errors: errors.String()}
+		got.expect(t, exitFailed, "", "cannot print what the node sends: write /dev/full")
+		if strings.Contains(errors.String(), url) {
+			t.Errorf("%v blames the node: %s", args, errors.String())
+		}
 	}
 }

@@ -3,13 +3,12 @@ package main
 import (
 	"bufio"
 	"encoding/json"
-	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 )
@@ -29,13 +28,14 @@ func newListCommand() *cobra.Command {
 		Use:   "list",
 		Short: "List the keys of the whole cluster, in byte order",
 		Long: `List the pairs of the whole cluster, in byte order of their keys: one a line, the key,
-a tab, and the value as JSON text. A key that would break its line is quoted.
+a tab, and the value as JSON text. A key that would break its line, or is no text, is quoted.
 With --output json: one JSON object, or one array with --keys-only.
 
 The list is printed as it arrives, so it may be as long as it likes. It is not one
 snapshot: a key that is written meanwhile is shown with its old or its new value.`,
-		Example: "  pxkv list --prefix user: --limit 10\n  pxkv list --keys-only | wc -l\n  pxkv list --output json > all.json",
-		Args:    takes(),
+		Example: "  pxkv list --prefix user: --limit 10\n  pxkv list --keys-only | wc -l\n  pxkv list --output json " +
+			"> all.json",
+		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := output.check(cmd); err != nil {
 				return err
@@ -81,7 +81,7 @@ func (l *listFlags) query(remaining int, cursor string) url.Values {
 }
 
 func runList(cmd *cobra.Command, c *client, list *listFlags, asJSON bool) error {
-	out := bufio.NewWriter(cmd.OutOrStdout())
+	out := bufio.NewWriter(output{cmd.OutOrStdout()})
 	var write pairWriter = &lineWriter{out: out, keysOnly: list.keysOnly}
 	if asJSON {
 		write = &jsonWriter{out: out, keysOnly: list.keysOnly}
@@ -89,7 +89,9 @@ func runList(cmd *cobra.Command, c *client, list *listFlags, asJSON bool) error 
 	// A node ends a page early when it has grown large, so the limit may take several.
 	cursor, remaining := "", list.limit
 	for {
-		resp, err := c.do(cmd.Context(), &request{method: http.MethodGet, path: "/kv", query: list.query(remaining, cursor)})
+		resp, err := c.do(cmd.Context(), &request{
+			method: http.MethodGet, path: "/kv", query: list.query(remaining, cursor),
+		})
 		if err != nil {
 			out.Flush()
 			return err
@@ -98,7 +100,7 @@ func runList(cmd *cobra.Command, c *client, list *listFlags, asJSON bool) error 
 		resp.Body.Close()
 		if err != nil {
 			out.Flush() // what has come is shown; the error says that it is not all
-			return fmt.Errorf("the list from %s broke off: %w; what was printed is not all of it", c.base, err)
+			return brokenOff(c, "list", err)
 		}
 		if cursor = resp.Header.Get("X-Pxkv-Cursor"); cursor == "" || list.limit > 0 && n >= remaining {
 			break
@@ -111,52 +113,10 @@ func runList(cmd *cobra.Command, c *client, list *listFlags, asJSON bool) error 
 	return out.Flush()
 }
 
-// decodeList reads a list as it arrives: an object of pairs, or an array of keys. It calls
-// each for every pair, with a nil value for a key alone, and returns how many there were.
-// It holds one pair in memory.
-func decodeList(r io.Reader, each func(key string, value json.RawMessage) error) (n int, err error) {
-	d := json.NewDecoder(r)
-	open, err := d.Token()
-	if err != nil {
-		return 0, whole(err)
-	}
-	if open != json.Delim('{') && open != json.Delim('[') {
-		return 0, fmt.Errorf("it begins with %v instead of an object; is this the HTTP address of a pxkv node?", open)
-	}
-	for ; d.More(); n++ {
-		token, err := d.Token()
-		if err != nil {
-			return n, whole(err)
-		}
-		key, ok := token.(string)
-		if !ok {
-			return n, fmt.Errorf("found %v where a key should be", token)
-		}
-		var value json.RawMessage
-		if open == json.Delim('{') {
-			if err := d.Decode(&value); err != nil {
-				return n, whole(err)
-			}
-		}
-		if err := each(key, value); err != nil {
-			return n, err
-		}
-	}
-	_, err = d.Token() // the closing bracket: without it the list is not whole
-	return n, whole(err)
-}
-
-// whole turns an end of input inside a list into the error that it is.
-func whole(err error) error {
-	if err == io.EOF {
-		return io.ErrUnexpectedEOF
-	}
-	return err
-}
-
 // pairWriter prints a list.
 type pairWriter interface {
-	pair(key string, value json.RawMessage) error
+	// pair prints one: key and value are JSON texts, a nil value is a key alone.
+	pair(key, value json.RawMessage) error
 	end()
 }
 
@@ -166,8 +126,12 @@ type lineWriter struct {
 	keysOnly bool
 }
 
-func (w *lineWriter) pair(key string, value json.RawMessage) error {
-	if strings.ContainsFunc(key, unicode.IsControl) {
+func (w *lineWriter) pair(text, value json.RawMessage) error {
+	key, err := parseKeyText(text)
+	if err != nil {
+		return err
+	}
+	if strings.ContainsFunc(key, unicode.IsControl) || !utf8.ValidString(key) {
 		key = strconv.Quote(key)
 	}
 	w.out.WriteString(key)
@@ -187,18 +151,14 @@ type jsonWriter struct {
 	begun    bool
 }
 
-func (w *jsonWriter) pair(key string, value json.RawMessage) error {
+func (w *jsonWriter) pair(key, value json.RawMessage) error {
 	separator := ",\n  "
 	if !w.begun {
 		w.begun = true
 		separator = w.brackets()[:1] + "\n  "
 	}
 	w.out.WriteString(separator)
-	name, err := json.Marshal(key)
-	if err != nil {
-		return err
-	}
-	w.out.Write(name)
+	w.out.Write(key) // as the node wrote it, so that no byte of a key is lost
 	if !w.keysOnly {
 		w.out.WriteString(": ")
 		w.out.Write(value)

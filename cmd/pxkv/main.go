@@ -27,6 +27,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
+	checkHelp(root) // completion writes to what is the output now
 	err := root.ExecuteContext(ctx)
 	if err != nil && err.Error() != "" {
 		fmt.Fprintf(stderr, "pxkv: %v\n", err)
@@ -42,6 +43,7 @@ func newRootCommand() *cobra.Command {
 
 "pxkv serve" runs a node; the other commands speak to one over HTTP:
 to --server, to the environment variable PXKV_SERVER, or to ` + defaultServer + `.
+Several servers, separated by commas, are asked in turn until one can answer.
 
 Exit codes: 0 fine, 1 failed, 2 wrong usage, 3 key not found,
 4 outcome unknown (the write may or may not have been applied).`,
@@ -57,14 +59,45 @@ Exit codes: 0 fine, 1 failed, 2 wrong usage, 3 key not found,
 		},
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError(cmd, "%w", err) })
-	root.CompletionOptions.HiddenDefaultCmd = true
+	root.Version = thisBuild().String()
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.AddCommand(
 		newServeCommand(),
-		newGetCommand(), newPutCommand(), newDelCommand(), newIncrCommand(), newListCommand(),
+		newGetCommand(), newPutCommand(), newDelCommand(), newIncrCommand(), newTTLCommand(), newExpireCommand(),
+		newListCommand(),
 		newMembersCommand(), newPartitionsCommand(), newStatusCommand(),
-		newBenchCommand(), newVersionCommand(),
+		newBenchCommand(), newRebuildCommand(), newVersionCommand(),
 	)
 	return root
+}
+
+// checkHelp makes "help" and "completion" of what does not exist wrong usage; cobra prints some help and calls it fine.
+func checkHelp(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, cmd := range root.Commands() {
+		switch cmd.Name() {
+		case "help":
+			cmd.Run, cmd.RunE = nil, func(_ *cobra.Command, args []string) error {
+				about, rest, err := root.Find(args)
+				if err != nil || about == root && len(rest) > 0 {
+					return unknownCommand(root, args[0])
+				}
+				about.InitDefaultHelpFlag()
+				return about.Help()
+			}
+		case "completion":
+			cmd.Args, cmd.RunE = cobra.ArbitraryArgs, func(cmd *cobra.Command, args []string) error {
+				if len(args) > 0 {
+					return usageError(cmd, "there is no completion for %q", args[0])
+				}
+				return cmd.Help()
+			}
+			for _, shell := range cmd.Commands() {
+				shell.Args = takes()
+			}
+		}
+	}
 }
 
 func unknownCommand(cmd *cobra.Command, name string) error {

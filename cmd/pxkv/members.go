@@ -17,6 +17,9 @@ whether gossip reaches it, how many replicas it holds and leads, and its address
 			if err := c.view(cmd.Context(), "/cluster", &view); err != nil {
 				return err
 			}
+			if err := inCluster(&view); err != nil {
+				return err
+			}
 			if asJSON {
 				return writeJSON(cmd.OutOrStdout(), view.Members)
 			}
@@ -24,14 +27,25 @@ whether gossip reaches it, how many replicas it holds and leads, and its address
 			fmt.Fprintln(t, "NAME\tID\tSTATE\tREACHABLE\tREPLICAS\tLEADERS\tHTTP\tPEER\tGOSSIP")
 			for _, m := range view.Members {
 				fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\t%s\n", m.Name, m.ID, m.State, yesNo(m.Reachable),
-					m.Replicas, m.Leaders, orDash(m.Addresses.HTTP), orDash(m.Addresses.Peer), orDash(m.Addresses.Gossip))
+					m.Replicas, m.Leaders, orDash(
+						m.Addresses.HTTP), orDash(m.Addresses.Peer), orDash(m.Addresses.Gossip))
 			}
 			return t.Flush()
 		})
 }
 
+// inCluster is an error when the node asked is in no cluster: it knows of no members and no partitions, which is not
+// to say that there are none.
+func inCluster(view *kv.ClusterView) error {
+	if view.ID != 0 {
+		return nil
+	}
+	return failure(exitFailed, "node %s is not ready: %s", view.Node, view.NotReady)
+}
+
 // newViewCommand returns a command without arguments that shows something about the cluster.
-func newViewCommand(name, short, long string, show func(cmd *cobra.Command, c *client, asJSON bool) error) *cobra.Command {
+func newViewCommand(name, short, long string,
+	show func(cmd *cobra.Command, c *client, asJSON bool) error) *cobra.Command {
 	var flags clientFlags
 	var output outputFlag
 	cmd := &cobra.Command{

@@ -2,6 +2,8 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 	"os"
 	"text/tabwriter"
@@ -36,6 +38,37 @@ func writeJSON(w io.Writer, v any) error {
 
 // newTable returns a writer that aligns tab-separated columns when it is flushed.
 func newTable(w io.Writer) *tabwriter.Writer { return tabwriter.NewWriter(w, 0, 0, 2, ' ', 0) }
+
+// output is where a command prints what a node sends. It marks its errors, so that no node is blamed for them.
+type output struct{ io.Writer }
+
+// Write implements io.Writer.
+func (o output) Write(p []byte) (int, error) {
+	n, err := o.Writer.Write(p)
+	if err != nil {
+		err = &outputError{err}
+	}
+	return n, err
+}
+
+// outputError is what went wrong with the output.
+type outputError struct{ err error }
+
+// Error implements error.
+func (e *outputError) Error() string {
+	return fmt.Sprintf("cannot print what the node sends: %v; what was printed is not all of it", e.err)
+}
+
+// Unwrap gives errors.Is the cause.
+func (e *outputError) Unwrap() error { return e.err }
+
+// brokenOff is the error of something, as "answer", that came from a node, or was printed, only in part.
+func brokenOff(c *client, what string, err error) error {
+	if e, ok := errors.AsType[*outputError](err); ok {
+		return e
+	}
+	return fmt.Errorf("the %s from %s broke off: %w; what was printed is not all of it", what, c.base, err)
+}
 
 // isTerminal reports whether a person reads w, or at least a character device.
 func isTerminal(w io.Writer) bool {

@@ -18,6 +18,15 @@ the nodes that hold a replica, in ring order (the first is the preferred leader)
 			if err := c.view(cmd.Context(), "/cluster/partitions", &view); err != nil {
 				return err
 			}
+			if len(view) == 0 {
+				var cluster kv.ClusterView
+				if err := c.view(cmd.Context(), "/cluster", &cluster); err != nil {
+					return err
+				}
+				if err := inCluster(&cluster); err != nil {
+					return err
+				}
+			}
 			if asJSON {
 				return writeJSON(cmd.OutOrStdout(), view)
 			}
@@ -28,7 +37,8 @@ the nodes that hold a replica, in ring order (the first is the preferred leader)
 				for i, r := range p.Replicas {
 					nodes[i] = r.Node
 				}
-				fmt.Fprintf(t, "%s\t%d-%d\t%s\t%s\n", p.Partition, p.Slots[0], p.Slots[1], orDash(p.Leader), strings.Join(nodes, " "))
+				fmt.Fprintf(t, "%s\t%d-%d\t%s\t%s\n", p.Partition, p.Slots[0], p.Slots[1], orDash(p.Leader),
+					strings.Join(nodes, " "))
 			}
 			return t.Flush()
 		})

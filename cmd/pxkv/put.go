@@ -5,8 +5,8 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
-	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -20,68 +20,67 @@ type putFlags struct {
 	ifMatch     uint64
 	ifAbsent    bool
 	contentType string
-	ttl         time.Duration
+	ttl         lifetime
+	file        string
 }
 
 func newPutCommand() *cobra.Command {
-	var flags clientFlags
-	var output outputFlag
 	var put putFlags
-	cmd := &cobra.Command{
+	cmd := newKeyCommand(&cobra.Command{
 		Use:   "put KEY VALUE|-",
 		Short: "Set the value of a key",
-		Long: `Set the value of a key; "-" reads the value from standard input.
+		Long: `Set the value of a key; "-" reads the value from standard input, --file from a file.
 When this command ends with 0, the value is on disk on a majority of its replicas.
 With a condition that does not hold nothing is changed and the exit code is 1.
 Exit code 4: the write was sent, but whether it was applied is not known.`,
 		Example: `  pxkv put greeting hello
-  pxkv put photo - < photo.jpg --content-type image/jpeg
+  pxkv put photo --file photo.jpg --content-type image/jpeg
   pxkv put settings '{"dark":true}' --content-type application/json
   pxkv put lock me --if-absent
   pxkv put greeting hi --if-match 17
   pxkv put session s3cret --ttl 30m`,
-		Args: takes("KEY", "VALUE"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := output.check(cmd); err != nil {
-				return err
+		Args: func(cmd *cobra.Command, args []string) error {
+			if cmd.Flags().Changed("file") {
+				return takes("KEY")(cmd, args)
 			}
-			if err := checkKey(cmd, args[0]); err != nil {
-				return err
-			}
-			if put.ifAbsent && cmd.Flags().Changed("if-match") {
-				return usageError(cmd, "--if-match and --if-absent exclude each other")
-			}
-			if cmd.Flags().Changed("ttl") && put.ttl < time.Millisecond {
-				return usageError(cmd, "--ttl %v: a key lives at least 1ms", put.ttl)
-			}
-			c, err := flags.client(cmd)
-			if err != nil {
-				return err
-			}
-			value, err := readValue(cmd, args[1])
-			if err != nil {
-				return err
-			}
-			r := &request{method: http.MethodPut, path: keyPath(args[0]), query: put.query(), body: value, header: put.header(cmd)}
-			resp, err := c.do(cmd.Context(), r)
-			if err != nil {
-				return err
-			}
-			defer resp.Body.Close()
-			return printWritten(cmd, args[0], resp, output.json())
+			return takes("KEY", "VALUE")(cmd, args)
 		},
-	}
-	flags.add(cmd)
-	output.add(cmd)
+	}, func(k *keyCall) error {
+		if put.ifAbsent && k.cmd.Flags().Changed("if-match") {
+			return usageError(k.cmd, "--if-match and --if-absent exclude each other")
+		}
+		value, err := put.value(k)
+		if err != nil {
+			return err
+		}
+		r := &request{
+			method: http.MethodPut, path: keyPath(k.key), query: put.query(), body: value, header: put.header(k.cmd),
+		}
+		resp, err := k.do(k.cmd.Context(), r)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		return k.printWritten(resp)
+	})
 	cmd.Flags().Uint64Var(&put.ifMatch, "if-match", 0, "only if the key is at this version")
 	cmd.Flags().BoolVar(&put.ifAbsent, "if-absent", false, "only if there is no such key")
-	cmd.Flags().DurationVar(&put.ttl, "ttl", 0, "delete the key after this time: 90s, 24h")
+	cmd.Flags().Var(&put.ttl, "ttl", "delete the key after this time: 30 (seconds), 500ms, 24h")
+	cmd.Flags().StringVar(&put.file, "file", "", "read the value from this file")
 	cmd.Flags().StringVar(&put.contentType, "content-type", "", "kept with the value and given back with it")
 	return cmd
 }
 
+// value is what is to be written.
+func (p *putFlags) value(k *keyCall) ([]byte, error) {
+	if k.cmd.Flags().Changed("file") {
+		return readFile(p.file)
+	}
+	return readValue(k.cmd, k.rest[0])
+}
+
 func (p *putFlags) query() url.Values {
-	if p.ttl == 0 {
+	if p.ttl.Duration == 0 {
 		return nil
 	}
 	return url.Values{"ttl": {p.ttl.String()}}
@@ -105,30 +104,45 @@ func readValue(cmd *cobra.Command, arg string) ([]byte, error) {
 	if arg != "-" {
 		return []byte(arg), nil
 	}
-	value, err := io.ReadAll(io.LimitReader(cmd.InOrStdin(), maxInputBytes+1))
+	return readInput(cmd.InOrStdin(), "standard input")
+}
+
+func readFile(name string) ([]byte, error) {
+	f, err := os.Open(name)
 	if err != nil {
-		return nil, fmt.Errorf("reading the value from standard input: %w; nothing was written", err)
+		return nil, fmt.Errorf("reading the value: %w; nothing was written", err)
+	}
+	defer f.Close()
+	return readInput(f, name)
+}
+
+func readInput(r io.Reader, from string) ([]byte, error) {
+	value, err := io.ReadAll(io.LimitReader(r, maxInputBytes+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading the value from %s: %w; nothing was written", from, err)
 	}
 	if len(value) > maxInputBytes {
-		return nil, fmt.Errorf("standard input holds more than %d bytes, which no value may have; nothing was written", maxInputBytes)
+		return nil, fmt.Errorf("%s holds more than %d bytes, which no value may have; nothing was written", from,
+			maxInputBytes)
 	}
 	return value, nil
 }
 
 // written is what a put has to tell.
 type written struct {
-	Key     string `json:"key"`
-	Version uint64 `json:"version"`
-	Created bool   `json:"created"`
-	Expires string `json:"expires,omitempty"` // RFC 3339
+	Key     keyText `json:"key"`
+	Version uint64  `json:"version"`
+	Created bool    `json:"created"`
+	Expires string  `json:"expires,omitempty"` // RFC 3339
 	receipt
 }
 
-func printWritten(cmd *cobra.Command, key string, resp *http.Response, asJSON bool) error {
-	w := written{Key: key, Created: resp.StatusCode == http.StatusCreated, Expires: resp.Header.Get("X-Pxkv-Expires"), receipt: readReceipt(resp.Header)}
-	w.Version, _ = parseETag(resp.Header.Get("Etag"))
-	if asJSON {
-		return writeJSON(cmd.OutOrStdout(), w)
+func (k *keyCall) printWritten(resp *http.Response) error {
+	w := written{Key: keyText(k.key), Created: resp.StatusCode == http.StatusCreated,
+		Expires: resp.Header.Get("X-Pxkv-Expires"), receipt: readReceipt(resp.Header)}
+	w.Version = parseETag(resp.Header.Get("Etag"))
+	if k.asJSON {
+		return writeJSON(k.cmd.OutOrStdout(), w)
 	}
 	what := "updated"
 	if w.Created {
@@ -137,6 +151,6 @@ func printWritten(cmd *cobra.Command, key string, resp *http.Response, asJSON bo
 	if w.Expires != "" {
 		what += " until " + w.Expires
 	}
-	_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s, version %d\n", what, w.Version)
+	_, err := fmt.Fprintf(k.cmd.OutOrStdout(), "%s, version %d\n", what, w.Version)
 	return err
 }

@@ -7,22 +7,21 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"pxkv/cmd/pxkv/server"
 )
 
 // serveFlags is what "pxkv serve" can be told.
 type serveFlags struct {
-	name, dataDir, store       string
-	http, resp, peer, gossip   string
-	advertise, cluster         string
-	join                       []string
-	expect                     int
-	partitions, replicas       int
-	cacheEntries, maxValue     int
-	reads, logFormat, logLevel string
-	debug, allowFlush          bool
+	server.Options
+	store, reads, logFormat, logLevel string
+	// environment variables that mean nothing, and what was perhaps meant
+	unknown map[string]string
 }
 
 func newServeCommand() *cobra.Command {
@@ -34,8 +33,17 @@ func newServeCommand() *cobra.Command {
 		Long: `Run a node.
 
 Without --join and with an empty data directory it starts a cluster of its own at once. With
---join it becomes a member of the cluster that it finds there. With data it is who it was,
-whatever --join and --bootstrap-expect say, so the same command line is right for ever.
+--join it becomes a member of the cluster that it finds there. With --bootstrap-expect N as well,
+N fresh nodes with the same --join form one, if there is none; the log says what they wait for.
+With data it is who it was, whatever --join and --bootstrap-expect say, so the same command line
+is right for ever.
+
+A node takes as much memory as GOMEMLIMIT says, else as its control group or the machine has;
+give it 512 MiB or more. An eighth of that, 64 to 512 MiB, is for what it holds for clients and
+other nodes: requests, values, and answers that they have not read. What finds no room is refused
+and not done: 503 "overloaded" by HTTP, -CLUSTERDOWN or -ERR and "this node holds too many bytes
+for its clients at the moment: retry" by Redis. The metrics pxkv_held_bytes, pxkv_held_limit_bytes
+and pxkv_held_refused_total tell how near it is.
 
 Every flag can also be given as an environment variable: --data-dir as PXKV_DATA_DIR.
 SIGTERM and SIGINT hand this node's leaderships over and end it in good order.`,
@@ -44,6 +52,9 @@ SIGTERM and SIGINT hand this node's leaderships over and end it in good order.`,
 			if err := fromEnvironment(cmd.Flags()); err != nil {
 				return usageError(cmd, "%w", err)
 			}
+			f.Given = map[string]bool{}
+			cmd.Flags().Visit(func(flag *pflag.Flag) { f.Given[flag.Name] = true })
+			f.unknown = unknownVariables(cmd.Flags(), os.Environ())
 			if err := f.validate(); err != nil {
 				return usageError(cmd, "%w", err)
 			}
@@ -51,34 +62,46 @@ SIGTERM and SIGINT hand this node's leaderships over and end it in good order.`,
 		},
 	}
 	fs := cmd.Flags()
-	fs.StringVar(&f.name, "name", host, "name of this node, unique in the cluster")
-	fs.StringVar(&f.dataDir, "data-dir", "./pxkv-data", "where the data lies; created if absent")
+	fs.StringVar(&f.Name, "name", host, "name of this node, unique in the cluster")
+	fs.StringVar(&f.DataDir, "data-dir", "./pxkv-data", "where the data lies; created if absent")
 	fs.StringVar(&f.store, "store", "disk", "disk, or memory to keep everything in RAM")
-	fs.StringVar(&f.http, "http", ":8080", "listen address for clients")
-	fs.StringVar(&f.resp, "resp", ":6379", "listen address for Redis clients; \"\" turns it off")
-	fs.StringVar(&f.peer, "peer", ":7947", "listen address for other nodes")
-	fs.StringVar(&f.gossip, "gossip", ":7946", "listen address for gossip, TCP and UDP")
-	fs.StringVar(&f.advertise, "advertise", "", "host name or address that other nodes use (default: first private address, else the host name)")
-	fs.StringSliceVar(&f.join, "join", nil, "gossip addresses of other nodes, comma-separated or repeated")
-	fs.StringVar(&f.cluster, "cluster", "pxkv", "name of the cluster; clusters of different names never mix")
-	fs.IntVar(&f.expect, "bootstrap-expect", 0, "with --join: so many fresh nodes that see each other, and no cluster, form one")
-	fs.IntVar(&f.partitions, "partitions", 64, "partitions of a new cluster, fixed for ever")
-	fs.IntVar(&f.replicas, "replicas", 3, "replicas of each partition of a new cluster")
-	fs.IntVar(&f.cacheEntries, "cache-entries", 65536, "values kept decoded in memory; 0 is off")
-	fs.IntVar(&f.maxValue, "max-value-bytes", 8<<20, "largest value in bytes")
+	fs.StringVar(&f.HTTP, "http", ":8080", "listen address for clients")
+	fs.StringVar(&f.RESP, "resp", ":6379", "listen address for Redis clients; \"\" turns it off")
+	fs.StringVar(&f.Peer, "peer", ":7947", "listen address for other nodes")
+	fs.StringVar(&f.Gossip, "gossip", ":7946", "listen address for gossip, TCP and UDP")
+	fs.StringVar(&f.Advertise, "advertise", "",
+		"host name or address that other nodes use (default: that of the interface on the way to --join, else of the "+
+			"default route)")
+	fs.StringSliceVar(&f.Join, "join", nil, "gossip addresses of other nodes, comma-separated or repeated")
+	fs.StringVar(&f.Cluster, "cluster", "pxkv", "name of the cluster; clusters of different names never mix")
+	fs.IntVar(&f.Expect, "bootstrap-expect", 0,
+		"with --join: so many fresh nodes form a cluster when they have spoken with each other, and every address of "+
+			"--join is known to be one of them, or nobody's")
+	fs.IntVar(&f.Partitions, "partitions", 64, "partitions of a new cluster, fixed for ever")
+	fs.IntVar(&f.Replicas, "replicas", 3, "replicas of each partition of a new cluster")
+	fs.IntVar(&f.CacheEntries, "cache-entries", 65536, "values kept decoded in memory; 0 is off")
+	fs.IntVar(&f.MaxValueBytes, "max-value-bytes", 8<<20, "largest value in bytes")
 	fs.StringVar(&f.reads, "reads", "lease", "lease, or quorum to ask a majority for each batch of reads")
 	fs.StringVar(&f.logFormat, "log-format", "text", "text or json")
 	fs.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
-	fs.BoolVar(&f.allowFlush, "allow-flush", false, "let Redis clients delete everything with FLUSHALL")
-	fs.BoolVar(&f.debug, "debug", false, "serve /debug/pprof/")
+	fs.BoolVar(&f.AllowFlush, "allow-flush", false, "let Redis clients delete everything with FLUSHALL")
+	fs.BoolVar(&f.Debug, "debug", false, "serve /debug/pprof/")
 	return cmd
+}
+
+// variablePrefix is that of all environment variables.
+const variablePrefix = "PXKV_"
+
+// variable is the name of the environment variable that stands for a flag.
+func variable(flag string) string {
+	return variablePrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
 // fromEnvironment fills the flags that were not given from PXKV_ variables.
 func fromEnvironment(fs *pflag.FlagSet) error {
 	var errs []error
 	fs.VisitAll(func(f *pflag.Flag) {
-		name := "PXKV_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		name := variable(f.Name)
 		value, ok := os.LookupEnv(name)
 		if f.Changed || !ok || f.Name == "help" {
 			return
@@ -102,13 +125,13 @@ func (f *serveFlags) validate() error {
 		}
 		fault("--%s is %q; it must be one of %s", flag, value, strings.Join(allowed, ", "))
 	}
-	if f.name == "" {
+	if f.Name == "" {
 		fault("--name is empty")
 	}
-	if f.cluster == "" {
+	if f.Cluster == "" {
 		fault("--cluster is empty")
 	}
-	if f.dataDir == "" {
+	if f.DataDir == "" {
 		fault("--data-dir is empty")
 	}
 	oneOf("store", f.store, "disk", "memory")
@@ -120,21 +143,21 @@ func (f *serveFlags) validate() error {
 			fault("--%s is %d; it must be from %d to %d", flag, value, lo, hi)
 		}
 	}
-	between("partitions", f.partitions, 1, 16384)
-	between("replicas", f.replicas, 1, 9)
-	between("cache-entries", f.cacheEntries, 0, 1<<30)
-	between("max-value-bytes", f.maxValue, 1, 8<<20)
-	between("bootstrap-expect", f.expect, 0, 1000)
-	if f.expect > 0 && len(f.join) == 0 {
+	between("partitions", f.Partitions, 1, 16384)
+	between("replicas", f.Replicas, 1, 9)
+	between("cache-entries", f.CacheEntries, 0, 1<<30)
+	between("max-value-bytes", f.MaxValueBytes, 1, 8<<20)
+	between("bootstrap-expect", f.Expect, 0, 1000)
+	if f.Expect > 0 && len(f.Join) == 0 {
 		fault("--bootstrap-expect needs --join: how should the expected nodes find each other?")
 	}
-	for flag, addr := range map[string]string{"http": f.http, "peer": f.peer, "gossip": f.gossip} {
+	for flag, addr := range map[string]string{"http": f.HTTP, "peer": f.Peer, "gossip": f.Gossip} {
 		if !strings.Contains(addr, ":") {
 			fault("--%s is %q; it must be host:port or :port", flag, addr)
 		}
 	}
-	if f.resp != "" && !strings.Contains(f.resp, ":") {
-		fault("--resp is %q; it must be host:port, :port or empty", f.resp)
+	if f.RESP != "" && !strings.Contains(f.RESP, ":") {
+		fault("--resp is %q; it must be host:port, :port or empty", f.RESP)
 	}
 	return errors.Join(errs...)
 }
@@ -144,16 +167,31 @@ func (f *serveFlags) logger() *slog.Logger {
 	_ = level.UnmarshalText([]byte(f.logLevel)) // validated
 	o := &slog.HandlerOptions{Level: level}
 	if f.logFormat == "json" {
-		return slog.New(slog.NewJSONHandler(os.Stderr, o))
+		return slog.New(quieted(slog.NewJSONHandler(os.Stderr, o), time.Now))
 	}
-	return slog.New(slog.NewTextHandler(os.Stderr, o))
+	return slog.New(quieted(slog.NewTextHandler(os.Stderr, o), time.Now))
+}
+
+// server makes a node of what it is told.
+func (f *serveFlags) server(log *slog.Logger) (*server.Server, error) {
+	o := f.Options
+	o.InMemory, o.QuorumReads = f.store == "memory", f.reads == "quorum"
+	o.Version, o.Logger, o.Metrics = version, log, prometheus.NewRegistry()
+	o.Metrics.MustRegister(thisBuild().metric())
+	o.Exit = func(why string) {
+		fmt.Fprintf(os.Stderr, "pxkv: %s\n", why)
+		os.Exit(exitFailed)
+	}
+	return server.New(o)
 }
 
 // serve runs a node until ctx ends or the node must stop.
 func serve(ctx context.Context, f *serveFlags, log *slog.Logger) error {
-	p, err := newProcess(f, log)
+	ownerOnly()
+	s, err := f.server(log)
 	if err != nil {
 		return err
 	}
-	return p.run(ctx)
+	warnOfVariables(log, f.unknown)
+	return s.Run(ctx)
 }

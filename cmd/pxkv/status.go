@@ -2,22 +2,21 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"pxkv/cmd/pxkv/server"
 	"pxkv/node/kv"
 )
 
 func newStatusCommand() *cobra.Command {
 	var quiet bool
 	cmd := newViewCommand("status", "Say whether the cluster is healthy",
-		`Say whether the cluster is healthy, as the node asked sees it: the node is ready and
-every partition has a leader, so every key can be read and written. Exit code 1 when it
+		`Say whether the cluster is healthy, as the node asked sees it: the node is ready, so that
+every partition has a leader that it can ask, and every key can be read and written. Exit code 1 when it
 is not, with the reasons; also when the node does not answer.
 
 A cluster that works with less safety than it should have, because a member is not
@@ -68,37 +67,24 @@ func readStatus(ctx context.Context, c *client) (*status, error) {
 	if err := c.view(ctx, "/cluster/partitions", &partitions); err != nil {
 		return nil, err
 	}
-	notReady, err := c.notReady(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return judge(&cluster, partitions, notReady), nil
+	return judge(&cluster, partitions), nil
 }
 
-// notReady returns why the node says that it is not ready; empty when it is.
-func (c *client) notReady(ctx context.Context) (string, error) {
-	resp, err := c.do(ctx, &request{method: http.MethodGet, path: "/readyz"})
-	if err == nil {
-		return "", resp.Body.Close()
-	}
-	if e, ok := errors.AsType[*unavailableError](err); ok {
-		return e.text, nil
-	}
-	return "", err
-}
-
-// judge finds what is wrong with a cluster. It decides nothing else.
-func judge(cluster *kv.ClusterView, partitions []kv.PartitionView, notReady string) *status {
+// judge finds what is wrong with a cluster. It decides nothing else. Who leads is taken from one answer
+// alone: another one, a moment later, may contradict it.
+func judge(cluster *kv.ClusterView, placed []kv.PartitionView) *status {
 	s := &status{
-		Problems: []string{}, Warnings: []string{}, Leaderless: []kv.PartitionID{}, // [] in JSON, not null
-		Cluster: cluster.ID, Name: cluster.Name, Node: cluster.Node, Ready: notReady == "",
+		// [] in JSON, not null
+		Problems: []string{}, Warnings: []string{}, Leaderless: append([]kv.PartitionID{}, cluster.Leaderless...),
+		Cluster: cluster.ID, Name: cluster.Name, Node: cluster.Node, Ready: cluster.Ready,
 		Epoch: cluster.Epoch, Version: cluster.Version, Members: len(cluster.Members), Partitions: cluster.Partitions,
 	}
 	problem := func(format string, args ...any) { s.Problems = append(s.Problems, fmt.Sprintf(format, args...)) }
 	warning := func(format string, args ...any) { s.Warnings = append(s.Warnings, fmt.Sprintf(format, args...)) }
 	if !s.Ready {
-		problem("node %s is not ready: %s", s.Node, notReady)
+		problem("node %s is not ready: %s", s.Node, cluster.NotReady)
 	}
+	gone := map[string]bool{}
 	holders := 0 // members that take part in the placement
 	for _, m := range cluster.Members {
 		if m.State == kv.Active {
@@ -107,24 +93,41 @@ func judge(cluster *kv.ClusterView, partitions []kv.PartitionView, notReady stri
 		if m.Reachable {
 			s.ReachableMembers++
 		} else {
+			gone[m.Name] = true
 			warning("member %s (%s) is not reachable", m.Name, m.State)
 		}
 	}
-	if len(partitions) != cluster.Partitions {
-		problem("%d of %d partitions are placed", len(partitions), cluster.Partitions)
+	if len(placed) != cluster.Partitions {
+		problem("%d of %d partitions are placed", len(placed), cluster.Partitions)
+	}
+	for _, text := range cluster.Warnings {
+		warning("%s", text)
+	}
+	for _, m := range cluster.Waiting {
+		warning("a newcomer waits for the place of member %s: %s", m.Name, m.Why)
 	}
 	wanted := min(cluster.Replicas, holders)
-	short := 0
-	for _, p := range partitions {
-		if p.Leader == "" {
-			s.Leaderless = append(s.Leaderless, p.Partition)
+	if text := server.Intolerance(holders, cluster.Replicas); text != "" {
+		warning("%s", text)
+	}
+	short, tight := 0, 0
+	for _, p := range placed {
+		up := 0
+		for _, r := range p.Replicas {
+			if !gone[r.Node] {
+				up++
+			}
+		}
+		if up < len(p.Replicas) && up == len(p.Replicas)/2+1 {
+			tight++
 		}
 		if len(p.Replicas) < wanted {
 			short++
 		}
 	}
-	if n := len(s.Leaderless); n > 0 {
-		problem("%d partitions have no known leader", n)
+	if tight > 0 {
+		warning("%d partitions have just a majority of their replicas on members that are reachable: if one more of "+
+			"these goes, nobody can read or write what is in them", tight)
 	}
 	if short > 0 {
 		warning("%d partitions have fewer than %d replicas", short, wanted)

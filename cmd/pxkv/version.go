@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"runtime/debug"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 )
 
@@ -56,6 +57,21 @@ func (b build) named() build {
 	return b
 }
 
+// String tells it in a line.
+func (b build) String() string {
+	return fmt.Sprintf("pxkv %s, commit %s, %s %s/%s", b.Version, b.Commit, b.Go, b.OS, b.Arch)
+}
+
+// metric tells it to Prometheus: its value is 1, its labels say the rest.
+func (b build) metric() prometheus.Collector {
+	m := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "pxkv_build_info", Help: "Which program this is; always 1.",
+		ConstLabels: prometheus.Labels{"version": b.Version, "commit": b.Commit, "go": b.Go},
+	})
+	m.Set(1)
+	return m
+}
+
 func newVersionCommand() *cobra.Command {
 	var output outputFlag
 	cmd := &cobra.Command{
@@ -70,7 +86,7 @@ func newVersionCommand() *cobra.Command {
 			if output.json() {
 				return writeJSON(cmd.OutOrStdout(), b)
 			}
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "pxkv %s, commit %s, %s %s/%s\n", b.Version, b.Commit, b.Go, b.OS, b.Arch)
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), b)
 			return err
 		},
 	}

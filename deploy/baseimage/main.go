@@ -58,7 +58,7 @@ func importStandIn(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(modules)
+	defer func() { _ = os.RemoveAll(modules) }()
 	from, err := gather(ctx, modules)
 	if err != nil {
 		return err

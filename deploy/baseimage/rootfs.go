@@ -3,6 +3,7 @@ package main
 import (
 	"archive/tar"
 	"context"
+	"debug/elf"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -45,11 +47,12 @@ func writeRootFS(ctx context.Context, w io.Writer, from sources) error {
 
 // librariesOf returns the shared libraries of a binary, none for a static one.
 func librariesOf(ctx context.Context, binary string) ([]string, error) {
+	dynamic, err := isDynamic(binary)
+	if err != nil || !dynamic {
+		return nil, err
+	}
 	text, err := output(ctx, "ldd", binary)
 	if err != nil {
-		if strings.Contains(err.Error(), "not a dynamic executable") {
-			return nil, nil
-		}
 		return nil, err
 	}
 	var paths []string
@@ -59,6 +62,16 @@ func librariesOf(ctx context.Context, binary string) ([]string, error) {
 		}
 	}
 	return paths, nil
+}
+
+// isDynamic reports whether a binary asks for a dynamic linker.
+func isDynamic(binary string) (bool, error) {
+	f, err := elf.Open(binary)
+	if err != nil {
+		return false, fmt.Errorf("read %s: %w", binary, err)
+	}
+	defer func() { _ = f.Close() }()
+	return slices.ContainsFunc(f.Progs, func(p *elf.Prog) bool { return p.Type == elf.PT_INTERP }), nil
 }
 
 // leaveOut tells which parts of a Go toolchain no build reads.

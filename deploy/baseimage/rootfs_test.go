@@ -51,7 +51,8 @@ func TestRootFSHoldsWhatABuildNeedsAndNoMore(t *testing.T) {
 		"go/cache/ef/ef01-d":                    false,
 	} {
 		if files[name] != want {
-			t.Errorf("%s: in the stream %t, want %t; it has %v", name, files[name], want, slices.Sorted(maps.Keys(files)))
+			t.Errorf("%s: in the stream %t, want %t; it has %v", name, files[name], want,
+				slices.Sorted(maps.Keys(files)))
 		}
 	}
 }

@@ -99,7 +99,8 @@ func (c *client) read(ctx context.Context, t Target, query, key, want string) (o
 	}
 	var pair map[string]string
 	if err := json.Unmarshal(answer.body, &pair); err != nil || pair[key] != want {
-		return failed, answer.by, fmt.Errorf("get %s from %s: answer %s, want the value %q", key, t.Name, answer.body, want)
+		return failed, answer.by, fmt.Errorf("get %s from %s: answer %s, want the value %q", key, t.Name, answer.body,
+			want)
 	}
 	return done, answer.by, nil
 }

@@ -108,7 +108,8 @@ func verifyOn(ctx context.Context, t Target, keys []string, get getter) error {
 	case ctx.Err() != nil:
 		return fmt.Errorf("verify on %s was cut short: %w", t.Name, context.Cause(ctx))
 	case bad > 0:
-		return fmt.Errorf("%d of %d acknowledged pairs are not on %s: %w", bad, len(keys), t.Name, errors.Join(quote...))
+		return fmt.Errorf("%d of %d acknowledged pairs are not on %s: %w", bad, len(keys), t.Name,
+			errors.Join(quote...))
 	}
 	return nil
 }

@@ -22,7 +22,7 @@ const (
 	answered    outcome = iota // the operation says what the answer was
 	unknown                    // it may or may not have happened
 	refused                    // certainly not done: nobody listens there
-	unavailable                // certainly not done: 503
+	unavailable                // certainly not done: 503, or 507
 )
 
 // client makes single attempts, over HTTP or in the Redis protocol, and never repeats one.
@@ -36,8 +36,10 @@ type client struct {
 
 func newClient(h *history, values *atomic.Uint64, timeout time.Duration, surprise func(error)) *client {
 	return &client{history: h, values: values, surprise: surprise, http: &http.Client{
-		Timeout:   timeout,
-		Transport: &http.Transport{MaxIdleConnsPerHost: 4, DialContext: (&net.Dialer{Timeout: time.Second}).DialContext},
+		Timeout: timeout,
+		Transport: &http.Transport{
+			MaxIdleConnsPerHost: 4, DialContext: (&net.Dialer{Timeout: time.Second}).DialContext,
+		},
 	}}
 }
 
@@ -157,7 +159,7 @@ func interpret(op *operation, resp *http.Response, body []byte) (outcome, error)
 		if err == nil {
 			return answered, nil
 		}
-	case status == http.StatusServiceUnavailable:
+	case status == http.StatusServiceUnavailable, status == http.StatusInsufficientStorage:
 		return unavailable, nil
 	case status == http.StatusGatewayTimeout && !read:
 		return unknown, nil

@@ -3,6 +3,7 @@
 package processes
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -29,6 +31,8 @@ type node struct {
 	name, dir, log           string
 	http, resp, peer, gossip string // host:port
 	extra                    []string
+	by                       []string // what starts the program; see launchWith
+	program                  string   // "" is the program under test
 	process                  *process
 }
 
@@ -67,14 +71,23 @@ func newCluster(t *testing.T, size int) *cluster {
 	return c
 }
 
+// setting changes a node before it is started.
+type setting func(*node)
+
+// flags are further flags of the program.
+func flags(flags ...string) setting { return func(n *node) { n.extra = append(n.extra, flags...) } }
+
 // startThree makes and starts three nodes that form a cluster, and waits until it has spread.
-func startThree(t *testing.T) *cluster {
+func startThree(t *testing.T, settings ...setting) *cluster {
 	t.Helper()
 	c := newCluster(t, 3)
 	join := strings.Join([]string{c.nodes[0].gossip, c.nodes[1].gossip, c.nodes[2].gossip}, ",")
 	begin := time.Now()
 	for _, n := range c.nodes {
 		n.extra = []string{"--join", join, "--bootstrap-expect", "3"}
+		for _, set := range settings {
+			set(n)
+		}
 		n.start()
 	}
 	c.awaitReady()
@@ -84,13 +97,19 @@ func startThree(t *testing.T) *cluster {
 	return c
 }
 
+// drawnAddresses are all that freeAddress has looked at.
+var drawnAddresses sync.Map
+
 // freeAddress draws a port of the loopback address that is free for TCP and UDP. It lies
 // below those that the system gives to outgoing connections, so that it is still free when
-// a node comes back.
+// a node comes back. None is drawn twice: nobody listens at it yet when the next one is drawn.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	for range 1000 {
 		address := fmt.Sprintf("127.0.0.1:%d", 12000+rand.IntN(18000))
+		if _, twice := drawnAddresses.LoadOrStore(address, true); twice {
+			continue
+		}
 		l, err := net.Listen("tcp", address)
 		if err != nil {
 			continue
@@ -108,14 +127,15 @@ func freeAddress(t *testing.T) string {
 }
 
 func (n *node) commandLine() []string {
-	return append([]string{"serve", "--name", n.name, "--data-dir", n.dir, "--http", n.http, "--resp", n.resp, "--peer", n.peer, "--gossip", n.gossip}, n.extra...)
+	return append([]string{"serve", "--name", n.name, "--data-dir", n.dir, "--http", n.http, "--resp", n.resp, "--peer",
+		n.peer, "--gossip", n.gossip}, n.extra...)
 }
 
 // start starts the node's process with its one and only command line.
 func (n *node) start() {
 	n.t.Helper()
 	var err error
-	if n.process, err = launch(n.log, n.commandLine()...); err != nil {
+	if n.process, err = launchWith(n.by, cmp.Or(n.program, program), n.log, n.commandLine()...); err != nil {
 		n.t.Fatalf("start %s: %v", n.name, err)
 	}
 }

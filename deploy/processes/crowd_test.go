@@ -44,8 +44,14 @@ type place struct {
 	value, version uint64 // as last seen by anybody
 }
 
-func newCrowd(t *testing.T, nodes []*node) *crowd {
+func newCrowd(t *testing.T, nodes []*node) *crowd { return newCrowdOn(t, nodes, 0) }
+
+// newCrowdOn begins with keys of a number, of which those that follow must be new as well.
+func newCrowdOn(t *testing.T, nodes []*node, number int) *crowd {
 	c := &crowd{t: t, nodes: nodes, history: newHistory()}
+	for i := range c.keys {
+		c.keys[i].number = number
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	c.stop = stop
 	for i := range crowdClients {

@@ -16,5 +16,12 @@
 // more talkative with PXKV_LOG_LEVEL=debug. GOFLAGS=-tags=NAME builds the program under test
 // with a build tag, such as one that plants a bug.
 //
+// With the build tag soak as well, TestSoak plays all faults at once for as long as the variable
+// SOAK says: see make soak. As root it has a network of namespaces to cut and a small disk to
+// fill up; it needs iproute2 and nftables for that, and says so where it goes without.
+//
+// The tests of load balancers run docs/load-balancer.md with a real HAProxy and a real nginx, those of
+// the Redis protocol a real Redis; where one is not installed its tests are skipped and say so.
+//
 // No process outlives its test, whichever way the test ends.
 package processes

@@ -27,8 +27,10 @@ func median(of []time.Duration) time.Duration {
 func TestTheGapIsBetweenAcknowledgedWritesOnly(t *testing.T) {
 	t.Parallel()
 	put := func(ret int64) operation { return operation{key: "a", kind: opPut, ret: ret, applied: true} }
-	ops := []operation{put(10), put(40), {key: "a", kind: opGet, ret: 50}, {key: "a", kind: opPut, ret: never, unknown: true},
-		{key: "b", kind: opPut, ret: 60, applied: true}, {key: "a", kind: opSwap, ret: 70, applied: false}, put(90), put(500)}
+	ops := []operation{put(10), put(40), {key: "a", kind: opGet, ret: 50},
+		{key: "a", kind: opPut, ret: never, unknown: true},
+		{key: "b", kind: opPut, ret: 60, applied: true}, {key: "a", kind: opSwap, ret: 70,
+			applied: false}, put(90), put(500)}
 	onA := func(op *operation) bool { return op.key == "a" }
 	if got := longestGap(ops, 0, 100, onA); got != 50 {
 		t.Errorf("gap is %d, want 50: from 40 to 90", got)

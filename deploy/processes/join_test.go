@@ -33,7 +33,8 @@ func TestJoinUnderLoad(t *testing.T) {
 			c.awaitReady()
 			ready := time.Since(begin)
 			c.awaitSettled()
-			t.Logf("from %d nodes to %d: ready after %v, replicas and leaders in place after %v: %s", before, size, round(ready), round(time.Since(begin)), all[0].spread())
+			t.Logf("from %d nodes to %d: ready after %v, replicas and leaders in place after %v: %s", before, size,
+				round(ready), round(time.Since(begin)), all[0].spread())
 		})
 		nothingWrong(t, "load through the nodes that were there", sum)
 		verify(t, &ledger, c.nodes)
@@ -52,7 +53,8 @@ func fairShares(t *testing.T, n *node, members int) {
 	leaders := v.Partitions / members
 	for _, m := range v.Members {
 		if m.Replicas < replicas/2 || m.Replicas > replicas*3/2 || m.Leaders < leaders/2 || m.Leaders > leaders*2 {
-			t.Errorf("%s holds %d replicas and leads %d, want about %d and %d", m.Name, m.Replicas, m.Leaders, replicas, leaders)
+			t.Errorf("%s holds %d replicas and leads %d, want about %d and %d", m.Name, m.Replicas, m.Leaders, replicas,
+				leaders)
 		}
 	}
 }

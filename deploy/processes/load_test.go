@@ -12,9 +12,10 @@ import (
 )
 
 const (
-	loadRate    = 300         // writes a second
-	loadAround  = time.Second // load before an event and after it
-	verifyLimit = time.Minute
+	loadRate    = 300                  // writes a second
+	loadAround  = time.Second          // load before an event and after it
+	verifyLimit = time.Minute          // for reading all that was acknowledged, and
+	verifyEach  = 2 * time.Millisecond // for each key on each node
 )
 
 // load is a loadcheck.Load that runs beside a test.
@@ -51,7 +52,8 @@ func (l *load) end() loadcheck.Summary {
 
 // duringLoad lets something happen under load through some nodes, with a while of load
 // before and after it, and returns how clients fared.
-func duringLoad(t *testing.T, ledger *loadcheck.Ledger, prefix string, through []*node, happen func()) loadcheck.Summary {
+func duringLoad(t *testing.T, ledger *loadcheck.Ledger, prefix string, through []*node,
+	happen func()) loadcheck.Summary {
 	t.Helper()
 	l := startLoad(t, ledger, prefix, through)
 	time.Sleep(loadAround)
@@ -65,18 +67,21 @@ func nothingWrong(t *testing.T, what string, sum loadcheck.Summary) {
 	t.Helper()
 	t.Logf("%s: %v", what, sum)
 	if sum.Failed+sum.Unknown+sum.Lost+sum.Repeated > 0 || sum.Acked == 0 {
-		t.Errorf("%s: of %d writes %d failed, %d ended unknown and %d attempts were answered 503; %d reads found nothing; want none of these", what, sum.Acked, sum.Failed, sum.Unknown, sum.Repeated, sum.Lost)
+		t.Errorf("%s: of %d writes %d failed, %d ended unknown and %d attempts were answered 503; %d reads found "+
+			"nothing; want none of these", what, sum.Acked, sum.Failed, sum.Unknown, sum.Repeated, sum.Lost)
 	}
 }
 
 // verify reads every acknowledged key from every node.
 func verify(t *testing.T, ledger *loadcheck.Ledger, nodes []*node) {
 	t.Helper()
-	ctx, cancel := context.WithTimeoutCause(t.Context(), verifyLimit, fmt.Errorf("not done after %v", verifyLimit))
+	limit := verifyLimit + time.Duration(ledger.Len()*len(nodes))*verifyEach
+	ctx, cancel := context.WithTimeoutCause(t.Context(), limit, fmt.Errorf("not done after %v", limit))
 	defer cancel()
 	begin := time.Now()
 	if err := ledger.Verify(ctx, targets(nodes)); err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("all %d acknowledged pairs are on each of %d nodes (checked in %v)", ledger.Len(), len(nodes), round(time.Since(begin)))
+	t.Logf("all %d acknowledged pairs are on each of %d nodes (checked in %v)", ledger.Len(), len(nodes),
+		round(time.Since(begin)))
 }

@@ -65,7 +65,8 @@ type probes struct {
 }
 
 // probe starts probes; label must be new.
-func (c *crowd) probe(label string, through []*node, partitions []kv.PartitionID, tags map[kv.PartitionID]string) *probes {
+func (c *crowd) probe(label string, through []*node, partitions []kv.PartitionID,
+	tags map[kv.PartitionID]string) *probes {
 	ctx, stop := context.WithCancel(context.Background())
 	s := &probes{crowd: c, prefix: map[kv.PartitionID]string{}, stop: stop}
 	for i, p := range partitions {

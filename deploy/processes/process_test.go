@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -18,14 +19,16 @@ type process struct {
 	ended chan struct{} // closed when it is gone
 }
 
-// launch starts the program in a process group of its own and appends what it says to a log.
-func launch(logFile string, args ...string) (*process, error) {
+// launchWith starts a program in a process group of its own and appends what it says to a log. It may
+// be started by way of a command that becomes the program, such as ip netns exec.
+func launchWith(by []string, program, logFile string, args ...string) (*process, error) {
 	log, err := os.OpenFile(logFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return nil, err
 	}
 	defer log.Close() // the process has a descriptor of its own
-	p := &process{cmd: exec.Command(program, args...), ended: make(chan struct{})}
+	line := slices.Concat(by, []string{program}, args)
+	p := &process{cmd: exec.Command(line[0], line[1:]...), ended: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	p.cmd.Env = cleanEnvironment()
 	// Pdeathsig: when the tests themselves are killed, nothing stays behind.
@@ -83,4 +86,16 @@ func (p *process) wait(limit time.Duration) (code int, err error) {
 func (p *process) kill() {
 	p.signal(syscall.SIGKILL)
 	<-p.ended
+}
+
+// residentOf is the memory of a process, 0 when it is gone.
+func residentOf(pid int) int64 {
+	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	for line := range strings.Lines(string(b)) {
+		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			kb, _ := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
+			return kb << 10
+		}
+	}
+	return 0
 }

@@ -100,7 +100,8 @@ func readRedisReply(r *bufio.Reader) (string, error) {
 			n *= 2
 		}
 		s, err := several(n)
-		return map[byte]string{'*': "[", '~': "<", '%': "{"}[kind] + s + map[byte]string{'*': "]", '~': ">", '%': "}"}[kind], err
+		return map[byte]string{'*': "[", '~': "<", '%': "{"}[kind] + s +
+			map[byte]string{'*': "]", '~': ">", '%': "}"}[kind], err
 	case ':', '+', '-', '_', ',', '#', '(':
 		return line, nil
 	}

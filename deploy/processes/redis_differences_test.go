@@ -14,7 +14,7 @@ var redisDifferences = map[string]string{
 		SETRANGE a 8388608 x`,
 	"all values are strings": `
 		RPUSH a 1`,
-	"no scripts": `
+	"no Lua": `
 		EVAL "return 1" 0`,
 	"no messages": `
 		PUBLISH a b`,

@@ -78,6 +78,8 @@ func (d *redisDoor) transaction(through *node, op *operation, value, expect stri
 		op.hidden = true // somebody has changed it meanwhile
 	case replies[2] == "[+OK]":
 		op.applied = true
+	case strings.HasPrefix(replies[2], "[-OOM "):
+		return unavailable, nil
 	default:
 		return unknown, fmt.Errorf("EXEC was answered with %s", replies[2])
 	}
@@ -136,7 +138,7 @@ func (c *redisConn) ask(commands [][]string, patience time.Duration) ([]string, 
 			return nil, unknown, nil
 		case strings.HasPrefix(reply, "-UNKNOWN "):
 			return nil, unknown, nil
-		case strings.HasPrefix(reply, "-CLUSTERDOWN "):
+		case strings.HasPrefix(reply, "-CLUSTERDOWN "), strings.HasPrefix(reply, "-OOM "):
 			return nil, unavailable, nil
 		case reply[0] == '-':
 			return nil, unknown, fmt.Errorf("%q was answered with %s", commands, reply)

@@ -15,7 +15,9 @@ func TestRedisQuitIsAnsweredAsByRedis(t *testing.T) {
 		var answers []string
 		for _, address := range []string{startRedis(t), startOne(t).resp} {
 			c := dialRedis(t, address)
-			if _, err := io.WriteString(c.net, encodeRedis([][]string{{"SET", "a", "1"}, {"GET", "a"}, words, {"GET", "a"}})); err != nil {
+			if _, err := io.WriteString(c.net, encodeRedis([][]string{
+				{"SET", "a", "1"}, {"GET", "a"}, words, {"GET", "a"},
+			})); err != nil {
 				t.Fatal(err)
 			}
 			b, err := io.ReadAll(c.in)
@@ -34,7 +36,8 @@ func TestRedisQuitIsAnsweredAsByRedis(t *testing.T) {
 // that is a cluster node.
 func TestRedisKeySlotsAreThoseOfRedis(t *testing.T) {
 	real, ours := dialRedis(t, startRedis(t, "--cluster-enabled", "yes")), dialRedis(t, startOne(t).resp)
-	commands := [][]string{{"CLUSTER", "KEYSLOT"}, {"CLUSTER", "KEYSLOT", "a", "b"}, {"CLUSTER", "NOTHING"}, {"CLUSTER", "COUNTKEYSINSLOT", "-1"}, {"CLUSTER", "COUNTKEYSINSLOT", "x"}, {"READWRITE"}, {"READONLY"}}
+	commands := [][]string{{"CLUSTER", "KEYSLOT"}, {"CLUSTER", "KEYSLOT", "a", "b"}, {"CLUSTER", "NOTHING"},
+		{"CLUSTER", "COUNTKEYSINSLOT", "-1"}, {"CLUSTER", "COUNTKEYSINSLOT", "x"}, {"READWRITE"}, {"READONLY"}}
 	for i := range 500 {
 		for _, key := range []string{"key%d", "{tag%d}.a", "a{tag%d}", "{}%d", "{%d", "a}{%d}{b}"} {
 			commands = append(commands, []string{"CLUSTER", "KEYSLOT", fmt.Sprintf(key, i)})

@@ -28,6 +28,7 @@ func TestRedisClients(t *testing.T) {
 	t.Run("a scan finds everything", func(t *testing.T) { aScanFindsEverything(ctx, t, c) })
 	t.Run("HTTP shows the same values", func(t *testing.T) { httpShowsTheSameValues(ctx, t, c) })
 	t.Run("transactions", func(t *testing.T) { transactionsOfGoRedis(ctx, t, c) })
+	t.Run("locks of libraries", func(t *testing.T) { locksOfLibraries(ctx, t, c) })
 	t.Run("the cluster client goes straight to leaders", func(t *testing.T) { clusterClientGoesStraight(ctx, t, c) })
 	t.Run("the cluster client outlives a leader", func(t *testing.T) { clusterClientOutlivesALeader(ctx, t, c) })
 }
@@ -47,7 +48,9 @@ func clusterClient(t *testing.T, c *cluster) *redis.ClusterClient {
 	}
 	// go-redis asks for the topology anew after this time, and otherwise only when it is told
 	// MOVED, which a dead leader does not tell. Its default is a minute.
-	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: addresses, ClusterStateReloadInterval: 2 * time.Second})
+	client := redis.NewClusterClient(&redis.ClusterOptions{
+		Addrs: addresses, ClusterStateReloadInterval: 2 * time.Second,
+	})
 	t.Cleanup(func() { client.Close() })
 	return client
 }
@@ -265,7 +268,8 @@ func clusterClientOutlivesALeader(ctx context.Context, t *testing.T, c *cluster)
 			t.Fatalf("only %d writes were done within 30 s: %v", len(acknowledged), failures)
 		}
 	}
-	t.Logf("50 more writes were done %v after the leader was killed; failures before: %v", round(time.Since(killed)), failures)
+	t.Logf("50 more writes were done %v after the leader was killed; failures before: %v", round(time.Since(killed)),
+		failures)
 	for _, key := range acknowledged {
 		if got, err := client.Get(ctx, key).Result(); err != nil || !strings.HasSuffix(key, ":"+got) {
 			t.Errorf("%s: %q, %v", key, got, err)

@@ -34,7 +34,9 @@ func startRedis(t *testing.T, settings ...string) (address string) {
 	defer log.Close() // the process has a descriptor of its own
 	address = freeAddress(t)
 	_, port, _ := net.SplitHostPort(address)
-	cmd := exec.Command(program, append([]string{"--bind", "127.0.0.1", "--port", port, "--save", "", "--appendonly", "no", "--dir", dir}, settings...)...)
+	cmd := exec.Command(program, append([]string{
+		"--bind", "127.0.0.1", "--port", port, "--save", "", "--appendonly", "no", "--dir", dir,
+	}, settings...)...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
@@ -56,11 +58,14 @@ func startRedis(t *testing.T, settings ...string) (address string) {
 
 // startOne starts a node that is a cluster of its own and keeps everything in memory. Redis
 // clients may flush it.
-func startOne(t *testing.T) *node {
+func startOne(t *testing.T, settings ...setting) *node {
 	t.Helper()
 	c := newCluster(t, 1)
 	n := c.nodes[0]
 	n.extra = []string{"--store", "memory", "--allow-flush"}
+	for _, set := range settings {
+		set(n)
+	}
 	n.start()
 	n.awaitReady()
 	return n

@@ -5,6 +5,7 @@ package processes
 import (
 	"net"
 	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -13,7 +14,8 @@ import (
 func tool(t *testing.T, n *node, program string, args ...string) string {
 	t.Helper()
 	host, port, _ := net.SplitHostPort(n.resp)
-	out, err := exec.CommandContext(t.Context(), needRedis(t, program), append([]string{"-h", host, "-p", port}, args...)...).CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), needRedis(t, program),
+		append([]string{"-h", host, "-p", port}, args...)...).CombinedOutput()
 	if err != nil {
 		t.Errorf("%s %s: %v\n%s", program, strings.Join(args, " "), err, out)
 	}
@@ -39,16 +41,26 @@ func redisCLI(t *testing.T, c *cluster) {
 		{"LOLWUT", "unknown command"},
 	} {
 		for _, n := range c.nodes {
-			if out := tool(t, n, "redis-cli", strings.Fields(said.args)...); !strings.Contains(out, said.want) && said.args != "INCR cli:n" {
+			if out := tool(t, n, "redis-cli", strings.Fields(said.args)...); !strings.Contains(out, said.want) &&
+				said.args != "INCR cli:n" {
 				t.Errorf("redis-cli %s: %q, want %q in it", said.args, out, said.want)
 			}
 		}
 	}
-	out, _ := exec.CommandContext(t.Context(), needRedis(t, "redis-cli"), "--cluster", "check", c.nodes[0].resp).CombinedOutput()
+	out, _ := exec.CommandContext(t.Context(), needRedis(t, "redis-cli"), "--cluster", "check",
+		c.nodes[0].resp).CombinedOutput()
 	for _, want := range []string{"[OK] All nodes agree about slots configuration.", "[OK] All 16384 slots covered."} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("redis-cli --cluster check does not say %q:\n%s", want, out)
 		}
+	}
+	// It shows the beginnings of ids only.
+	ids := map[string]bool{}
+	for _, id := range regexp.MustCompile(`\(([0-9a-f]{8})\.\.\.\)`).FindAllStringSubmatch(string(out), -1) {
+		ids[id[1]] = true
+	}
+	if len(ids) != 3 || ids["00000000"] {
+		t.Errorf("redis-cli --cluster check cannot tell three nodes apart:\n%s", out)
 	}
 }
 

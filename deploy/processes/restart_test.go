@@ -4,6 +4,7 @@ package processes
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -39,7 +40,8 @@ func TestRollingRestart(t *testing.T) {
 		waits = append(waits, time.Duration(sum.SlowestPut)*time.Millisecond)
 	}
 	if median(waits) > slowest {
-		t.Errorf("the slowest writes of the restarts took %v, want a median of at most %v: leaderships were not handed over, or to nobody", waits, slowest)
+		t.Errorf("the slowest writes of the restarts took %v, want a median of at most %v: leaderships were not "+
+			"handed over, or to nobody", waits, slowest)
 	}
 	verify(t, &ledger, c.nodes)
 }
@@ -67,7 +69,8 @@ func TestWipedNodeReturns(t *testing.T) {
 	}
 	for _, n := range c.nodes {
 		if idOf(t, n, wiped.name) == former {
-			t.Errorf("%s says that the wiped node is still node %s: it has forgotten what that one promised", n.name, former)
+			t.Errorf("%s says that the wiped node is still node %s: it has forgotten what that one promised", n.name,
+				former)
 		}
 	}
 	verify(t, &ledger, c.nodes)
@@ -75,7 +78,47 @@ func TestWipedNodeReturns(t *testing.T) {
 	if err != nil || len(keys) < ledger.Len() {
 		t.Fatalf("%d keys of %d acknowledged writes (%v)", len(keys), ledger.Len(), err)
 	}
-	await(t, "the wiped node has every key on its own disk", settledAfter, func() error { return wiped.holdsItself(keys) })
+	await(t, "the wiped node has every key on its own disk", settledAfter, func() error {
+		return wiped.holdsItself(keys)
+	})
+}
+
+// TestAnyNodeMayBeMissing lets three nodes that have formed a cluster, and in which nothing was written
+// since the replicas came where they are, lose their power, and the one on which all began its disk as
+// well. The other two serve every partition, and take a fresh node in its place.
+func TestAnyNodeMayBeMissing(t *testing.T) {
+	c := startThree(t)
+	for _, n := range c.nodes {
+		n.process.kill()
+	}
+	missing := c.nodes[0]
+	missing.wipe()
+	begin := time.Now()
+	for _, n := range c.but(missing) {
+		n.start()
+	}
+	for _, n := range c.but(missing) {
+		n.awaitReady()
+	}
+	for _, n := range c.but(missing) {
+		await(t, n.name+" serves every partition", readyAfter, func() error {
+			leaderless, err := n.metric("pxkv_partitions_leaderless")
+			if err == nil && leaderless > 0 {
+				err = fmt.Errorf("%v partitions have no leader", leaderless)
+			}
+			return err
+		})
+		for i := range 200 { // none of them exists, and only a leader can say so
+			if body, _, err := n.look(fmt.Sprintf("/kv/nothing%d", i)); err == nil ||
+				!strings.Contains(err.Error(), "404") {
+				t.Fatalf("%s: %s, %v, want 404", n.name, body, err)
+			}
+		}
+	}
+	t.Logf("two of three serve all after %v", round(time.Since(begin)))
+	missing.start()
+	missing.awaitReady()
+	c.awaitSettled()
 }
 
 // holdsItself returns nil when the node finds every key without asking another node.

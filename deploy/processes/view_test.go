@@ -101,7 +101,9 @@ func (n *node) settled(members []*node) error {
 		}
 	}
 	slices.Sort(names)
-	if len(names) != len(members) || slices.ContainsFunc(members, func(m *node) bool { return !slices.Contains(names, m.name) }) {
+	if len(names) != len(members) || slices.ContainsFunc(members, func(m *node) bool {
+		return !slices.Contains(names, m.name)
+	}) {
 		return fmt.Errorf("the members are %v", names)
 	}
 	ps, err := n.partitions()

@@ -71,7 +71,9 @@ func New(entries int) *Cache {
 	for i := range c.stripes {
 		s := &c.stripes[i]
 		// The error is only for sizes below 1.
-		s.lru, _ = simplelru.NewLRU((entries+stripes-1)/stripes, func(_ string, sl *slot) { s.bytes -= weight(&sl.item) })
+		s.lru, _ = simplelru.NewLRU((entries+stripes-1)/stripes, func(_ string, sl *slot) {
+			s.bytes -= weight(&sl.item)
+		})
 	}
 	return c
 }

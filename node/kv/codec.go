@@ -27,6 +27,8 @@ const (
 	flagFound    = 1 << 0
 	flagReadNow  = 1 << 1
 	flagConflict = 1 << 0
+	flagTooLarge = 1 << 1
+	flagTouches  = 1 << 2
 )
 
 // AppendTo appends the encoding of c.
@@ -123,7 +125,8 @@ func (d *Decoder) ReadCommand() (c Command) {
 
 // EncodedSize is an upper bound for the length of AppendTo's result.
 func (c *Command) EncodedSize() int {
-	return 5 + 6*binary.MaxVarintLen64 + len(c.Cond.Value) + len(c.Key) + len(c.NewKey) + len(c.Value.ContentType) + len(c.Value.Data)
+	return 5 + 6*binary.MaxVarintLen64 + len(c.Cond.Value) + len(c.Key) + len(c.NewKey) + len(c.Value.ContentType) +
+		len(c.Value.Data)
 }
 
 func appendValue(b []byte, v *Value) []byte {
@@ -252,7 +255,7 @@ func (r *ReadResult) AppendTo(b []byte) []byte {
 	return b
 }
 
-// ReadReadResult reads a ReadResult, whose byte slices alias the input.
+// ReadReadResult reads a ReadResult of a whole value; its byte slices alias the input.
 func (d *Decoder) ReadReadResult() (r ReadResult) {
 	flags := d.Byte()
 	r.Found = flags&flagFound != 0
@@ -260,6 +263,7 @@ func (d *Decoder) ReadReadResult() (r ReadResult) {
 	r.StalenessMS = d.Varint()
 	if r.Found {
 		r.Item = d.ReadItem()
+		r.Length = int64(len(r.Item.Value.Data))
 	}
 	if flags&flagReadNow != 0 {
 		r.NowMS = d.Varint()

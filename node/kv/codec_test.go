@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"math"
 	"reflect"
 	"testing"
 
@@ -39,7 +40,8 @@ func anyCommand() *rapid.Generator[Command] {
 		case CondValue:
 			c.Cond.Value = anyBytes(40).Draw(t, "compare")
 		}
-		if c.Expiry.Kind = ExpiryKind(rapid.IntRange(0, int(expiryKindLimit)-1).Draw(t, "expiry")); c.Expiry.Kind >= ExpiryIn {
+		if c.Expiry.Kind = ExpiryKind(rapid.IntRange(0, int(expiryKindLimit)-1).Draw(t,
+			"expiry")); c.Expiry.Kind >= ExpiryIn {
 			c.Expiry.MS = rapid.Int64().Draw(t, "ms")
 		}
 		switch c.Op {
@@ -64,14 +66,16 @@ func anyCommand() *rapid.Generator[Command] {
 
 func anyReceipt() *rapid.Generator[Receipt] {
 	return rapid.Custom(func(t *rapid.T) Receipt {
-		return Receipt{PartitionID(rapid.Uint32().Draw(t, "partition")), rapid.Uint64().Draw(t, "index"), rapid.StringMatching(`[a-z]{0,5}`).Draw(t, "node")}
+		return Receipt{PartitionID(rapid.Uint32().Draw(t, "partition")), rapid.Uint64().Draw(t, "index"),
+			rapid.StringMatching(`[a-z]{0,5}`).Draw(t, "node")}
 	})
 }
 
 func anyItem() *rapid.Generator[Item] {
 	return rapid.Custom(func(t *rapid.T) Item {
 		return Item{
-			Key: anyBytes(5).Draw(t, "key"), Value: anyValue().Draw(t, "value"), Version: rapid.Uint64().Draw(t, "version"),
+			Key: anyBytes(5).Draw(t, "key"), Value: anyValue().Draw(t, "value"),
+			Version:  rapid.Uint64().Draw(t, "version"),
 			Modified: rapid.Int64().Draw(t, "modified"), Deadline: rapid.Int64().Draw(t, "deadline"),
 		}
 	})
@@ -80,9 +84,11 @@ func anyItem() *rapid.Generator[Item] {
 func anyResult() *rapid.Generator[Result] {
 	return rapid.Custom(func(t *rapid.T) Result {
 		r := Result{
-			Outcome: Outcome(rapid.IntRange(1, int(outcomeLimit)-1).Draw(t, "outcome")), Created: rapid.Bool().Draw(t, "created"),
+			Outcome: Outcome(rapid.IntRange(1, int(outcomeLimit)-1).Draw(t, "outcome")),
+			Created: rapid.Bool().Draw(t, "created"),
 			Version: rapid.Uint64().Draw(t, "version"), Number: rapid.Int64().Draw(t, "number"),
-			Deadline: rapid.Int64().Draw(t, "deadline"), NowMS: rapid.Int64().Draw(t, "now"), Receipt: anyReceipt().Draw(t, "receipt"),
+			Deadline: rapid.Int64().Draw(t, "deadline"), NowMS: rapid.Int64().Draw(t, "now"),
+			Receipt: anyReceipt().Draw(t, "receipt"),
 		}
 		if rapid.Bool().Draw(t, "has item") {
 			r.Item = new(anyItem().Draw(t, "item"))
@@ -130,6 +136,9 @@ func TestTransactionsRoundTrip(t *testing.T) {
 		for range rapid.IntRange(0, 3).Draw(t, "watches") {
 			tx.Watches = append(tx.Watches, Watch{anyKey().Draw(t, "key"), rapid.Uint64().Draw(t, "version")})
 		}
+		if rapid.Bool().Draw(t, "bounded") {
+			tx.AnswerBytes, tx.Cut = rapid.Int64Range(1, math.MaxInt64).Draw(t, "answer"), rapid.Bool().Draw(t, "cut")
+		}
 		b := tx.AppendTo(nil)
 		if len(b) > tx.EncodedSize() {
 			t.Fatalf("%d bytes, EncodedSize promised at most %d", len(b), tx.EncodedSize())
@@ -146,28 +155,36 @@ func TestResultsRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := anyResult().Draw(t, "result")
 		roundTrip(t, r, r.AppendTo(nil), (*Decoder).ReadResult)
-		tr := TransactionResult{Conflict: rapid.Bool().Draw(t, "conflict"), Receipt: anyReceipt().Draw(t, "receipt"), Results: rapid.SliceOfN(anyResult(), 1, 4).Draw(t, "results")}
+		tr := TransactionResult{Conflict: rapid.Bool().Draw(t, "conflict"), TooLarge: rapid.Bool().Draw(t, "too large"),
+			Receipt: anyReceipt().Draw(t, "receipt"), Results: rapid.SliceOfN(anyResult(), 1, 4).Draw(t, "results")}
 		roundTrip(t, tr, tr.AppendTo(nil), (*Decoder).ReadTransactionResult)
-		rr := ReadResult{Receipt: anyReceipt().Draw(t, "receipt"), StalenessMS: rapid.Int64().Draw(t, "staleness"), NowMS: rapid.Int64().Draw(t, "now")}
+		rr := ReadResult{Receipt: anyReceipt().Draw(t, "receipt"), StalenessMS: rapid.Int64().Draw(t, "staleness"),
+			NowMS: rapid.Int64().Draw(t, "now")}
 		if rr.Found = rapid.Bool().Draw(t, "found"); rr.Found {
 			rr.Item = anyItem().Draw(t, "item")
+			rr.Length = int64(len(rr.Item.Value.Data))
 		}
 		roundTrip(t, rr, rr.AppendTo(nil), (*Decoder).ReadReadResult)
-		e := Error{Kind: ErrorKind(rapid.IntRange(1, int(errorKindLimit)-1).Draw(t, "error")), Text: rapid.String().Draw(t, "text"), Leader: NodeID(rapid.Uint64().Draw(t, "leader"))}
+		e := Error{Kind: ErrorKind(rapid.IntRange(1, int(errorKindLimit)-1).Draw(t, "error")),
+			Text: rapid.String().Draw(t, "text"), Leader: NodeID(rapid.Uint64().Draw(t, "leader"))}
 		roundTrip(t, e, e.AppendTo(nil), func(d *Decoder) Error { return *d.ReadError() })
 	})
 }
 
 func FuzzDecoder(f *testing.F) {
 	for op := OpPut; op < opLimit; op++ {
-		c := Command{Op: op, Key: []byte("k"), NewKey: []byte("n"), Value: Value{Kind: String, Data: []byte("1.5")}, Delta: -1, Offset: 3, Limit: 9, ReturnOld: op%2 == 0}
+		c := Command{Op: op, Key: []byte("k"), NewKey: []byte("n"), Value: Value{Kind: String, Data: []byte("1.5")},
+			Delta: -1, Offset: 3, Limit: 9, ReturnOld: op%2 == 0}
 		if op == OpPut || op == OpExpire {
 			c.Expiry = Expiry{ExpiryIn, 1000}
 		}
 		f.Add(c.AppendTo(nil))
 		f.Add((&Transaction{Watches: []Watch{{[]byte("w"), 7}}, Commands: []Command{c, c}}).AppendTo(nil))
+		f.Add((&Transaction{AnswerBytes: 300, Cut: true, Commands: []Command{c}}).AppendTo(nil))
 	}
-	f.Add((&Command{Op: OpPut, Key: []byte("k"), Cond: Condition{Kind: CondValue, Value: []byte("was")}, Value: Value{Kind: Binary}}).AppendTo(nil))
+	f.Add((&Command{
+		Op: OpPut, Key: []byte("k"), Cond: Condition{Kind: CondValue, Value: []byte("was")}, Value: Value{Kind: Binary},
+	}).AppendTo(nil))
 	res := Result{Outcome: Done, Number: 5, Deadline: 7, NowMS: 6, Item: &Item{Value: Value{Kind: JSON}}}
 	f.Add(res.AppendTo(nil))
 	f.Add((&TransactionResult{Results: []Result{res}}).AppendTo(nil))

@@ -38,6 +38,9 @@ type Command struct {
 	Delta  int64  // for OpIncr
 	Offset int64  // for OpSetRange, in bytes
 	NewKey []byte // for OpRename
+	// Part is what OpRead asks for. It is no part of the encoding: what is read in the log is read whole,
+	// and cut by the node that asked.
+	Part Part
 	// Limit is the longest value in bytes that OpAppend and OpSetRange may make, at most
 	// DefaultMaxValueBytes, which is also what 0 means. Nodes fill it in.
 	Limit int64
@@ -47,6 +50,9 @@ type Command struct {
 	// ReturnOld asks for Result.Item: what the key held before, also when the condition failed.
 	ReturnOld bool
 }
+
+// Asks reports whether the result has a value of any length in it.
+func (c *Command) Asks() bool { return c.Op == OpRead || c.Op == OpIncrFloat || c.ReturnOld }
 
 // MaxLength is the longest value in bytes that the command may make.
 func (c *Command) MaxLength() int64 {
@@ -85,8 +91,7 @@ const (
 	Overflow        Outcome = 5 // OpIncr: the sum is no integer of 64 bits
 	NotFloat        Outcome = 6 // OpIncrFloat: the value is no decimal number
 	NotFinite       Outcome = 7 // OpIncrFloat: the sum is too large
-	// ValueTooLarge: OpAppend or OpSetRange would make a value longer than Limit; or the values that a
-	// transaction asks for, by OpRead and ReturnOld, are over 16 MiB before this one.
+	// ValueTooLarge: OpAppend or OpSetRange would make a value longer than Limit.
 	ValueTooLarge Outcome = 8
 	outcomeLimit  Outcome = 9
 )
@@ -100,9 +105,10 @@ type Result struct {
 	Outcome Outcome
 	Created bool   // a put that was not Blind, or another write, made a key that was absent
 	Version uint64 // the key's version after the command; 0 when it does not exist
-	// Number is the sum after OpIncr, and the value's length in bytes after OpAppend and OpSetRange.
+	// Number is the sum after OpIncr, and the value's length in bytes after OpAppend, OpSetRange and a
+	// OpRead of a part.
 	Number int64
-	// Deadline is that of the key after OpPut and OpExpire, Unix milliseconds, 0 for none.
+	// Deadline is that of the key after the command, Unix milliseconds, 0 for none.
 	Deadline int64
 	// Item is what OpRead read, what ReturnOld asked for, or what OpIncrFloat made; without Key.
 	// It is nil when the key was absent.
@@ -133,20 +139,27 @@ type ReadOptions struct {
 	// MinIndex makes a stale read wait until its replica has applied this index of the
 	// key's partition. 0 does not wait.
 	MinIndex uint64
+	// Part is how much of the value is asked for.
+	Part Part
 }
 
 // ReadResult answers a read of one key.
 type ReadResult struct {
 	Found   bool
-	Item    Item // without Key; valid when Found
+	Item    Item  // without Key, and with the part of its data that was asked for; valid when Found
+	Length  int64 // of the whole data in bytes
 	Receipt Receipt
 	// NowMS is the group's time of the read, Unix milliseconds, where Item has a Deadline: what is
 	// left of a key's life is counted from it, and not by another clock.
 	NowMS int64
-	// StalenessMS is, for stale reads, how old the data may be in milliseconds (time since the
-	// replica last heard from its leader); 0 for linearizable reads.
+	// StalenessMS is, for stale reads, how old the data is at most, in milliseconds rounded up: every write
+	// that was acknowledged so long before is in it. StalenessUnknown: the replica cannot tell. 0 for
+	// linearizable reads.
 	StalenessMS int64
 }
+
+// StalenessUnknown is the StalenessMS of a replica that cannot tell how old its data is.
+const StalenessUnknown = -1
 
 // ListQuery selects items of the whole cluster, in byte order of their keys.
 type ListQuery struct {

@@ -10,6 +10,9 @@ import (
 // before somebody asks for Done. Most requests are answered without: a timer costs as much as a
 // read that the local leader answers.
 type Deadline struct {
+	// Account is what AccountOf finds; it is set before the context is used. nil: what the parent has.
+	Account *Account
+
 	parent context.Context // ends when the client goes away, or the server cuts what is left
 	at     time.Time
 
@@ -67,7 +70,12 @@ func (d *Deadline) Err() error {
 
 // Value implements context.Context. Once armed it asks the armed context, which lets
 // package context recognise it and attach children without a goroutine.
-func (d *Deadline) Value(key any) any { return d.current().Value(key) }
+func (d *Deadline) Value(key any) any {
+	if key == (accountKey{}) && d.Account != nil {
+		return d.Account
+	}
+	return d.current().Value(key)
+}
 
 // Release frees the timer, if there is one.
 func (d *Deadline) Release() {

@@ -27,11 +27,16 @@ const (
 	Full ErrorKind = 6
 	// Internal: a bug or a broken disk. Reads only; a write with this fate is Unknown.
 	Internal ErrorKind = 7
+	// Overloaded: certainly not done: this node holds too many bytes for others. A retry is safe, but
+	// not at once. It does not travel between nodes.
+	Overloaded ErrorKind = 8
 
-	errorKindLimit ErrorKind = 8
+	errorKindLimit ErrorKind = 9
 )
 
-var kindNames = [...]string{"", "invalid", "too_large", "unavailable", "not_leader", "unknown", "full", "internal"}
+var kindNames = [...]string{
+	"", "invalid", "too_large", "unavailable", "not_leader", "unknown", "full", "internal", "overloaded",
+}
 
 // String returns the short code of the kind, as in the "code" member of HTTP errors.
 func (k ErrorKind) String() string {
@@ -69,4 +74,12 @@ func KindOf(err error) ErrorKind {
 		return e.Kind
 	}
 	return Internal
+}
+
+// ErrorOf returns the first Error in err's chain, and one of kind Internal for other errors. err is not nil.
+func ErrorOf(err error) *Error {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e
+	}
+	return Errorf(Internal, "%v", err)
 }

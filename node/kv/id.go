@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 )
 
 // NodeID names one node for all time: 64 random bits drawn when an empty data directory
@@ -25,6 +26,20 @@ func (n *NodeID) UnmarshalText(b []byte) error {
 	}
 	*n = NodeID(v)
 	return nil
+}
+
+// Names returns the name of a node, "" when it is not known. A nil Names knows none.
+type Names func(NodeID) string
+
+// Of returns a node as people know it: by its name, with the id behind it; by its id alone when its
+// name is not known.
+func (names Names) Of(id NodeID) string {
+	if names != nil {
+		if name := names(id); name != "" {
+			return name + " (" + id.String() + ")"
+		}
+	}
+	return id.String()
 }
 
 // ClusterID names one cluster for all time: 64 random bits drawn at bootstrap.
@@ -60,6 +75,31 @@ func (p PartitionID) String() string {
 		return "meta"
 	}
 	return strconv.FormatUint(uint64(p), 10)
+}
+
+// ParsePartition is the inverse of String.
+func ParsePartition(s string) (PartitionID, error) {
+	if s == Meta.String() {
+		return Meta, nil
+	}
+	p, err := strconv.ParseUint(s, 10, 32)
+	if err != nil || PartitionID(p) == Meta {
+		return 0, fmt.Errorf("%q is no partition: give its number, or %s", s, Meta)
+	}
+	return PartitionID(p), nil
+}
+
+// PartitionList names partitions for people: the first most of them, and how many more there are.
+func PartitionList(ps []PartitionID, most int) string {
+	var names []string
+	for _, p := range ps[:min(len(ps), most)] {
+		names = append(names, p.String())
+	}
+	text := strings.Join(names, ", ")
+	if more := len(ps) - most; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
 }
 
 // ReplicaID names one replica of one partition for all time. The meta group hands out

@@ -86,6 +86,9 @@ func finite(f *big.Float) bool {
 	return !f.IsInf() && f.MantExp(nil) <= maxFloatExponent
 }
 
+// MaxFloatBytes is above the length of any sum of AddFloat: 4,933 digits, 17 behind the point.
+const MaxFloatBytes = 5 << 10
+
 // AddFloat adds two numbers of ParseFloat and writes the sum as Redis does: at most 17 decimals,
 // no exponent, no zeros at the end. It is false when the sum is too large.
 func AddFloat(x, y *big.Float) ([]byte, bool) {

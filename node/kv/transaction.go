@@ -1,6 +1,9 @@
 package kv
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math"
+)
 
 // Limits of a Transaction. It is one log entry, and is applied at a stroke.
 const (
@@ -21,12 +24,23 @@ type Watch struct {
 type Transaction struct {
 	Watches  []Watch
 	Commands []Command
+	// AnswerBytes is how long the values in the results may be together, content types included.
+	// When they might be longer, nothing is carried out. 0 is for logs of the first version: what
+	// asks for a value behind more than 16 MiB of them ends in ValueTooLarge, and the rest is
+	// carried out.
+	AnswerBytes int64
+	// Cut makes it no transaction, but commands that happen to be in one entry: they are carried
+	// out in order as far as AnswerBytes and the bytes that an entry may touch allow, and the results
+	// end there. AnswerBytes is not 0.
+	Cut bool
 }
 
 // TransactionResult is what became of a Transaction that was committed.
 type TransactionResult struct {
 	Conflict bool     // a watched key has another version: nothing changed
-	Results  []Result // one a command, in order; none after a Conflict
+	TooLarge bool     // the values might have been longer than AnswerBytes, or see Touches: nothing changed
+	Touches  bool     // with TooLarge: it might have read and written too many bytes of values
+	Results  []Result // one a command, in order; none after Conflict and TooLarge, fewer after a Cut
 	Receipt  Receipt
 }
 
@@ -34,11 +48,23 @@ type TransactionResult struct {
 type Answer struct {
 	Result Result
 	Err    *Error
+	// Later says that the operation was refused only because the values before it are long enough
+	// for one answer; what is behind it on its key is refused as well. Asked for alone it fits.
+	Later bool
 }
 
 // AppendTo appends the encoding of t.
 func (t *Transaction) AppendTo(b []byte) []byte {
-	b = append(b, opTransaction)
+	if t.AnswerBytes == 0 {
+		b = append(b, opTransaction)
+	} else {
+		var flags byte
+		if t.Cut {
+			flags |= flagCut
+		}
+		b = append(b, opBounded, flags)
+		b = binary.AppendUvarint(b, uint64(t.AnswerBytes))
+	}
 	b = binary.AppendUvarint(b, uint64(len(t.Watches)))
 	for i := range t.Watches {
 		b = AppendBytes(b, t.Watches[i].Key)
@@ -53,7 +79,7 @@ func (t *Transaction) AppendTo(b []byte) []byte {
 
 // EncodedSize is an upper bound for the length of AppendTo's result.
 func (t *Transaction) EncodedSize() int {
-	n := 1 + 2*binary.MaxVarintLen64
+	n := 2 + 3*binary.MaxVarintLen64
 	for i := range t.Watches {
 		n += len(t.Watches[i].Key) + 2*binary.MaxVarintLen64
 	}
@@ -63,16 +89,33 @@ func (t *Transaction) EncodedSize() int {
 	return n
 }
 
-// opTransaction stands where a command has its Op.
-const opTransaction = 0x7f
+// These stand where a command has its Op.
+const (
+	opTransaction = 0x7f // without AnswerBytes
+	opBounded     = 0x7e // flags and AnswerBytes follow
+)
+
+// flagCut is a flag of a bounded transaction.
+const flagCut = 1 << 0
 
 // IsTransaction reports whether the next in the input is a Transaction rather than a Command.
-func (d *Decoder) IsTransaction() bool { return len(d.b) > 0 && d.b[0] == opTransaction }
+func (d *Decoder) IsTransaction() bool {
+	return len(d.b) > 0 && (d.b[0] == opTransaction || d.b[0] == opBounded)
+}
 
 // ReadTransaction reads a Transaction, whose byte slices alias the input. The result is well
 // formed but not validated: see Validate.
 func (d *Decoder) ReadTransaction() (t Transaction) {
-	if d.Byte() != opTransaction {
+	switch d.Byte() {
+	case opTransaction:
+	case opBounded:
+		flags, limit := d.Byte(), d.Uvarint()
+		if flags&^flagCut != 0 || limit == 0 || limit > math.MaxInt64 {
+			d.fail()
+			return t
+		}
+		t.Cut, t.AnswerBytes = flags&flagCut != 0, int64(limit)
+	default:
 		d.fail()
 		return t
 	}
@@ -106,6 +149,12 @@ func (r *TransactionResult) AppendTo(b []byte) []byte {
 	if r.Conflict {
 		flags |= flagConflict
 	}
+	if r.TooLarge {
+		flags |= flagTooLarge
+	}
+	if r.Touches {
+		flags |= flagTouches
+	}
 	b = appendReceipt(append(b, flags), &r.Receipt)
 	b = binary.AppendUvarint(b, uint64(len(r.Results)))
 	for i := range r.Results {
@@ -116,7 +165,8 @@ func (r *TransactionResult) AppendTo(b []byte) []byte {
 
 // ReadTransactionResult reads a TransactionResult, whose byte slices alias the input.
 func (d *Decoder) ReadTransactionResult() (r TransactionResult) {
-	r.Conflict = d.Byte()&flagConflict != 0
+	flags := d.Byte()
+	r.Conflict, r.TooLarge, r.Touches = flags&flagConflict != 0, flags&flagTooLarge != 0, flags&flagTouches != 0
 	r.Receipt = d.readReceipt()
 	n := d.Count()
 	if n > MaxTransactionCommands {
@@ -139,7 +189,8 @@ func (d *Decoder) ReadTransactionResult() (r TransactionResult) {
 // those to check who know the cluster.
 func (t *Transaction) Validate(maxValue int) error {
 	if len(t.Watches)+len(t.Commands) > MaxTransactionCommands {
-		return Errorf(TooLarge, "Transaction of %d commands and watches is over the limit of %d", len(t.Watches)+len(t.Commands), MaxTransactionCommands)
+		return Errorf(TooLarge, "Transaction of %d commands and watches is over the limit of %d",
+			len(t.Watches)+len(t.Commands), MaxTransactionCommands)
 	}
 	for i := range t.Watches {
 		if err := ValidateKey(t.Watches[i].Key); err != nil {

@@ -27,19 +27,35 @@ type MemberView struct {
 	Reachable bool        `json:"reachable"` // by gossip, seen from the answering node
 	Addresses Addresses   `json:"addresses"`
 	Replicas  int         `json:"replicas"`
-	Leaders   int         `json:"leaders"` // as far as the answering node knows
+	Leaders   int         `json:"leaders"` // partitions led, as far as the answering node knows and can ask
 }
 
 // ClusterView answers GET /cluster.
 type ClusterView struct {
-	ID         ClusterID    `json:"id"`
-	Name       string       `json:"name"`
-	Node       string       `json:"node"` // who answers
-	Epoch      Epoch        `json:"epoch"`
-	Version    int          `json:"version"` // cluster version: which commands may be proposed
-	Partitions int          `json:"partitions"`
-	Replicas   int          `json:"replicas"` // wanted replicas per partition
-	Members    []MemberView `json:"members"`
+	ID         ClusterID `json:"id"`
+	Name       string    `json:"name"`
+	Node       string    `json:"node"` // who answers
+	Epoch      Epoch     `json:"epoch"`
+	Version    int       `json:"version"` // cluster version: which commands may be proposed
+	Partitions int       `json:"partitions"`
+	Replicas   int       `json:"replicas"` // wanted replicas per partition
+	// Ready is what GET /readyz says of the answering node, and NotReady why not.
+	Ready    bool   `json:"ready"`
+	NotReady string `json:"not_ready,omitempty"`
+	// Leaderless are the partitions for which the answering node knows no leader that it can ask.
+	Leaderless []PartitionID `json:"leaderless,omitempty"`
+	Members    []MemberView  `json:"members"`
+	// Waiting are newcomers that want the place of a member and do not get it, as far as the answering
+	// node knows: the one that leads the meta group does.
+	Waiting []WaitingView `json:"waiting,omitempty"`
+	// Warnings are what an operator should know of the answering node although it serves, each a sentence.
+	Warnings []string `json:"warnings,omitempty"`
+}
+
+// WaitingView is a newcomer that waits.
+type WaitingView struct {
+	Name string `json:"name"` // of the newcomer and of the member
+	Why  string `json:"why"`
 }
 
 // ReplicaView is one replica of a partition.
@@ -52,7 +68,7 @@ type ReplicaView struct {
 type PartitionView struct {
 	Partition PartitionID   `json:"partition"`
 	Slots     [2]int        `json:"slots"`    // first and last slot, both inclusive
-	Leader    string        `json:"leader"`   // name, empty when unknown
+	Leader    string        `json:"leader"`   // name, empty when none is known that can be asked
 	Replicas  []ReplicaView `json:"replicas"` // the placement, in ring order
 }
 

@@ -20,7 +20,8 @@ const (
 // ErrNotUnderstood is in the error of Apply, Check and Decode for bytes that this version of
 // the software does not fully understand. A node must stop then: to skip a command that
 // other nodes apply would make it disagree with them for ever after.
-var ErrNotUnderstood = errors.New("not understood: upgrade this node to the version of the other members, or, if it has that, replace it, for its data are damaged")
+var ErrNotUnderstood = errors.New("not understood: upgrade this node to the version of the other members, or, if it " +
+	"has that, replace it, for its data are damaged")
 
 // Encode returns the state as bytes: the same for equal states.
 func (s *State) Encode() []byte { return mustJSON(s) }

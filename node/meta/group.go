@@ -19,7 +19,9 @@ const maxMetaVoters = 5
 // holds the state, and a member that is down and comes back is still known to the group
 // under its id.
 func (s *State) MetaReplicas() (voters, learners []kv.Replica) {
-	byAge := slices.SortedFunc(slices.Values(s.Members), func(a, b Member) int { return cmp.Compare(a.Joined, b.Joined) })
+	byAge := slices.SortedFunc(slices.Values(s.Members), func(a, b Member) int {
+		return cmp.Compare(a.Joined, b.Joined)
+	})
 	want := min(len(s.ActiveIDs()), maxMetaVoters)
 	if want%2 == 0 {
 		want--

@@ -10,6 +10,9 @@ import (
 	"pxkv/node/kv"
 	"pxkv/node/replica"
 	"pxkv/persist"
+	"pxkv/persist/data"
+	"pxkv/persist/raftlog"
+	"pxkv/persist/state"
 )
 
 // stateKey is where the meta partition keeps its one value.
@@ -18,9 +21,9 @@ var stateKey = []byte("state")
 // Machine is the meta group's state machine on one node, and with it this node's knowledge
 // of the cluster. It is a replica.StateMachine and a replica.Policy.
 type Machine struct {
-	db   *persist.DB
-	node kv.NodeID
-	own  atomic.Uint64 // the node's replica id in the meta group, 0 before it joined
+	store *data.Store
+	node  kv.NodeID
+	own   atomic.Uint64 // the node's replica id in the meta group, 0 before it joined
 
 	working *State                // with the effects of the turn under way
 	state   atomic.Pointer[State] // as committed and readable
@@ -30,7 +33,7 @@ type Machine struct {
 }
 
 // NewMachine returns the Machine of a node.
-func NewMachine(db *persist.DB, node kv.NodeID) *Machine { return &Machine{db: db, node: node} }
+func NewMachine(s *data.Store, node kv.NodeID) *Machine { return &Machine{store: s, node: node} }
 
 // State returns the newest state that this node knows, nil before there is any.
 func (m *Machine) State() *State { return m.state.Load() }
@@ -39,7 +42,9 @@ func (m *Machine) State() *State { return m.state.Load() }
 func (m *Machine) SetOwn(id kv.ReplicaID) { m.own.Store(uint64(id)) }
 
 // Apply implements replica.StateMachine.
-func (m *Machine) Apply(a *persist.Apply, p kv.PartitionID, ap *persist.Applied, payload *replica.Payload, _ bool) ([]replica.Reply, error) {
+func (m *Machine) Apply(
+	a *data.Apply, p kv.PartitionID, ap *state.Applied, payload *replica.Payload, _ bool,
+) ([]replica.Reply, error) {
 	if payload.Raw == nil || m.working == nil {
 		return nil, fmt.Errorf("%w: not a meta command, or no state to apply it to", replica.ErrPayload)
 	}
@@ -62,8 +67,8 @@ func (m *Machine) Apply(a *persist.Apply, p kv.PartitionID, ap *persist.Applied,
 	return []replica.Reply{{Raw: result}}, nil
 }
 
-func record(b []byte, version uint64, timeMS int64) persist.Record {
-	return persist.Record{Value: kv.Value{Kind: kv.JSON, Data: b}, Version: version, ModifiedMS: timeMS}
+func record(b []byte, version uint64, timeMS int64) data.Record {
+	return data.Record{Value: kv.Value{Kind: kv.JSON, Data: b}, Version: version, ModifiedMS: timeMS}
 }
 
 // Committed implements replica.StateMachine.
@@ -78,7 +83,7 @@ func (m *Machine) Committed() {
 
 // Reload implements replica.StateMachine.
 func (m *Machine) Reload() error {
-	rec, ok, err := m.db.Get(kv.Meta, stateKey)
+	rec, ok, err := m.store.Get(kv.Meta, stateKey)
 	if err != nil || !ok {
 		return err // a learner that waits for its first snapshot has no state
 	}
@@ -92,8 +97,8 @@ func (m *Machine) Reload() error {
 }
 
 // Seed puts the first state of a new cluster into the batch that creates its meta replica.
-func (m *Machine) Seed(s *State) func(*persist.Batch, *persist.Replica) {
-	return func(b *persist.Batch, r *persist.Replica) { b.Put(r, stateKey, record(s.Encode(), 1, 0)) }
+func (m *Machine) Seed(s *State) func(*persist.Batch, *raftlog.Replica) {
+	return func(b *persist.Batch, r *raftlog.Replica) { b.Put(r, stateKey, record(s.Encode(), 1, 0)) }
 }
 
 // Assigned implements replica.Policy.
@@ -113,6 +118,29 @@ func (m *Machine) Assigned(p kv.PartitionID, id kv.ReplicaID) bool {
 func (m *Machine) Issued(id kv.ReplicaID) bool {
 	s := m.State()
 	return s != nil && s.Issued(id)
+}
+
+// Members implements replica.Policy.
+func (m *Machine) Members() []kv.NodeID {
+	s := m.State()
+	if s == nil {
+		return nil
+	}
+	ids := make([]kv.NodeID, len(s.Members))
+	for i, member := range s.Members {
+		ids[i] = member.ID
+	}
+	return ids
+}
+
+// Standing implements replica.Policy.
+func (m *Machine) Standing(node kv.NodeID) replica.Standing {
+	s := m.State()
+	if s == nil {
+		return replica.Standing{}
+	}
+	member, _ := s.Member(node)
+	return replica.Standing{Starts: member.Starts, Incarnation: member.Incarnation, Removed: s.WasRemoved(node)}
 }
 
 // Nodes implements replica.Policy.

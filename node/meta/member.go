@@ -26,7 +26,9 @@ func (c Join) apply(s *State) (*State, Result) {
 	}
 	former, taken := s.MemberByName(m.Name)
 	if taken && former.ID != c.ReplaceDead {
-		return s.refuse(NameInUse, "name %q is in use by member %s; give the new node another --name, or stop that member first and it will be replaced", m.Name, former.ID)
+		return s.refuse(NameInUse,
+			"name %q is in use by member %s; give the new node another --name, or stop that member first and it will "+
+				"be replaced", m.Name, former.ID)
 	}
 	if !taken && len(s.Members) >= MaxMembers {
 		return s.refuse(Full, "the cluster has %d members already and takes no more", len(s.Members))
@@ -98,12 +100,18 @@ func (c Start) apply(s *State) (*State, Result) {
 	case c.Starts == m.Starts && c.Incarnation == m.Incarnation:
 		return s, Result{}
 	case c.Starts == m.Starts:
-		return s.refuse(Copied, "node %s (%q) runs twice: another process with a copy of the same data directory has made start %d; stop one of them and start it with an empty data directory", c.ID, c.Name, c.Starts)
+		return s.refuse(Copied,
+			"node %q (%s) runs twice: another process with a copy of the same data directory has made start %d; stop "+
+				"one of them and start it with an empty data directory", c.Name, c.ID, c.Starts)
 	case c.Starts < m.Starts:
-		return s.refuse(Behind, "node %s (%q) makes start %d, but the cluster has seen start %d: its data directory is an old copy (a restored backup?) and has forgotten what it promised; start it with an empty data directory", c.ID, c.Name, c.Starts, m.Starts)
+		return s.refuse(Behind,
+			"node %q (%s) makes start %d, but the cluster has seen start %d: its data directory is an old copy (a "+
+				"restored backup?) and has forgotten what it promised; start it with an empty data directory", c.Name,
+			c.ID, c.Starts, m.Starts)
 	}
 	if other, taken := s.MemberByName(c.Name); taken && other.ID != c.ID {
-		return s.refuse(NameInUse, "name %q is in use by member %s; start node %s with another --name", c.Name, other.ID, c.ID)
+		return s.refuse(NameInUse, "name %q is in use by member %s; start node %s with another --name", c.Name,
+			other.ID, c.ID)
 	}
 	m.Starts, m.Incarnation, m.Addresses, m.Name = c.Starts, c.Incarnation, c.Addresses, c.Name
 	return s.with(at, m), Result{}
@@ -125,13 +133,14 @@ func (c SetState) apply(s *State) (*State, Result) {
 	m := s.Members[at]
 	switch {
 	case c.To != kv.Active && c.To != kv.Leaving && c.To != kv.Down:
-		return s.refuse(Invalid, "member %s (%q) cannot become %.40q", m.ID, m.Name, c.To)
+		return s.refuse(Invalid, "member %q (%s) cannot become %.40q", m.Name, m.ID, c.To)
 	case m.State == c.To:
 		return s, Result{}
 	case m.State != c.From:
-		return s.refuse(Stale, "member %s (%q) is %s, not %.40q; look again", m.ID, m.Name, m.State, c.From)
+		return s.refuse(Stale, "member %q (%s) is %s, not %.40q; look again", m.Name, m.ID, m.State, c.From)
 	case s.lastActive(m):
-		return s.refuse(LastActive, "member %s (%q) is the last active one and cannot become %s; add another member first", m.ID, m.Name, c.To)
+		return s.refuse(LastActive,
+			"member %q (%s) is the last active one and cannot become %s; add another member first", m.Name, m.ID, c.To)
 	}
 	m.State = c.To
 	return s.with(at, m), Result{}
@@ -145,9 +154,10 @@ func (c Remove) apply(s *State) (*State, Result) {
 	case !known:
 		return s.refuseUnknown(c.ID)
 	case s.placed(m.ID):
-		return s.refuse(StillPlaced, "member %s (%q) still has partitions placed on it; place them elsewhere first", m.ID, m.Name)
+		return s.refuse(StillPlaced, "member %q (%s) still has partitions placed on it; place them elsewhere first",
+			m.Name, m.ID)
 	case s.lastActive(m):
-		return s.refuse(LastActive, "member %s (%q) is the last active one and cannot be removed", m.ID, m.Name)
+		return s.refuse(LastActive, "member %q (%s) is the last active one and cannot be removed", m.Name, m.ID)
 	}
 	next := s.fork()
 	next.drop(m)
@@ -164,7 +174,9 @@ func (s *State) refuseUnknown(id kv.NodeID) (*State, Result) {
 }
 
 func (s *State) refuseRemoved(id kv.NodeID, name string) (*State, Result) {
-	return s.refuse(Removed, "node %s (%q) was removed from cluster %q and cannot come back with its data; start it with an empty data directory to join as a new node", id, name, s.ClusterName)
+	return s.refuse(Removed,
+		"node %q (%s) was removed from cluster %q and cannot come back with its data; start it with an empty data "+
+			"directory to join as a new node", name, id, s.ClusterName)
 }
 
 // checkSelf checks what a node says of itself.
@@ -180,7 +192,7 @@ func checkSelf(id kv.NodeID, name string, a kv.Addresses) error {
 	}
 	for _, addr := range []string{a.HTTP, a.RESP, a.Peer, a.Gossip} {
 		if err := checkText("address", addr, MaxAddressBytes); err != nil {
-			return fmt.Errorf("node %s (%q): %w", id, name, err)
+			return fmt.Errorf("node %q (%s): %w", name, id, err)
 		}
 	}
 	return nil
@@ -192,7 +204,9 @@ func checkText(what, text string, limit int) error {
 	if len(text) > limit {
 		return fmt.Errorf("%s of %d bytes is longer than the limit of %d bytes", what, len(text), limit)
 	}
-	if !utf8.ValidString(text) || slices.ContainsFunc([]byte(text), func(b byte) bool { return b < 0x20 || b == 0x7f }) {
+	if !utf8.ValidString(text) || slices.ContainsFunc([]byte(text), func(b byte) bool {
+		return b < 0x20 || b == 0x7f
+	}) {
 		return fmt.Errorf("%s %q: want UTF-8 without control characters", what, text)
 	}
 	return nil

@@ -117,7 +117,8 @@ func TestJoinMakesAnActiveMemberAndMayBeRepeated(t *testing.T) {
 	s := newCluster(t, 3)
 	s, first := accept(t, s, Join{Member: node(2)})
 	m := first.Join.Member
-	if m.State != kv.Active || m.MetaReplica != 5 || m.Joined != 2 || first.Join.Cluster != 0xc1 || first.Join.ClusterName != "test" {
+	if m.State != kv.Active || m.MetaReplica != 5 || m.Joined != 2 || first.Join.Cluster != 0xc1 ||
+		first.Join.ClusterName != "test" {
 		t.Fatalf("got %+v", first.Join)
 	}
 	if !s.PlacementOutdated() || s.Epoch != 1 {
@@ -131,7 +132,8 @@ func TestJoinMakesAnActiveMemberAndMayBeRepeated(t *testing.T) {
 	later := node(2)
 	later.Starts, later.Incarnation, later.Addresses.Peer = 2, 77, "10.9.9.9:7947"
 	s, r := accept(t, s, Join{Member: later})
-	if m := r.Join.Member; m.MetaReplica != 5 || m.Incarnation != 77 || m.Addresses.Peer != "10.9.9.9:7947" || len(s.Members) != 2 {
+	if m := r.Join.Member; m.MetaReplica != 5 || m.Incarnation != 77 || m.Addresses.Peer != "10.9.9.9:7947" ||
+		len(s.Members) != 2 {
 		t.Fatalf("join after a restart: got %+v", r.Join)
 	}
 }
@@ -346,13 +348,15 @@ func TestCommandEncodingIsFixed(t *testing.T) {
 func TestDecodeRefusesBrokenStates(t *testing.T) {
 	t.Parallel()
 	for name, breakIt := range map[string]func(s *State){
-		"other version":          func(s *State) { s.Version = 2 },
-		"no cluster":             func(s *State) { s.Cluster = 0 },
-		"no partitions":          func(s *State) { s.Partitions, s.Placement = 0, nil },
-		"rows missing":           func(s *State) { s.Placement = s.Placement[:1] },
-		"empty row":              func(s *State) { s.Placement[0] = nil },
-		"stranger in a row":      func(s *State) { s.Placement[0][0].Node = 99 },
-		"node twice in a row":    func(s *State) { s.Placement[0] = append(s.Placement[0], kv.Replica{ID: 4, Node: 1}) },
+		"other version":     func(s *State) { s.Version = 2 },
+		"no cluster":        func(s *State) { s.Cluster = 0 },
+		"no partitions":     func(s *State) { s.Partitions, s.Placement = 0, nil },
+		"rows missing":      func(s *State) { s.Placement = s.Placement[:1] },
+		"empty row":         func(s *State) { s.Placement[0] = nil },
+		"stranger in a row": func(s *State) { s.Placement[0][0].Node = 99 },
+		"node twice in a row": func(s *State) {
+			s.Placement[0] = append(s.Placement[0], kv.Replica{ID: 4, Node: 1})
+		},
 		"replica id twice":       func(s *State) { s.Placement[0][0].ID = s.Placement[1][0].ID },
 		"replica id of tomorrow": func(s *State) { s.Placement[0][0].ID = s.NextReplica },
 		"members out of order":   func(s *State) { slices.Reverse(s.Members) },

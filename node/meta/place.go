@@ -8,7 +8,8 @@ import (
 
 func (c Place) apply(s *State) (*State, Result) {
 	if c.Expect != s.Epoch {
-		return s.refuse(Stale, "placement computed from epoch %d, but the epoch is %d; compute it again", c.Expect, s.Epoch)
+		return s.refuse(Stale, "placement computed from epoch %d, but the epoch is %d; compute it again", c.Expect,
+			s.Epoch)
 	}
 	if refused := c.check(s); refused != nil {
 		return s, Result{Refused: refused}
@@ -57,7 +58,8 @@ func (c Place) check(s *State) *Refusal {
 		for _, node := range row {
 			last, member := inRow[node]
 			if !member {
-				return refuse(UnknownMember, "placement of partition %d names node %s, which is not a member; compute it again", p, node)
+				return refuse(UnknownMember,
+					"placement of partition %d names node %s, which is not a member; compute it again", p, node)
 			}
 			if last == p+1 {
 				return refuse(Invalid, "placement of partition %d names node %s twice", p, node)

@@ -48,16 +48,20 @@ func drawCommand(t *rapid.T, s *State) encoder {
 	switch rapid.IntRange(0, 9).Draw(t, "command") {
 	case 0, 1, 2:
 		return Join{ReplaceDead: id("replace"), Member: Member{
-			ID: id("id"), Name: name.Draw(t, "name"), Starts: small.Draw(t, "starts"), Incarnation: small.Draw(t, "incarnation"),
+			ID: id("id"), Name: name.Draw(t, "name"), Starts: small.Draw(t, "starts"),
+			Incarnation: small.Draw(t, "incarnation"),
 		}}
 	case 3, 4:
-		return Start{ID: id("id"), Name: name.Draw(t, "name"), Starts: small.Draw(t, "starts"), Incarnation: small.Draw(t, "incarnation")}
+		return Start{ID: id("id"), Name: name.Draw(t, "name"), Starts: small.Draw(t, "starts"),
+			Incarnation: small.Draw(t, "incarnation")}
 	case 5:
 		return SetState{ID: id("id"), From: states.Draw(t, "from"), To: states.Draw(t, "to")}
 	case 6:
 		return Remove{ID: id("id")}
 	}
-	some := rapid.SliceOfNDistinct(rapid.SampledFrom(s.Members), 1, min(3, len(s.Members)), func(m Member) kv.NodeID { return m.ID })
+	some := rapid.SliceOfNDistinct(rapid.SampledFrom(s.Members), 1, min(3, len(s.Members)), func(m Member) kv.NodeID {
+		return m.ID
+	})
 	place := Place{Expect: s.Epoch, For: s.ActiveIDs()}
 	for range s.Partitions {
 		var row []kv.NodeID
@@ -78,7 +82,8 @@ func drawCommand(t *rapid.T, s *State) encoder {
 func TestEveryHistoryKeepsTheInvariants(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		first := Bootstrap(7, "test", rapid.IntRange(1, 3).Draw(t, "partitions"), 3, Member{ID: 1, Name: "a", Starts: 1})
+		first := Bootstrap(7, "test", rapid.IntRange(1, 3).Draw(t, "partitions"), 3,
+			Member{ID: 1, Name: "a", Starts: 1})
 		h := &history{state: &first, replicas: map[kv.ReplicaID]owner{}}
 		start := first.Encode()
 		for range rapid.IntRange(1, 40).Draw(t, "length") {
@@ -100,7 +105,8 @@ func TestEveryHistoryKeepsTheInvariants(t *testing.T) {
 			if next.Epoch < h.state.Epoch || next.NextReplica < h.state.NextReplica || r.Epoch != next.Epoch {
 				t.Fatalf("%s: a counter went back", cmd)
 			}
-			if voters, learners := next.MetaReplicas(); len(voters)%2 != 1 || len(voters)+len(learners) != len(next.Members) {
+			if voters, learners := next.MetaReplicas(); len(voters)%2 != 1 ||
+				len(voters)+len(learners) != len(next.Members) {
 				t.Fatalf("after %s: meta voters %v, learners %v", cmd, voters, learners)
 			}
 			h.state = next

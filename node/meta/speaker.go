@@ -23,21 +23,36 @@ func Speaker(cmd []byte) (kv.NodeID, error) {
 	return 0, fmt.Errorf("a command of type %T is not one by which a node speaks for itself", c)
 }
 
-// ReplacingDead returns the command, if it is a Join whose name belongs to a member that is
-// not alive, such that it replaces that member. What the joining node wrote there itself does
-// not count.
-func (s *State) ReplacingDead(cmd []byte, alive func(kv.NodeID) bool) []byte {
+// Former returns the member whose name a Join wants, when it is another one; false when there is none
+// or the command is no Join.
+func (s *State) Former(cmd []byte) (Member, bool) {
 	c, err := decodeCommand(cmd)
-	if err != nil {
-		return cmd
-	}
 	j, ok := c.(Join)
-	if !ok {
+	if err != nil || !ok {
+		return Member{}, false
+	}
+	if _, known := s.Member(j.Member.ID); known {
+		return Member{}, false
+	}
+	former, taken := s.MemberByName(j.Member.Name)
+	return former, taken && former.ID != j.Member.ID
+}
+
+// Replacing returns the command, which is any but a Join as it is, such that it replaces that member, 0
+// for none. What the joining node wrote there itself does not count.
+func Replacing(cmd []byte, former kv.NodeID) []byte {
+	c, err := decodeCommand(cmd)
+	j, ok := c.(Join)
+	if err != nil || !ok {
 		return cmd
 	}
-	j.ReplaceDead = 0
-	if former, taken := s.MemberByName(j.Member.Name); taken && former.ID != j.Member.ID && !alive(former.ID) {
-		j.ReplaceDead = former.ID
-	}
+	j.ReplaceDead = former
 	return j.Encode()
+}
+
+// RefuseName is the answer to a Join whose name is in use by a member that must stay, and why.
+func (s *State) RefuseName(former Member, why string) Result {
+	_, r := s.refuse(NameInUse, "name %q is in use by member %s, which cannot be replaced: %s", former.Name, former.ID,
+		why)
+	return r
 }

@@ -72,7 +72,8 @@ func (s *State) validateMembers(fresh func(kv.ReplicaID) error) error {
 		case names[m.Name]:
 			return fmt.Errorf("member %s: name %q is used twice", m.ID, m.Name)
 		case m.Joined == 0 || m.Joined >= s.NextJoin || joined[m.Joined]:
-			return fmt.Errorf("member %s: join number %d is used twice or not below the next one, %d", m.ID, m.Joined, s.NextJoin)
+			return fmt.Errorf("member %s: join number %d is used twice or not below the next one, %d", m.ID, m.Joined,
+				s.NextJoin)
 		}
 		names[m.Name], joined[m.Joined] = true, true
 		if err := fresh(m.MetaReplica); err != nil {
@@ -110,7 +111,8 @@ func (s *State) validatePlacement(fresh func(kv.ReplicaID) error) error {
 		nodes := make(map[kv.NodeID]bool, len(row))
 		for _, r := range row {
 			if _, member := s.Member(r.Node); !member || nodes[r.Node] {
-				return fmt.Errorf("partition %d is placed on node %s, which is not a member or is named twice", p, r.Node)
+				return fmt.Errorf("partition %d is placed on node %s, which is not a member or is named twice", p,
+					r.Node)
 			}
 			nodes[r.Node] = true
 			if err := fresh(r.ID); err != nil {

@@ -21,6 +21,14 @@ type Progress struct {
 	// timeouts of silence in which this replica has led; a leader that was just elected has not
 	// heard of anybody yet. (Raft's own RecentActive starts anew with each quorum check.)
 	Active bool
+	// Silent says that it was not heard from for some heartbeats: nobody is promoted or led to
+	// who may be gone.
+	Silent bool
+	// Late says that this learner was waited for long enough. The others go on without it; it
+	// stays where it is, for its id would be burnt if it went, and counts as soon as it keeps up.
+	Late bool
+	// Unsteady says that its node falls silent again and again: it is not led to.
+	Unsteady bool
 }
 
 // Group is one Raft group as its leader sees it. Voters, Learners, Outgoing and
@@ -33,7 +41,12 @@ type Group struct {
 	Outgoing     []kv.ReplicaID // outgoing voters; not empty means that the configuration is joint
 	LearnersNext []kv.ReplicaID // outgoing voters that become learners when the joint configuration is left
 	Progress     map[kv.ReplicaID]Progress
-	Last         uint64 // last index of the leader's log
+	// Goal is where the leader's log ended some ticks ago: who has all up to there keeps up. So it
+	// is a lag in time and not in entries, which a group under load could never fall below.
+	Goal uint64
+	// Unsteady says that the leader's own node stalls again and again: whoever keeps up and is
+	// steady leads better.
+	Unsteady bool
 	// Pending says that a configuration change is in the log and not applied, or that a
 	// leader transfer is under way.
 	Pending bool
@@ -70,6 +83,7 @@ type Action struct {
 	Remove  []kv.ReplicaID // EnterJoint: voters that go; RemoveLearner: exactly one learner
 	To      kv.ReplicaID   // Transfer
 	Drift   bool           // Transfer toward the preferred leader, not part of a move: not urgent
+	Yield   bool           // Transfer away from an unsteady leader, whatever its place in the ring
 	// Settled says that the configuration is as desired: nothing moves any more, though
 	// leadership may still drift.
 	Settled bool

@@ -15,8 +15,16 @@
 //
 // Nothing is removed before everything that replaces it is there and caught up, and a
 // joint change is entered only when it can also be left: when a majority of the old voters
-// and a majority of the new ones keep up. So a desired node that is dead delays the move
-// and costs nothing; it is for the placement to give up on it.
+// and a majority of the new ones keep up.
+//
+// A desired replica that is dead, or that is not filled in time, is late: the others go on
+// without it, old voters stay in its place, and a group never has fewer voters that live than
+// before, nor bears fewer failures. The late one stays a learner, since an id that was removed
+// never comes back; when it has caught up it takes the place that is kept for it.
+//
+// What only time can tell is remembered by the Executor and handed to Next as facts: watch (of a
+// group: where its log ended some ticks ago, which learners are late) and sight (of a node: how
+// often it fell silent or did not keep up).
 //
 // Callers: whoever drives the leader of a group calls Next again and again, carries the
 // Action out, and keeps these rules:

@@ -1,31 +1,15 @@
 package rebalance
 
 import (
+	"log/slog"
 	"slices"
+	"sync/atomic"
 
 	pb "go.etcd.io/raft/v3/raftpb"
 
 	"pxkv/node/kv"
 	"pxkv/node/meta"
 	"pxkv/node/replica"
-)
-
-const (
-	// caughtUp is how many entries a replica may be behind and still be promoted or led to.
-	caughtUp = 64
-	// moveTicks and driftTicks are between two looks at the moves, and between two transfers of
-	// leadership that only bring it to the preferred leader.
-	moveTicks  = 2
-	driftTicks = 2
-	// tenureTicks is how long a replica leads at least before leadership drifts away from it
-	// (2 s at the default tick). Whoever came to lead because the preferred leader is just being
-	// stopped must not hand it back: that one may be gone before it takes over.
-	tenureTicks = 28
-	// maxFilling is how many groups led here may have a learner that is still catching up.
-	maxFilling = 4
-	// settleTicks is how long the members must have stayed the same before a placement is
-	// computed for them (2 s at the default tick): nodes that arrive together share an epoch.
-	settleTicks = 28
 )
 
 // Executor carries out what Next says, for the groups that this node leads, and proposes
@@ -35,11 +19,26 @@ type Executor struct {
 	// State returns the newest meta state this node knows, nil before there is any.
 	State func() *meta.State
 
+	// Logger gets what an operator should know of nodes that fall or stall. nil: nobody does.
+	Logger *slog.Logger
+	// Limits are when it gives up and how long it waits; what is 0 takes its default.
+	Limits Limits
+
+	limits    Limits // the same with defaults
+	watches   map[kv.PartitionID]*watch
+	sights    sights
+	yields    yields
 	members   []kv.NodeID // active, as last seen
 	since     uint64      // tick at which they were first seen so
 	placing   bool        // a placement was proposed and is not answered
 	lastDrift uint64
+	moves     atomic.Int64
+	warnings  atomic.Pointer[[]string]
 }
+
+// Moves returns how many groups led here do not have their replicas where the placement wants them:
+// moves under way, and those that wait. It may be called from any goroutine.
+func (e *Executor) Moves() int { return int(e.moves.Load()) }
 
 // Tick takes the next steps. It is a replica.Config.OnTick.
 func (e *Executor) Tick(h *replica.Host) {
@@ -47,36 +46,121 @@ func (e *Executor) Tick(h *replica.Host) {
 	if s == nil || h.Ticks()%moveTicks != 0 {
 		return
 	}
+	e.limits = e.Limits.withDefaults()
+	if e.sights.log = e.Logger; e.Logger == nil {
+		e.sights.log = slog.New(slog.DiscardHandler)
+	}
+	e.sights.look(h, s, &e.limits)
+	if e.yields == nil || e.sights.self.falls < e.limits.Stalls {
+		e.yields = yields{}
+	}
 	e.place(h, s)
-	filling := e.filling(h)
-	for _, p := range h.Partitions() {
-		v, _ := h.View(p)
-		if !v.Leads || v.Pending || !covers(s, v.Conf) {
-			continue
+	groups := e.look(h, s)
+	filling, late := 0, map[kv.NodeID]int{}
+	for _, o := range groups {
+		if o.filling() {
+			filling++
 		}
-		d := desired(s, p)
-		if settled(d, v) {
-			continue
+		for _, r := range o.group.Replicas {
+			if o.group.Progress[r.ID].Late {
+				late[r.Node]++
+			}
 		}
-		progress, last := h.Progress(p)
-		a := Next(d, asGroup(v, progress, last), caughtUp)
+	}
+	if h.Ticks()%reportTicks == 0 {
+		e.report(h, s, late)
+	}
+	for _, o := range groups {
+		a := Next(o.desired, o.group)
 		// A node takes no replica before it knows the meta state, so that one never has to wait for
 		// its turn behind others that cannot be filled without it.
-		if a.Kind == AddLearner && p != kv.Meta {
-			if filling >= maxFilling {
+		if a.Kind == AddLearner && o.p != kv.Meta && !e.sights.silent(a.Add[0].Node, &e.limits) {
+			if filling >= e.limits.Filling {
 				continue
 			}
 			filling++
 		}
-		e.execute(h, p, a)
+		e.execute(h, o.p, a)
 	}
+}
+
+// outlook is a group led here that may have something to do.
+type outlook struct {
+	p       kv.PartitionID
+	desired Desired
+	group   Group
+}
+
+// look gathers the groups led here that are not as the placement wants them, or whose leader
+// had better hand over.
+func (e *Executor) look(h *replica.Host, s *meta.State) (out []outlook) {
+	unsteady := e.sights.selfUnsteady(&e.limits) && !planted.slowKeepsLeading
+	watches := map[kv.PartitionID]*watch{}
+	moves := 0
+	defer func() { e.moves.Store(int64(moves)) }()
+	for _, p := range h.Partitions() {
+		v, _ := h.View(p)
+		d := desired(s, p)
+		if !v.Leads || settled(d, v) && !unsteady {
+			continue
+		}
+		if p != kv.Meta && moving(d, v) {
+			moves++
+		}
+		w := e.watches[p]
+		if w == nil {
+			w = &watch{}
+		}
+		watches[p] = w
+		progress, last := h.Progress(p)
+		g := asGroup(v, progress)
+		g.Goal = w.goal(last, &e.limits)
+		g.Unsteady = unsteady && e.yields.due(p, h.Ticks(), v.Tenure, &e.limits)
+		e.judge(w, &g, h.Ticks())
+		if !v.Pending && covers(s, v.Conf) {
+			out = append(out, outlook{p, d, g})
+		}
+	}
+	e.watches = watches // of the others nothing is remembered
+	return out
+}
+
+// judge says of each replica what only time can tell.
+func (e *Executor) judge(w *watch, g *Group, now uint64) {
+	for _, r := range g.Replicas {
+		if r.ID == g.Self {
+			continue
+		}
+		pr := g.Progress[r.ID]
+		if slices.Contains(g.Voters, r.ID) && pr.Active && pr.Match < g.Goal && w.whole(&e.limits) {
+			e.sights.lag(r.Node, &e.limits)
+		}
+		pr.Unsteady = e.sights.unsteady(r.Node, &e.limits)
+		if slices.Contains(g.Learners, r.ID) {
+			silent := e.sights.silent(r.Node, &e.limits)
+			// A node that has no room for a snapshot is late at once, one that is silent soon.
+			pr.Late = w.late(r.ID, g.keepsUp(r.ID), now, &e.limits) || silent || pr.Late
+		}
+		g.Progress[r.ID] = pr
+	}
+	w.forget(g)
+}
+
+// filling reports whether a learner of the group is being filled: each may be receiving a
+// snapshot. One that is late is not waited for, and takes nobody's turn.
+func (o *outlook) filling() bool {
+	return o.p != kv.Meta && slices.ContainsFunc(o.group.Learners, func(id kv.ReplicaID) bool {
+		return !o.group.keepsUp(id) && (!o.group.Progress[id].Late || planted.fillingCountsDead)
+	})
 }
 
 // covers reports whether the state knows all replicas of a group. One whose id it has not
 // handed out yet belongs to a newer placement, which this node will learn in a moment: it must
 // not be undone meanwhile.
 func covers(s *meta.State, conf *pb.ConfState) bool {
-	for _, ids := range [][]uint64{conf.GetVoters(), conf.GetLearners(), conf.GetVotersOutgoing(), conf.GetLearnersNext()} {
+	for _, ids := range [][]uint64{
+		conf.GetVoters(), conf.GetLearners(), conf.GetVotersOutgoing(), conf.GetLearnersNext(),
+	} {
 		for _, id := range ids {
 			if !s.Issued(kv.ReplicaID(id)) {
 				return false
@@ -93,7 +177,7 @@ func (e *Executor) place(h *replica.Host, s *meta.State) {
 		e.members, e.since = active, h.Ticks()
 	}
 	v, ok := h.View(kv.Meta)
-	if !ok || !v.Leads || e.placing || !s.PlacementOutdated() || h.Ticks()-e.since < settleTicks {
+	if !ok || !v.Leads || e.placing || !s.PlacementOutdated() || h.Ticks()-e.since < e.limits.SettleTicks {
 		return
 	}
 	cmd := meta.Place{Expect: s.Epoch, Rows: Plan(active, s.Partitions, s.Replicas), For: active}
@@ -102,26 +186,6 @@ func (e *Executor) place(h *replica.Host, s *meta.State) {
 		// Whatever the answer is, the next state shows what is still to be done.
 		e.placing = false
 	}})
-}
-
-// filling counts the groups led here that have a learner which is not yet wanted as a voter
-// by its progress: each may be receiving a snapshot.
-func (e *Executor) filling(h *replica.Host) int {
-	n := 0
-	for _, p := range h.Partitions() {
-		v, _ := h.View(p)
-		if !v.Leads || p == kv.Meta || len(v.Conf.GetLearners()) == 0 {
-			continue
-		}
-		progress, last := h.Progress(p)
-		if slices.ContainsFunc(v.Conf.GetLearners(), func(id uint64) bool {
-			pr := progress[kv.ReplicaID(id)]
-			return pr.Snapshot > 0 || pr.Match+caughtUp < last
-		}) {
-			n++
-		}
-	}
-	return n
 }
 
 func (e *Executor) execute(h *replica.Host, p kv.PartitionID, a Action) {
@@ -135,8 +199,14 @@ func (e *Executor) execute(h *replica.Host, p kv.PartitionID, a Action) {
 	case None:
 		return
 	case Transfer:
+		v, _ := h.View(p)
+		if a.Yield {
+			e.yields.note(p, h.Ticks(), v.Tenure)
+			e.sights.log.Warn("this node stalls again and again, and hands a leadership over", "partition", p.String(),
+				"to", uint64(a.To))
+		}
 		if a.Drift {
-			if v, _ := h.View(p); v.Tenure < tenureTicks || h.Ticks()-e.lastDrift < driftTicks {
+			if v.Tenure < e.limits.TenureTicks || h.Ticks()-e.lastDrift < driftTicks {
 				return
 			}
 			e.lastDrift = h.Ticks()
@@ -148,6 +218,8 @@ func (e *Executor) execute(h *replica.Host, p kv.PartitionID, a Action) {
 	case RemoveLearner:
 		change(pb.ConfChangeRemoveNode, a.Remove...)
 	case EnterJoint:
+		e.sights.log.Debug("voters change", "partition", p.String(), "promote", a.Promote, "demote", a.Demote, "remove",
+			a.Remove, "why", a.Why)
 		cc.Transition = pb.ConfChangeTransitionJointExplicit.Enum()
 		change(pb.ConfChangeAddNode, a.Promote...)
 		change(pb.ConfChangeAddLearnerNode, a.Demote...)
@@ -171,6 +243,21 @@ func desired(s *meta.State, p kv.PartitionID) Desired {
 	return Desired{Voters: s.Placement[p]}
 }
 
+// moving reports whether a group has its replicas on other nodes than the placement wants, or fewer or
+// more. Under which ids they are there does not matter (see resolve).
+func moving(d Desired, v replica.View) bool {
+	c := v.Conf
+	if len(d.Voters) == 0 {
+		return false // nothing is wanted yet
+	}
+	return len(c.GetVoters()) != len(d.Voters) || len(c.GetVotersOutgoing())+len(c.GetLearners()) > 0 ||
+		slices.ContainsFunc(d.Voters, func(wanted kv.Replica) bool {
+			return !slices.ContainsFunc(v.Replicas, func(r kv.Replica) bool {
+				return r.Node == wanted.Node && slices.Contains(c.GetVoters(), uint64(r.ID))
+			})
+		})
+}
+
 // settled is the cheap look that spares most groups the full one.
 func settled(d Desired, v replica.View) bool {
 	c := v.Conf
@@ -184,14 +271,15 @@ func settled(d Desired, v replica.View) bool {
 	return !slices.ContainsFunc(d.Voters, in(c.GetVoters())) && !slices.ContainsFunc(d.Learners, in(c.GetLearners()))
 }
 
-func asGroup(v replica.View, progress map[kv.ReplicaID]replica.Progress, last uint64) Group {
+func asGroup(v replica.View, progress map[kv.ReplicaID]replica.Progress) Group {
 	g := Group{
-		Self: v.Self, Replicas: v.Replicas, Last: last, Pending: v.Pending, Progress: map[kv.ReplicaID]Progress{},
+		Self: v.Self, Replicas: v.Replicas, Pending: v.Pending, Progress: map[kv.ReplicaID]Progress{},
 		Voters: replicaIDs(v.Conf.GetVoters()), Learners: replicaIDs(v.Conf.GetLearners()),
 		Outgoing: replicaIDs(v.Conf.GetVotersOutgoing()), LearnersNext: replicaIDs(v.Conf.GetLearnersNext()),
 	}
 	for id, pr := range progress {
-		g.Progress[id] = Progress{Match: pr.Match, Snapshot: pr.Snapshot > 0, Active: pr.Active}
+		g.Progress[id] = Progress{Match: pr.Match, Snapshot: pr.Snapshot > 0, Active: pr.Active, Silent: !pr.Answers,
+			Late: pr.Refusal == kv.NoRoom}
 	}
 	return g
 }

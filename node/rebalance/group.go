@@ -71,11 +71,13 @@ func (g Group) active(id kv.ReplicaID) bool { return id == g.Self || g.Progress[
 
 // reachable reports whether a replica is there and takes entries.
 func (g Group) reachable(id kv.ReplicaID) bool {
-	return id == g.Self || (g.Progress[id].Active && !g.Progress[id].Snapshot)
+	pr := g.Progress[id]
+	return id == g.Self || (pr.Active && !pr.Silent && !pr.Snapshot)
 }
 
-// keepsUp reports whether a replica is there, takes entries, and lacks at most within of them.
-func (g Group) keepsUp(id kv.ReplicaID, within uint64) bool {
+// keepsUp reports whether a replica is there, takes entries, and has all that the leader had
+// some ticks ago. In the words of the Raft dissertation (4.2.1): its last round was short enough.
+func (g Group) keepsUp(id kv.ReplicaID) bool {
 	if id == g.Self {
 		return true
 	}
@@ -83,16 +85,26 @@ func (g Group) keepsUp(id kv.ReplicaID, within uint64) bool {
 	if match == 0 {
 		return false // nothing was ever acknowledged: it may not even exist, however short the log is
 	}
-	return g.reachable(id) && (match >= g.Last || g.Last-match <= within)
+	return g.reachable(id) && match >= g.Goal
 }
 
 // majority reports whether more than half of these voters keep up.
-func (g Group) majority(voters []kv.ReplicaID, within uint64) bool {
+func (g Group) majority(voters []kv.ReplicaID) bool {
+	return g.count(voters, g.keepsUp) > len(voters)/2
+}
+
+func (g Group) count(voters []kv.ReplicaID, is func(kv.ReplicaID) bool) int {
 	n := 0
 	for _, id := range voters {
-		if g.keepsUp(id, within) {
+		if is(id) {
 			n++
 		}
 	}
-	return n > len(voters)/2
+	return n
+}
+
+// spare returns how many of these voters may fail before there is no majority, negative when
+// there is none already, counting as alive those that are.
+func (g Group) spare(voters []kv.ReplicaID, is func(kv.ReplicaID) bool) int {
+	return g.count(voters, is) - (len(voters)/2 + 1)
 }

@@ -8,35 +8,37 @@ import (
 )
 
 // Next returns the next step of a group toward d, None when there is nothing to do or
-// something to wait for. A learner counts as caught up within caughtUp entries of the
-// leader's last index.
+// something to wait for.
 //
 // A configuration that is joint is finished first, whatever d says by now.
-func Next(d Desired, g Group, caughtUp uint64) Action {
+func Next(d Desired, g Group) Action {
 	switch {
 	case g.Pending:
 		return wait("a configuration change or leader transfer is under way")
 	case !slices.Contains(g.Voters, g.Self) && !slices.Contains(g.Outgoing, g.Self):
 		return wait("replica %d is not a voter and cannot lead", g.Self)
 	case len(g.Outgoing) > 0:
-		return finishJoint(d, g, caughtUp)
+		return finishJoint(d, g)
 	case len(d.Voters) == 0:
 		return wait("the placement wants no replica")
 	}
 	d = resolve(d, g)
+	if to := heir(d, g); g.Unsteady && to != 0 {
+		return Action{Kind: Transfer, To: to, Yield: true, Why: "the leader's node stalls again and again"}
+	}
 	if a, ok := removeObsoleteLearner(d, g); ok {
 		return a
 	}
-	if a, ok := removeDeadTwins(d, g, caughtUp); ok {
+	if a, ok := removeDeadTwins(d, g); ok {
 		return a
 	}
 	if a, ok := addMissing(d, g); ok {
 		return a
 	}
-	if a, ok := exchangeVoters(d, g, caughtUp); ok {
+	if a, ok := exchangeVoters(d, g); ok {
 		return a
 	}
-	return drift(d, g, caughtUp)
+	return drift(d, g)
 }
 
 func wait(format string, args ...any) Action {
@@ -46,12 +48,12 @@ func wait(format string, args ...any) Action {
 // finishJoint leaves the joint configuration. A leader that is no incoming voter would lose
 // its leadership by that and leave the group without a leader for an election, so it hands
 // over first: to the preferred leader if that one keeps up, else to whoever has most of the log.
-func finishJoint(d Desired, g Group, caughtUp uint64) Action {
+func finishJoint(d Desired, g Group) Action {
 	if slices.Contains(g.Voters, g.Self) {
 		return Action{Kind: LeaveJoint, Why: "the joint change is applied"}
 	}
 	if len(d.Voters) > 0 {
-		if first := d.Voters[0].ID; slices.Contains(g.Voters, first) && g.keepsUp(first, caughtUp) {
+		if first := d.Voters[0].ID; slices.Contains(g.Voters, first) && g.keepsUp(first) {
 			return Action{Kind: Transfer, To: first, Why: "the leader leaves the group"}
 		}
 	}
@@ -72,7 +74,9 @@ func finishJoint(d Desired, g Group, caughtUp uint64) Action {
 func removeObsoleteLearner(d Desired, g Group) (Action, bool) {
 	for _, id := range g.Learners {
 		if !d.wants(id) {
-			return Action{Kind: RemoveLearner, Remove: []kv.ReplicaID{id}, Why: "the learner is not wanted any more"}, true
+			return Action{
+				Kind: RemoveLearner, Remove: []kv.ReplicaID{id}, Why: "the learner is not wanted any more",
+			}, true
 		}
 	}
 	return Action{}, false
@@ -82,7 +86,7 @@ func removeObsoleteLearner(d Desired, g Group) (Action, bool) {
 // another id, which can be added only when they are gone, since a node has one replica of a
 // partition. They are not active (see resolve), so a majority is easier to reach without
 // them, and no copy that counts is lost.
-func removeDeadTwins(d Desired, g Group, caughtUp uint64) (Action, bool) {
+func removeDeadTwins(d Desired, g Group) (Action, bool) {
 	var dead, rest []kv.ReplicaID
 	for _, id := range g.Voters {
 		if node := g.node(id); !d.wants(id) && node != 0 && slices.ContainsFunc(d.all(), func(r kv.Replica) bool {
@@ -93,10 +97,12 @@ func removeDeadTwins(d Desired, g Group, caughtUp uint64) (Action, bool) {
 			rest = append(rest, id)
 		}
 	}
-	if len(dead) == 0 || !g.majority(g.Voters, caughtUp) || !g.majority(rest, caughtUp) {
+	if len(dead) == 0 || !g.majority(g.Voters) || !g.majority(rest) {
 		return Action{}, false
 	}
-	return Action{Kind: EnterJoint, Remove: dead, Why: "the node is wanted with a new replica and its old one is dead"}, true
+	return Action{
+		Kind: EnterJoint, Remove: dead, Why: "the node is wanted with a new replica and its old one is dead",
+	}, true
 }
 
 // addMissing adds the next wanted replica as a learner: voters to be first, for others
@@ -117,21 +123,38 @@ func addMissing(d Desired, g Group) (Action, bool) {
 }
 
 // exchangeVoters makes the voters the wanted ones by one joint change, as soon as all who
-// are to be promoted have caught up. Why not promote those that are ready already: each
-// state in between would have its own majority, often an even one, and more copies or
-// fewer than anybody asked for.
-func exchangeVoters(d Desired, g Group, caughtUp uint64) (Action, bool) {
-	a := Action{Kind: EnterJoint, Why: "all new voters have caught up"}
+// are to be promoted keep up. Why not promote those that are ready already: each state in
+// between would have its own majority, often an even one, and more copies or fewer than
+// anybody asked for. Only when all that is missing is late, or dead, the others go on by
+// themselves.
+func exchangeVoters(d Desired, g Group) (Action, bool) {
 	var after []kv.ReplicaID
+	late := false
 	for _, r := range d.Voters {
-		after = append(after, r.ID)
-		if !slices.Contains(g.Learners, r.ID) {
-			continue
-		}
-		if !g.keepsUp(r.ID, caughtUp) {
+		switch {
+		case !slices.Contains(g.Learners, r.ID) || g.keepsUp(r.ID):
+			after = append(after, r.ID)
+		case g.Progress[r.ID].Late && !planted.deadJoinerBlocks:
+			late = true
+		default:
 			return wait("replica %d on node %s has not caught up", r.ID, r.Node), true
 		}
-		a.Promote = append(a.Promote, r.ID)
+	}
+	a := Action{Kind: EnterJoint, Why: "all new voters have caught up"}
+	if late || !g.majority(after) {
+		a.Why = "new voters have caught up, and others are late or dead"
+		full, ok := fill(after, len(d.Voters), g)
+		if !ok && late {
+			return Action{}, false
+		}
+		if ok {
+			after = full
+		}
+	}
+	for _, id := range after {
+		if slices.Contains(g.Learners, id) {
+			a.Promote = append(a.Promote, id)
+		}
 	}
 	for _, id := range g.Voters {
 		switch {
@@ -145,23 +168,92 @@ func exchangeVoters(d Desired, g Group, caughtUp uint64) (Action, bool) {
 	if len(a.Promote)+len(a.Demote)+len(a.Remove) == 0 {
 		return Action{}, false
 	}
-	if !g.majority(g.Voters, caughtUp) || !g.majority(after, caughtUp) {
-		return wait("a majority of the old or the new voters does not keep up, and the joint configuration could not be left"), true
+	if !g.majority(g.Voters) || !g.majority(after) {
+		return wait("a majority of the old or the new voters does not keep up, and the joint configuration could " +
+			"not be left"), true
 	}
 	return a, true
 }
 
+// fill completes a set of voters, in which some wanted ones are missing or dead, by voters that
+// nobody wants any more and that live: as few as make the group no worse than it was, or than it
+// was wanted. It must have as many voters that live, and bear the failure of as many. false:
+// nobody would be promoted by it.
+func fill(after []kv.ReplicaID, wanted int, g Group) ([]kv.ReplicaID, bool) {
+	if !slices.ContainsFunc(after, func(id kv.ReplicaID) bool { return slices.Contains(g.Learners, id) }) {
+		return nil, false
+	}
+	live := min(g.count(g.Voters, g.active), wanted)
+	spare := min(g.spare(g.Voters, g.active), (wanted-1)/2)
+	enough := func() bool { return g.count(after, g.active) >= live && g.spare(after, g.active) >= spare }
+	stay := slices.DeleteFunc(slices.Clone(g.Voters), func(id kv.ReplicaID) bool {
+		return slices.Contains(after, id) || !g.active(id)
+	})
+	slices.SortStableFunc(stay, func(a, b kv.ReplicaID) int { return g.worth(b) - g.worth(a) })
+	for _, id := range stay {
+		if enough() && len(after) >= wanted {
+			break
+		}
+		after = append(after, id)
+	}
+	return after, enough()
+}
+
+// worth orders voters by how much it helps to keep them: the leader, who would have to hand
+// over, and then those that keep up.
+func (g Group) worth(id kv.ReplicaID) int {
+	switch {
+	case id == g.Self:
+		return 2
+	case g.keepsUp(id):
+		return 1
+	}
+	return 0
+}
+
 // drift hands leadership to the first replica in ring order, so that leaders are as evenly
-// spread as the placement is.
-func drift(d Desired, g Group, caughtUp uint64) Action {
+// spread as the placement is. One whose node is unsteady does not get it.
+func drift(d Desired, g Group) Action {
 	first := d.Voters[0]
-	if first.ID == g.Self {
-		return Action{Kind: None, Settled: true}
+	a := Action{Settled: settledVoters(d, g)}
+	if !a.Settled {
+		a.Why = "what is missing is late"
 	}
-	if !g.keepsUp(first.ID, caughtUp) {
-		a := wait("replica %d on node %s is the preferred leader and does not keep up", first.ID, first.Node)
-		a.Settled = true
+	switch {
+	case first.ID == g.Self:
 		return a
+	case !slices.Contains(g.Voters, first.ID):
+		a.Why = fmt.Sprintf("replica %d on node %s is the preferred leader and no voter yet", first.ID, first.Node)
+	case !g.keepsUp(first.ID):
+		a.Why = fmt.Sprintf("replica %d on node %s is the preferred leader and does not keep up", first.ID, first.Node)
+	case g.Progress[first.ID].Unsteady && !planted.driftWithoutDamping:
+		a.Why = fmt.Sprintf("node %s of the preferred leader has not been steady for long enough", first.Node)
+	default:
+		a.Kind, a.To, a.Drift, a.Why = Transfer, first.ID, true, "it is the preferred leader"
 	}
-	return Action{Kind: Transfer, To: first.ID, Drift: true, Settled: true, Why: "it is the preferred leader"}
+	return a
+}
+
+// settledVoters reports whether all wanted voters are voters, and there are no others.
+func settledVoters(d Desired, g Group) bool {
+	return len(d.Voters) == len(g.Voters) &&
+		!slices.ContainsFunc(d.Voters, func(r kv.Replica) bool { return !slices.Contains(g.Voters, r.ID) })
+}
+
+// heir returns who leads instead of an unsteady leader: the next in ring order that can.
+func heir(d Desired, g Group) kv.ReplicaID {
+	able := func(id kv.ReplicaID) bool {
+		return id != g.Self && slices.Contains(g.Voters, id) && g.keepsUp(id) && !g.Progress[id].Unsteady
+	}
+	for _, r := range d.Voters {
+		if able(r.ID) {
+			return r.ID
+		}
+	}
+	for _, id := range g.Voters {
+		if able(id) {
+			return id
+		}
+	}
+	return 0
 }

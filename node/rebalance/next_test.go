@@ -19,7 +19,7 @@ func on(pairs ...int) (rs []kv.Replica) {
 
 // group is a group of these replicas, all voters, led by the first, in which everybody keeps up.
 func group(pairs ...int) Group {
-	g := Group{Replicas: on(pairs...), Last: 1000, Progress: map[kv.ReplicaID]Progress{}}
+	g := Group{Replicas: on(pairs...), Goal: 990, Progress: map[kv.ReplicaID]Progress{}}
 	for _, r := range g.Replicas {
 		g.Voters = append(g.Voters, r.ID)
 		g.Progress[r.ID] = Progress{Match: 1000, Active: true}
@@ -50,7 +50,8 @@ func (g Group) with(change func(g *Group)) Group {
 
 func TestNext(t *testing.T) {
 	t.Parallel()
-	ready := Progress{Match: 990, Active: true} // the tests allow a lag of 10
+	ready := Progress{Match: 990, Active: true}
+	late := Progress{Late: true}
 	tests := []struct {
 		name string
 		d    Desired
@@ -59,38 +60,102 @@ func TestNext(t *testing.T) {
 	}{
 		{"all as desired", Desired{Voters: on(1, 1, 2, 2, 3, 3)}, group(1, 1, 2, 2, 3, 3), Action{Settled: true}},
 		{"nothing desired", Desired{}, group(1, 1), Action{}},
-		{"a change is under way", Desired{Voters: on(9, 9)}, group(1, 1).with(func(g *Group) { g.Pending = true }), Action{}},
-		{"not a voter, cannot lead", Desired{Voters: on(9, 9)}, group(1, 1).with(func(g *Group) { g.Self = 7 }), Action{}},
+		{"a change is under way", Desired{Voters: on(9, 9)}, group(1, 1).with(func(g *Group) {
+			g.Pending = true
+		}), Action{}},
+		{"not a voter, cannot lead", Desired{Voters: on(9, 9)}, group(1, 1).with(func(g *Group) {
+			g.Self = 7
+		}), Action{}},
 
 		{"the first missing replica is added", Desired{Voters: on(1, 1, 4, 4, 5, 5)}, group(1, 1, 2, 2),
 			Action{Kind: AddLearner, Add: on(4, 4)}},
-		{"then the next, whether or not the first is there", Desired{Voters: on(1, 1, 4, 4, 5, 5)}, group(1, 1, 2, 2).learner(4, 4, Progress{}),
+		{"then the next, whether or not the first is there", Desired{Voters: on(1, 1, 4, 4, 5, 5)},
+			group(1, 1, 2, 2).learner(4, 4, Progress{}),
 			Action{Kind: AddLearner, Add: on(5, 5)}},
-		{"learners come after voters", Desired{Voters: on(1, 1, 2, 2), Learners: on(6, 6)}, group(1, 1).learner(2, 2, Progress{}),
+		{"learners come after voters", Desired{
+			Voters: on(1, 1, 2, 2), Learners: on(6, 6),
+		}, group(1, 1).learner(2, 2, Progress{}),
 			Action{Kind: AddLearner, Add: on(6, 6)}},
 		{"obsolete learners go at once", Desired{Voters: on(1, 1, 5, 5)}, group(1, 1, 2, 2).learner(4, 4, ready),
 			Action{Kind: RemoveLearner, Remove: ids{4}}},
 
-		{"a dead learner delays the move", Desired{Voters: on(1, 1, 4, 4)}, group(1, 1, 2, 2).learner(4, 4, Progress{Match: 1000}), Action{}},
-		{"so does a snapshot", Desired{Voters: on(1, 1, 4, 4)}, group(1, 1, 2, 2).learner(4, 4, Progress{Match: 1000, Active: true, Snapshot: true}), Action{}},
-		{"so does a lag", Desired{Voters: on(1, 1, 4, 4)}, group(1, 1, 2, 2).learner(4, 4, Progress{Match: 989, Active: true}), Action{}},
-		{"one joint change when all have caught up", Desired{Voters: on(4, 4, 1, 1, 5, 5)}, group(1, 1, 2, 2, 3, 3).learner(4, 4, ready).learner(5, 5, ready),
+		{"a dead learner delays the move", Desired{Voters: on(1, 1, 4, 4)},
+			group(1, 1, 2, 2).learner(4, 4, Progress{Match: 1000}), Action{}},
+		{"so does a snapshot", Desired{Voters: on(1, 1, 4, 4)}, group(1, 1, 2, 2).learner(4, 4, Progress{
+			Match: 1000, Active: true, Snapshot: true,
+		}), Action{}},
+		{"so does a lag", Desired{Voters: on(1, 1, 4, 4)},
+			group(1, 1, 2, 2).learner(4, 4, Progress{Match: 989, Active: true}), Action{}},
+		{"one joint change when all have caught up", Desired{Voters: on(4, 4, 1, 1, 5, 5)},
+			group(1, 1, 2, 2, 3, 3).learner(4, 4, ready).learner(5, 5, ready),
 			Action{Kind: EnterJoint, Promote: ids{4, 5}, Remove: ids{2, 3}}},
-		{"a desired voter that is dead does not delay", Desired{Voters: on(4, 4, 1, 1, 3, 3)}, group(1, 1, 2, 2, 3, 3).learner(4, 4, ready).dead(3),
+		{"a desired voter that is dead does not delay", Desired{Voters: on(4, 4, 1, 1, 3, 3)},
+			group(1, 1, 2, 2, 3, 3).learner(4, 4, ready).dead(3),
 			Action{Kind: EnterJoint, Promote: ids{4}, Remove: ids{2}}},
-		{"unless the new voters had no majority", Desired{Voters: on(2, 2, 3, 3, 4, 4)}, group(1, 1, 2, 2, 3, 3, 5, 5, 6, 6).learner(4, 4, ready).dead(2, 3), Action{}},
+		{"where the new voters had no majority without them, old ones stay", Desired{Voters: on(2, 2, 3, 3, 4, 4)},
+			group(1, 1, 2, 2, 3, 3, 5, 5, 6, 6).learner(4, 4, ready).dead(2, 3), Action{
+				Kind: EnterJoint, Promote: ids{4}, Remove: ids{6},
+			}},
+		{"but nobody is removed where nobody is promoted", Desired{Voters: on(2, 2, 3, 3, 4, 4)},
+			group(1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7).dead(2, 3), Action{}},
 		{"or the old ones", Desired{Voters: on(1, 1)}, group(1, 1, 2, 2).dead(2), Action{}},
-		{"fewer replicas wanted", Desired{Voters: on(1, 1)}, group(1, 1, 2, 2, 3, 3), Action{Kind: EnterJoint, Remove: ids{2, 3}}},
-		{"the leader is removed like any other", Desired{Voters: on(2, 2)}, group(1, 1, 2, 2), Action{Kind: EnterJoint, Remove: ids{1}}},
-		{"meta voters become learners", Desired{Voters: on(3, 3), Learners: on(1, 1, 2, 2)}, group(1, 1, 2, 2).learner(3, 3, ready),
+		{"fewer replicas wanted", Desired{Voters: on(1, 1)}, group(1, 1, 2, 2, 3, 3),
+			Action{Kind: EnterJoint, Remove: ids{2, 3}}},
+		{"the leader is removed like any other", Desired{Voters: on(2, 2)}, group(1, 1, 2, 2),
+			Action{Kind: EnterJoint, Remove: ids{1}}},
+		{"meta voters become learners", Desired{
+			Voters: on(3, 3), Learners: on(1, 1, 2, 2),
+		}, group(1, 1, 2, 2).learner(3, 3, ready),
 			Action{Kind: EnterJoint, Promote: ids{3}, Demote: ids{1, 2}}},
-		{"meta learners need not catch up", Desired{Voters: on(1, 1), Learners: on(2, 2)}, group(1, 1).learner(2, 2, Progress{}), Action{Settled: true}},
+		{"meta learners need not catch up", Desired{Voters: on(1, 1), Learners: on(2, 2)},
+			group(1, 1).learner(2, 2, Progress{}), Action{Settled: true}},
+
+		{"nobody is promoted who fell silent just now", Desired{Voters: on(1, 1, 4, 4)},
+			group(1, 1, 2, 2).learner(4, 4, Progress{Match: 990, Active: true, Silent: true}), Action{}},
+		{"a late learner does not keep another one out", Desired{Voters: on(1, 1, 4, 4, 5, 5)},
+			group(1, 1).learner(4, 4, ready).learner(5, 5, late),
+			Action{Kind: EnterJoint, Promote: ids{4}}},
+		{"whichever is first in the ring", Desired{Voters: on(5, 5, 4, 4, 1, 1)},
+			group(1, 1).learner(4, 4, ready).learner(5, 5, late),
+			Action{Kind: EnterJoint, Promote: ids{4}}},
+		{"one that is not late is waited for", Desired{Voters: on(1, 1, 4, 4, 5, 5)},
+			group(1, 1).learner(4, 4, ready).learner(5, 5, Progress{}), Action{}},
+		{"in the place of the late one an old voter stays", Desired{Voters: on(1, 1, 4, 4, 5, 5)},
+			group(1, 1, 2, 2, 3, 3).learner(4, 4, ready).learner(5, 5, late),
+			Action{Kind: EnterJoint, Promote: ids{4}, Remove: ids{3}}},
+		{"the leader before others", Desired{Voters: on(4, 4, 5, 5, 6, 6)},
+			group(1, 1, 2, 2, 3, 3).learner(4, 4, ready).learner(5, 5, ready).learner(6, 6, late).
+				with(func(g *Group) { g.Self = 3 }), Action{Kind: EnterJoint, Promote: ids{4, 5}, Remove: ids{1, 2}}},
+		{"and no dead one", Desired{Voters: on(1, 1, 4, 4, 5, 5)},
+			group(1, 1, 2, 2, 3, 3).learner(4, 4, ready).learner(5, 5, late).dead(2),
+			Action{Kind: EnterJoint, Promote: ids{4}, Remove: ids{2}}},
+		{"a lone voter is not exchanged for another", Desired{Voters: on(4, 4, 5, 5)},
+			group(1, 1).learner(4, 4, ready).learner(5, 5, late),
+			Action{Kind: EnterJoint, Promote: ids{4}}},
+		{"old voters stay where the new ones alone would bear less", Desired{Voters: on(4, 4, 5, 5, 6, 6)},
+			group(1, 1, 2, 2, 3, 3, 4, 4).learner(5, 5, ready).learner(6, 6, late).dead(4), Action{
+				Kind: EnterJoint, Promote: ids{5}, Remove: ids{3},
+			}},
+		{"nobody goes when only the late are missing", Desired{Voters: on(1, 1, 4, 4, 5, 5)},
+			group(1, 1, 2, 2, 3, 3).learner(4, 4, late).learner(5, 5, late), Action{}},
+		{"leadership drifts meanwhile", Desired{Voters: on(2, 2, 1, 1, 5, 5)}, group(1, 1, 2, 2).learner(5, 5, late),
+			Action{Kind: Transfer, To: 2, Drift: true}},
+		{"who was late and has caught up is promoted", Desired{Voters: on(1, 1, 4, 4)},
+			group(1, 1).learner(4, 4, Progress{Match: 990, Active: true, Late: true}),
+			Action{Kind: EnterJoint, Promote: ids{4}}},
+		{"and takes the place of the one that stayed", Desired{Voters: on(1, 1, 4, 4, 5, 5)},
+			group(1, 1, 2, 2, 4, 4).learner(5, 5, ready),
+			Action{Kind: EnterJoint, Promote: ids{5}, Remove: ids{2}}},
 
 		{"a joint configuration is left, whatever is desired by now", Desired{Voters: on(9, 9)},
 			group(1, 1, 2, 2).with(func(g *Group) { g.Outgoing = ids{1, 3} }), Action{Kind: LeaveJoint}},
-		{"even when nothing is desired", Desired{}, group(1, 1, 2, 2).with(func(g *Group) { g.Outgoing = ids{1, 3} }), Action{Kind: LeaveJoint}},
+		{"even when nothing is desired", Desired{}, group(1, 1, 2, 2).with(func(g *Group) {
+			g.Outgoing = ids{1, 3}
+		}), Action{Kind: LeaveJoint}},
 		{"a leader that goes hands over to the preferred one", Desired{Voters: on(3, 3, 2, 2)},
-			group(1, 1, 2, 2, 3, 3).with(func(g *Group) { g.Voters, g.Outgoing, g.Progress[3] = ids{2, 3}, ids{1}, ready }), Action{Kind: Transfer, To: 3}},
+			group(1, 1, 2, 2, 3, 3).with(func(g *Group) {
+				g.Voters, g.Outgoing, g.Progress[3] = ids{2, 3}, ids{1}, ready
+			}), Action{Kind: Transfer, To: 3}},
 		{"or to the one with most of the log", Desired{Voters: on(3, 3, 2, 2)},
 			group(1, 1, 2, 2, 3, 3).with(func(g *Group) {
 				g.Voters, g.Outgoing = ids{2, 3}, ids{1}
@@ -99,24 +164,49 @@ func TestNext(t *testing.T) {
 		{"or waits for one that lives", Desired{Voters: on(2, 2)},
 			group(1, 1, 2, 2).with(func(g *Group) { g.Voters, g.Outgoing = ids{2}, ids{1} }).dead(2), Action{}},
 
-		{"leaders drift", Desired{Voters: on(2, 2, 1, 1)}, group(1, 1, 2, 2), Action{Kind: Transfer, To: 2, Drift: true, Settled: true}},
+		{"leaders drift", Desired{Voters: on(2, 2, 1, 1)}, group(1, 1, 2, 2), Action{
+			Kind: Transfer, To: 2, Drift: true, Settled: true,
+		}},
 		{"not to the dead", Desired{Voters: on(2, 2, 1, 1)}, group(1, 1, 2, 2).dead(2), Action{Settled: true}},
-		{"not before the move is done", Desired{Voters: on(2, 2, 1, 1, 4, 4)}, group(1, 1, 2, 2, 3, 3).learner(4, 4, Progress{}), Action{}},
+		{"not before the move is done", Desired{Voters: on(2, 2, 1, 1, 4, 4)},
+			group(1, 1, 2, 2, 3, 3).learner(4, 4, Progress{}), Action{}},
 
-		{"a living twin is kept", Desired{Voters: on(1, 1, 99, 2, 3, 3)}, group(1, 1, 2, 2, 3, 3), Action{Settled: true}},
-		{"and is preferred in its place", Desired{Voters: on(99, 2, 1, 1)}, group(1, 1, 2, 2), Action{Kind: Transfer, To: 2, Drift: true, Settled: true}},
+		{"not to the unsteady", Desired{Voters: on(2, 2, 1, 1)}, group(1, 1, 2, 2).with(func(g *Group) {
+			g.Progress[2] = Progress{Match: 990, Active: true, Unsteady: true}
+		}), Action{Settled: true}},
+		{"an unsteady leader yields to the next in the ring", Desired{Voters: on(1, 1, 3, 3, 2, 2)},
+			group(1, 1, 2, 2, 3, 3).with(func(g *Group) { g.Unsteady = true }),
+			Action{Kind: Transfer, To: 3, Yield: true}},
+		{"that is steady", Desired{Voters: on(1, 1, 3, 3, 2, 2)}, group(1, 1, 2, 2, 3, 3).with(func(g *Group) {
+			g.Unsteady, g.Progress[3] = true, Progress{Match: 990, Active: true, Unsteady: true}
+		}),
+			Action{Kind: Transfer, To: 2, Yield: true}},
+		{"or goes on when there is none", Desired{Voters: on(1, 1, 2, 2)},
+			group(1, 1, 2, 2).dead(2).with(func(g *Group) { g.Unsteady = true }), Action{Settled: true}},
+
+		{"a living twin is kept", Desired{Voters: on(1, 1, 99, 2, 3, 3)}, group(1, 1, 2, 2, 3, 3),
+			Action{Settled: true}},
+		{"and is preferred in its place", Desired{Voters: on(99, 2, 1, 1)}, group(1, 1, 2, 2), Action{
+			Kind: Transfer, To: 2, Drift: true, Settled: true,
+		}},
 		{"even where it is alone", Desired{Voters: on(99, 1)}, group(1, 1), Action{Settled: true}},
-		{"a twin that still learns is promoted", Desired{Voters: on(1, 1, 99, 2)}, group(1, 1).learner(2, 2, ready), Action{Kind: EnterJoint, Promote: ids{2}}},
-		{"a dead twin is removed before its node is added", Desired{Voters: on(1, 1, 99, 2, 3, 3)}, group(1, 1, 2, 2, 3, 3).dead(2), Action{Kind: EnterJoint, Remove: ids{2}}},
-		{"a dead twin that learns, too", Desired{Voters: on(1, 1, 99, 2)}, group(1, 1).learner(2, 2, Progress{}), Action{Kind: RemoveLearner, Remove: ids{2}}},
-		{"then its node is added", Desired{Voters: on(1, 1, 99, 2, 3, 3)}, group(1, 1, 3, 3), Action{Kind: AddLearner, Add: on(99, 2)}},
-		{"a dead twin that a majority needs stays", Desired{Voters: on(1, 1, 99, 2)}, group(1, 1, 2, 2).dead(2), Action{}},
-		{"and others are added meanwhile", Desired{Voters: on(1, 1, 99, 2, 4, 4)}, group(1, 1, 2, 2).dead(2), Action{Kind: AddLearner, Add: on(4, 4)}},
+		{"a twin that still learns is promoted", Desired{Voters: on(1, 1, 99, 2)}, group(1, 1).learner(2, 2, ready),
+			Action{Kind: EnterJoint, Promote: ids{2}}},
+		{"a dead twin is removed before its node is added", Desired{Voters: on(1, 1, 99, 2, 3, 3)},
+			group(1, 1, 2, 2, 3, 3).dead(2), Action{Kind: EnterJoint, Remove: ids{2}}},
+		{"a dead twin that learns, too", Desired{Voters: on(1, 1, 99, 2)}, group(1, 1).learner(2, 2, Progress{}),
+			Action{Kind: RemoveLearner, Remove: ids{2}}},
+		{"then its node is added", Desired{Voters: on(1, 1, 99, 2, 3, 3)}, group(1, 1, 3, 3),
+			Action{Kind: AddLearner, Add: on(99, 2)}},
+		{"a dead twin that a majority needs stays", Desired{Voters: on(1, 1, 99, 2)}, group(1, 1, 2, 2).dead(2),
+			Action{}},
+		{"and others are added meanwhile", Desired{Voters: on(1, 1, 99, 2, 4, 4)}, group(1, 1, 2, 2).dead(2),
+			Action{Kind: AddLearner, Add: on(4, 4)}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			got := Next(tt.d, tt.g, 10)
+			got := Next(tt.d, tt.g)
 			if got.Why == "" && got.Kind == None && !got.Settled {
 				t.Error("waits without a reason")
 			}
@@ -125,14 +215,6 @@ func TestNext(t *testing.T) {
 				t.Errorf("got  %v %+v\nwant %v %+v", got.Kind, got, tt.want.Kind, tt.want)
 			}
 		})
-	}
-}
-
-func TestLagIsComparedWithoutOverflow(t *testing.T) {
-	t.Parallel()
-	g := group(1, 1).learner(2, 2, Progress{Match: 1, Active: true})
-	if a := Next(Desired{Voters: on(1, 1, 2, 2)}, g, ^uint64(0)); a.Kind != EnterJoint {
-		t.Fatalf("got %v: %s", a.Kind, a.Why)
 	}
 }
 

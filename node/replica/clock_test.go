@@ -19,13 +19,43 @@ func TestGroupClockIsSteady(t *testing.T) {
 		for range 50 {
 			step := time.Duration(rapid.Int64Range(0, int64(10*time.Second)).Draw(t, "step"))
 			now.Boot += step
-			now.WallMS += step.Milliseconds() + rapid.SampledFrom([]int64{0, 0, 0, 1, -1, 3600_000, -3600_000, 1 << 41}).Draw(t, "jump")
+			now.WallMS += step.Milliseconds() + rapid.SampledFrom([]int64{
+				0, 0, 0, 1, -1, 3600_000, -3600_000, 1 << 41,
+			}).Draw(t, "jump")
 			ms := c.read(now, 0)
 			least, most := last+(step-step/8).Milliseconds()-1, last+(step+step/8).Milliseconds()+1
 			if ms < last || ms < least || ms > most {
 				t.Fatalf("%v after %d it is %d", step, last, ms)
 			}
 			last = ms
+		}
+	})
+}
+
+// Words of the leader that waited here, or were under way for long, are no news of what time it is.
+func TestAnOldWordSetsNoClockBack(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		rate := rapid.Int64Range(80, 120).Draw(t, "rate") // of the leader's clock, in percent of ours
+		leader := func(boot time.Duration) int64 { return 1_000_000 + boot.Milliseconds()*rate/100 }
+		var c groupClock
+		c.hear(leader(0), 0)
+		boot, last, late := time.Duration(0), c.ns, time.Duration(0)
+		for range 50 {
+			boot += time.Duration(rapid.Int64Range(1, 500).Draw(t, "step")) * time.Millisecond
+			late = time.Duration(rapid.SampledFrom([]int64{0, 0, 0, 1, 50, 4000}).Draw(t, "late")) * time.Millisecond
+			c.hear(leader(max(0, boot-late)), boot)
+			if c.ns < last {
+				t.Fatalf("after a word that was %v late the clock goes back by %v", late, time.Duration(last-c.ns))
+			}
+			last = c.ns
+		}
+		for range 50 { // words that are not late: it is right again
+			boot += 500 * time.Millisecond
+			c.hear(leader(boot), boot)
+		}
+		if got := c.ns / int64(time.Millisecond); got != leader(boot) {
+			t.Errorf("the clock is at %d, its leader's at %d", got, leader(boot))
 		}
 	})
 }
@@ -56,7 +86,9 @@ func TestDeadlinesSurviveALeaderWithAWrongClock(t *testing.T) {
 			c := newTrio(t)
 			c.wall = map[kv.NodeID]int64{1: 1_000_000, 2: wrong, 3: 1_000_000}
 			c.elect()
-			c.write(1, kv.Command{Op: kv.OpPut, Key: []byte("k"), Value: text("v"), Expiry: kv.Expiry{Kind: kv.ExpiryIn, MS: 60_000}})
+			c.write(1, kv.Command{
+				Op: kv.OpPut, Key: []byte("k"), Value: text("v"), Expiry: kv.Expiry{Kind: kv.ExpiryIn, MS: 60_000},
+			})
 			for range 10 {
 				c.tick()
 			}
@@ -100,9 +132,10 @@ func TestTheLeaderPurges(t *testing.T) {
 	c := newTrio(t)
 	c.wall = map[kv.NodeID]int64{1: 1_000_000, 2: 1_000_000, 3: 1_000_000}
 	c.elect()
-	const keys = 3*purgeKeys + 10
+	keys := 3*c.nodes[1].h.cfg.Limits.PurgeKeys + 10
 	for i := range keys {
-		c.write(1, kv.Command{Op: kv.OpPut, Key: []byte{byte(i), byte(i >> 8)}, Value: text("v"), Expiry: kv.Expiry{Kind: kv.ExpiryIn, MS: 5000}})
+		c.write(1, kv.Command{Op: kv.OpPut, Key: []byte{byte(i), byte(i >> 8)}, Value: text("v"),
+			Expiry: kv.Expiry{Kind: kv.ExpiryIn, MS: 5000}})
 	}
 	index := c.nodes[1].h.Inspect(0).Applied.Index
 	for range 10 {
@@ -123,8 +156,10 @@ func TestTheLeaderPurges(t *testing.T) {
 		}
 	}
 	stats := c.nodes[1].h.Stats()
-	if got := c.nodes[1].h.Inspect(0).Applied.Index - index; got != 4 || stats.Purges.Load() != 4 || stats.Expired.Load() != keys {
-		t.Errorf("%d keys took %d entries; counted are %d of %d keys", keys, got, stats.Purges.Load(), stats.Expired.Load())
+	if got := c.nodes[1].h.Inspect(0).Applied.Index - index; got != 4 || stats.Purges.Load() != 4 ||
+		stats.Expired.Load() != int64(keys) {
+		t.Errorf("%d keys took %d entries; counted are %d of %d keys", keys, got, stats.Purges.Load(),
+			stats.Expired.Load())
 	}
 }
 
@@ -134,7 +169,9 @@ func TestBarriersShareAnEntryAndMoveTime(t *testing.T) {
 	c := newTrio(t)
 	c.wall = map[kv.NodeID]int64{1: 1_000_000, 2: 1_000_000, 3: 1_000_000}
 	c.elect()
-	c.write(1, kv.Command{Op: kv.OpPut, Key: []byte("k"), Value: text("v"), Expiry: kv.Expiry{Kind: kv.ExpiryIn, MS: 100}})
+	c.write(1, kv.Command{
+		Op: kv.OpPut, Key: []byte("k"), Value: text("v"), Expiry: kv.Expiry{Kind: kv.ExpiryIn, MS: 100},
+	})
 	h := c.nodes[1].h.Handle(0)
 	deadline := h.Time() + 100
 	c.now += 90 * time.Millisecond

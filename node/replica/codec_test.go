@@ -2,6 +2,7 @@ package replica
 
 import (
 	"math/rand/v2"
+	"reflect"
 	"testing"
 
 	pb "go.etcd.io/raft/v3/raftpb"
@@ -20,32 +21,48 @@ func messages() []Message {
 		return e
 	}
 	raw := []*pb.Message{
-		{Type: pb.MsgApp.Enum(), Term: new(uint64(7)), Commit: new(uint64(4)), LogTerm: new(uint64(6)), Index: new(uint64(9)), Entries: []*pb.Entry{entry(10, 7, "x"), entry(11, 7, "")}},
+		{Type: pb.MsgApp.Enum(), Term: new(uint64(7)), Commit: new(uint64(4)), LogTerm: new(uint64(6)),
+			Index: new(uint64(9)), Entries: []*pb.Entry{entry(10, 7, "x"), entry(11, 7, "")}},
 		{Type: pb.MsgApp.Enum(), Term: new(uint64(7)), Commit: new(uint64(4)), Entries: []*pb.Entry{}},
-		{Type: pb.MsgAppResp.Enum(), Term: new(uint64(7)), Commit: new(uint64(0)), LogTerm: new(uint64(3)), Index: new(uint64(9)), Reject: new(true), RejectHint: new(uint64(5))},
-		{Type: pb.MsgHeartbeat.Enum(), Term: new(uint64(1)), Commit: new(uint64(1 << 60)), Context: []byte("0123456789abcdef")},
-		{Type: pb.MsgVote.Enum(), Term: new(uint64(8)), Commit: new(uint64(0)), LogTerm: new(uint64(7)), Index: new(uint64(20)), Context: []byte("CampaignTransfer")},
+		{Type: pb.MsgAppResp.Enum(), Term: new(uint64(7)), Commit: new(uint64(0)), LogTerm: new(uint64(3)),
+			Index: new(uint64(9)), Reject: new(true), RejectHint: new(uint64(5))},
+		{Type: pb.MsgHeartbeat.Enum(), Term: new(uint64(1)), Commit: new(uint64(1 << 60)),
+			Context: []byte("0123456789abcdef")},
+		{Type: pb.MsgVote.Enum(), Term: new(uint64(8)), Commit: new(uint64(0)), LogTerm: new(uint64(7)),
+			Index: new(uint64(20)), Context: []byte("CampaignTransfer")},
 		{Type: pb.MsgTimeoutNow.Enum(), Term: new(uint64(8)), Commit: new(uint64(0))},
 	}
 	var out []Message
 	for i, m := range raw {
 		m.From, m.To = new(uint64(2)), new(uint64(1<<40))
-		out = append(out, Message{Kind: RaftMessage, Partition: kv.PartitionID(i), From: 2, To: 1 << 40, FromNode: 77, Raft: m})
+		out = append(out, Message{
+			Kind: RaftMessage, Partition: kv.PartitionID(i), From: 2, To: 1 << 40, FromNode: 77, Raft: m,
+		})
 		if m.GetType() == pb.MsgHeartbeat {
 			out[i].Committed, out[i].TimeMS = 1<<61, -9
 		}
 	}
-	return append(out,
+	out = append(out,
 		Message{Kind: Probe, Partition: kv.Meta, From: 3, FromNode: 77},
-		Message{Kind: Gone, Partition: 5, From: 3, To: 4, FromNode: 77})
+		Message{Kind: Gone, Partition: 5, From: 3, To: 4, FromNode: 77},
+		Message{Kind: Compare, Partition: 5, From: 3, To: 4, FromNode: 77, Index: 300, Hash: 1 << 63},
+		Message{Kind: Compared, Partition: 5, From: 3, To: 4, FromNode: 77, Index: 300, Hash: 1 << 62},
+		Message{Kind: Void, Partition: 5, From: 3, To: 4, FromNode: 77, Index: 300},
+		Message{Kind: Recall, FromNode: 77, Memory: &Memory{Nonce: 1 << 63, Others: []kv.NodeID{1 << 62, 3}}},
+		Message{Kind: Recalled, FromNode: 77,
+			Memory: &Memory{Nonce: 1 << 63, Position: 9, Starts: 3, Incarnation: 1 << 62, Removed: true}})
+	for i := range out {
+		out[i].Position = 1 << 50
+	}
+	return out
 }
 
 func frameOf(ms []Message) []byte {
-	var f frames
+	f := frames{limit: 1 << 20}
 	for i := range ms {
 		f.add(1, &ms[i])
 	}
-	return f.take()[0].Data
+	return f.take(1 << 50)[0].Data
 }
 
 func TestFrameRoundTrip(t *testing.T) {
@@ -60,7 +77,10 @@ func TestFrameRoundTrip(t *testing.T) {
 		if (a.Raft == nil) != (b.Raft == nil) || a.Raft != nil && !proto.Equal(a.Raft, b.Raft) {
 			t.Errorf("message %d: got %v, want %v", i, a.Raft, b.Raft)
 		}
-		a.Raft, b.Raft = nil, nil
+		if !reflect.DeepEqual(a.Memory, b.Memory) {
+			t.Errorf("message %d: got %+v, want %+v", i, a.Memory, b.Memory)
+		}
+		a.Raft, b.Raft, a.Memory, b.Memory = nil, nil, nil, nil
 		if a != b {
 			t.Errorf("message %d: got %+v, want %+v", i, a, b)
 		}
@@ -98,7 +118,9 @@ func payloadOf(commands ...kv.Command) []byte {
 
 func TestPayloadRoundTrip(t *testing.T) {
 	t.Parallel()
-	p, err := DecodePayload(payloadOf(kv.Command{Op: kv.OpPut, Key: []byte("k"), Value: kv.Value{Kind: kv.String, Data: []byte("v")}}, kv.Command{Op: kv.OpDelete, Key: []byte("d")}))
+	p, err := DecodePayload(payloadOf(kv.Command{
+		Op: kv.OpPut, Key: []byte("k"), Value: kv.Value{Kind: kv.String, Data: []byte("v")},
+	}, kv.Command{Op: kv.OpDelete, Key: []byte("d")}))
 	if err != nil || p.TimeMS != -5 || p.CheckIndex != 3 || p.CheckHash != 1<<63 || p.Count != 3 {
 		t.Fatalf("got %+v, %v", p, err)
 	}
@@ -126,7 +148,9 @@ func TestPayloadRoundTrip(t *testing.T) {
 func TestMalformedFramesAndPayloads(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(1, 2))
-	frame, payload := frameOf(messages()), payloadOf(kv.Command{Op: kv.OpPut, Key: []byte("key"), Value: kv.Value{Kind: kv.Binary, Data: make([]byte, 40)}})
+	frame, payload := frameOf(messages()), payloadOf(kv.Command{
+		Op: kv.OpPut, Key: []byte("key"), Value: kv.Value{Kind: kv.Binary, Data: make([]byte, 40)},
+	})
 	refused := 0
 	for range 20_000 {
 		if _, err := DecodeFrame(nil, 1, mutate(r, frame)); err != nil {

@@ -4,15 +4,15 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	pb "go.etcd.io/raft/v3/raftpb"
 	"slices"
 
 	"go.etcd.io/raft/v3"
-	pb "go.etcd.io/raft/v3/raftpb"
 	"go.etcd.io/raft/v3/tracker"
 	"google.golang.org/protobuf/proto"
 
 	"pxkv/node/kv"
-	"pxkv/persist"
+	"pxkv/persist/state"
 )
 
 // confState is what a leader remembers of the change it proposed last.
@@ -38,7 +38,7 @@ type View struct {
 	Leads     bool
 	Conf      *pb.ConfState
 	Replicas  []kv.Replica // who is behind each id of Conf
-	Pending   bool         // a change or a transfer is under way
+	Pending   bool         // a change or a transfer is under way, or the leader is in doubt of its state
 	Tenure    uint64       // ticks since it came to lead
 }
 
@@ -46,7 +46,12 @@ type View struct {
 type Progress struct {
 	Match    uint64
 	Snapshot uint64 // index of the snapshot that is on its way, 0 when there is none
-	Active   bool   // heard from within an election timeout
+	Active   bool   // heard from within five election timeouts
+	Answers  bool   // heard from within three heartbeats, and not void: it could lead
+	// Failures counts the snapshots for it that failed one after the other, and Refusal is its node's
+	// word about the last of them, 0 when it had none.
+	Failures int
+	Refusal  kv.Refusal
 }
 
 // Partitions lists the partitions of which this node has a replica, in order.
@@ -64,7 +69,8 @@ func (h *Host) View(p kv.PartitionID) (View, bool) {
 	if g == nil {
 		return View{}, false
 	}
-	return View{Partition: p, Self: g.id, Leads: g.leads(), Conf: g.applied.Conf, Replicas: g.replicas, Pending: g.conf.pending || g.conf.moving, Tenure: h.ticks - g.ledSince}, true
+	return View{Partition: p, Self: g.id, Leads: g.leads(), Conf: g.applied.Conf, Replicas: g.replicas,
+		Pending: g.conf.pending || g.conf.moving || g.doubt != nil, Tenure: h.ticks - g.ledSince}, true
 }
 
 // Progress tells, on the leader of a partition, how far each replica of the configuration
@@ -77,7 +83,12 @@ func (h *Host) Progress(p kv.PartitionID) (progress map[kv.ReplicaID]Progress, l
 	last, _ = g.store.LastIndex()
 	progress = map[kv.ReplicaID]Progress{}
 	g.rn.WithProgress(func(id uint64, _ raft.ProgressType, pr tracker.Progress) {
-		progress[kv.ReplicaID(id)] = Progress{Match: pr.Match, Snapshot: pr.PendingSnapshot, Active: g.active(kv.ReplicaID(id))}
+		p := Progress{Match: pr.Match, Snapshot: pr.PendingSnapshot, Active: g.active(kv.ReplicaID(id)),
+			Answers: kv.ReplicaID(id) == g.id || g.answers(kv.ReplicaID(id))}
+		if f := h.shipping.of(g, kv.ReplicaID(id)); f != nil && f.failures > 0 {
+			p.Failures, p.Refusal = f.failures, f.last.refusal()
+		}
+		progress[kv.ReplicaID(id)] = p
 	})
 	return progress, last
 }
@@ -119,7 +130,7 @@ func (h *Host) Transfer(p kv.PartitionID, to kv.ReplicaID) error {
 
 // applyConf applies a committed configuration change, once. The replicas behind the ids are
 // kept with it, so that a group needs nobody else to find its peers.
-func (g *group) applyConf(ap *persist.Applied, e *pb.Entry) error {
+func (g *group) applyConf(ap *state.Applied, e *pb.Entry) error {
 	cc := &pb.ConfChangeV2{}
 	if err := proto.Unmarshal(e.GetData(), cc); err != nil {
 		return fmt.Errorf("%w: configuration change: %w", ErrPayload, err)
@@ -129,7 +140,8 @@ func (g *group) applyConf(ap *persist.Applied, e *pb.Entry) error {
 		return fmt.Errorf("%w: configuration change: %w", ErrPayload, err)
 	}
 	conf := g.rn.ApplyConfChange(cc)
-	g.h.cfg.Logger.Debug("configuration change", "partition", g.p.String(), "replica", uint64(g.id), "index", e.GetIndex(), "conf", conf.String())
+	g.h.cfg.Logger.Debug("configuration change", "partition", g.p.String(), "replica", uint64(g.id), "index",
+		e.GetIndex(), "conf", conf.String())
 	ap.Conf = conf
 	ap.Replicas = slices.Clone(ap.Replicas)
 	for _, r := range added {
@@ -146,11 +158,26 @@ func (g *group) applyConf(ap *persist.Applied, e *pb.Entry) error {
 	})
 	g.setReplicas(ap.Replicas)
 	g.conf.pending = false
+	g.keepConf(e.GetIndex())
 	// Cheap and safe: the next round is counted under the new configuration.
 	g.endLease()
 	g.reads.requeue()
 	g.h.markDirty(g)
 	return nil
+}
+
+// keepConf brings it to the disk that a configuration change is committed. Else that comes there with the
+// next append (see append), and where nothing is written there is none: a restart would go back to the
+// configuration from before, perhaps to a joint one, whose other half cannot be had any more.
+func (g *group) keepConf(index uint64) {
+	if planted.confCommitForgotten {
+		return
+	}
+	hard := &pb.HardState{Term: g.hard.Term, Vote: g.hard.Vote, Commit: new(max(g.hard.GetCommit(), index))}
+	b := g.h.job().batch
+	b.SetHardState(g.store, hard)
+	b.SyncHardState(g.store)
+	g.hard = hard
 }
 
 // InConf reports whether a configuration, joint or not, contains a replica.

@@ -10,6 +10,7 @@ import (
 
 	"pxkv/node/kv"
 	"pxkv/persist"
+	"pxkv/persist/raftlog"
 )
 
 // Timing of Raft, in ticks. These are the same on every node of every version: mixing
@@ -30,26 +31,8 @@ const (
 	DefaultTick = 70 * time.Millisecond
 )
 
-// Limits of one group and of the node. Each bounds what a client or a peer can make grow.
-const (
-	maxEntryBytes        = 256 << 10 // commands merged into one entry; one larger command goes alone
-	maxSizePerMsg        = 256 << 10
-	maxCommittedPerReady = 1 << 20  // applied at once, so that a backlog does not hold up heartbeats
-	maxUncommittedBytes  = 32 << 20 // per group; beyond it proposals are refused, certainly not done
-	maxInflightMsgs      = 256
-	maxInflightBytes     = 1 << 20 // per follower of a group; with all groups it must fit a peer's queue
-	maxWaitingReads      = 16384   // per group
-	maxReadRounds        = 4       // under way per group
-	hashHistory          = 128     // applied indexes whose hash is remembered for comparison
-	readyRounds          = 4       // of one group in one turn
-	maxApplyPerTurn      = 4 << 20 // of all groups: heartbeats must not wait for longer
-
-	// Logs of all groups together. A node that was away for some seconds under full load finds
-	// what it missed in them, and needs no snapshots.
-	nodeLogBytes  = 256 << 20 // unless followers need more
-	leastLogBytes = 1 << 20
-	mostLogBytes  = 16 << 20
-)
+// hashHistory is how many applied indexes have their hash remembered for comparison.
+const hashHistory = 128
 
 // Policy answers, from the placement this node knows, what a Host may not decide itself.
 type Policy interface {
@@ -60,6 +43,10 @@ type Policy interface {
 	Issued(id kv.ReplicaID) bool
 	// Nodes lists the nodes that the placement gives a partition to.
 	Nodes(p kv.PartitionID) []kv.NodeID
+	// Members lists the members, this node included.
+	Members() []kv.NodeID
+	// Standing tells what is known of a node.
+	Standing(kv.NodeID) Standing
 }
 
 // Cache is told which keys change, around the moment at which they do: no value read before
@@ -77,22 +64,25 @@ type Config struct {
 	Node kv.NodeID
 	// Incarnation is drawn anew at each process start; it keeps read contexts unique.
 	Incarnation uint64
-	DB          *persist.DB
+	// Starts is which start of the node this is, 0 when nobody counts.
+	Starts uint64
+	// Moved says that the data directory is not where it was written, Copied that it was copied from
+	// under a process that had not ended in order. See recall.go.
+	Moved, Copied bool
+	DB            *persist.DB
 	// Machine makes the state machine of a partition.
 	Machine func(kv.PartitionID) StateMachine
 	Policy  Policy
 	Cache   Cache // nil: none
 	Logger  *slog.Logger
+	Names   kv.Names      // how errors and the log name other nodes; nil: by their ids
 	Tick    time.Duration // 0: DefaultTick
 	// Fresh is true when this process bootstraps a cluster: it made no promise before it
 	// started, so it need not sit out an election timeout.
 	Fresh bool
 	// QuorumReads ends leases: every read batch asks a majority.
 	QuorumReads bool
-	// LogBytes is the size at which a group's log is cut, in bytes; 0: its share of 256 MiB for
-	// the node, but 1 to 16 MiB. Logs that a live follower still needs may grow to four
-	// times as much.
-	LogBytes int64
+	Limits      Limits
 	// OnTick runs at the end of each tick's work, on the goroutine of the turn. It may use
 	// every method of the Host.
 	OnTick func(*Host)
@@ -119,7 +109,9 @@ func (c *Config) withDefaults() (Config, error) {
 	if out.Tick < time.Millisecond {
 		errs = append(errs, fmt.Errorf("tick of %v is shorter than 1ms", out.Tick))
 	}
-	return out, errors.Join(errs...)
+	var err error
+	out.Limits, err = out.Limits.withDefaults()
+	return out, errors.Join(append(errs, err)...)
 }
 
 // leaseLength is how long after the start of a confirmed round no other leader can exist.
@@ -127,7 +119,7 @@ func (c *Config) leaseLength() time.Duration {
 	return time.Duration(float64(leaseTicks*c.Tick) * (1 - leaseDrift))
 }
 
-func (c *Config) raft(id kv.ReplicaID, storage *persist.Replica, applied uint64) *raft.Config {
+func (c *Config) raft(id kv.ReplicaID, storage *raftlog.Replica, applied uint64) *raft.Config {
 	option := raft.ReadOnlySafe // the library's leases are unsafe even with perfect clocks
 	if planted.libraryLease {
 		option = raft.ReadOnlyLeaseBased
@@ -139,15 +131,17 @@ func (c *Config) raft(id kv.ReplicaID, storage *persist.Replica, applied uint64)
 		Storage:                   storage,
 		Applied:                   applied,
 		AsyncStorageWrites:        true,
-		MaxSizePerMsg:             maxSizePerMsg,
-		MaxCommittedSizePerReady:  maxCommittedPerReady,
-		MaxUncommittedEntriesSize: maxUncommittedBytes,
-		MaxInflightMsgs:           maxInflightMsgs,
-		MaxInflightBytes:          maxInflightBytes,
+		MaxSizePerMsg:             uint64(c.Limits.MessageBytes),
+		MaxCommittedSizePerReady:  uint64(c.Limits.CommittedBytes),
+		MaxUncommittedEntriesSize: uint64(c.Limits.UncommittedBytes),
+		MaxInflightMsgs:           c.Limits.InflightMessages,
+		MaxInflightBytes:          uint64(c.Limits.InflightBytes),
 		CheckQuorum:               true,
 		PreVote:                   true,
 		ReadOnlyOption:            option,
-		Logger:                    raftLogger{c.Logger.With("replica", uint64(id), "partition", storage.Partition().String())},
+		Logger: raftLogger{
+			c.Logger.With("replica", uint64(id), "partition", storage.Partition().String()),
+		},
 		DisableProposalForwarding: true,
 		StepDownOnRemoval:         true,
 	}

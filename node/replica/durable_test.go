@@ -1,14 +1,15 @@
 package replica
 
 import (
+	pb "go.etcd.io/raft/v3/raftpb"
 	"testing"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
-	pb "go.etcd.io/raft/v3/raftpb"
 
 	"pxkv/node/kv"
 	"pxkv/persist"
+	"pxkv/persist/state"
 )
 
 type nowhere struct{}
@@ -16,6 +17,8 @@ type nowhere struct{}
 func (nowhere) Assigned(kv.PartitionID, kv.ReplicaID) bool { return true }
 func (nowhere) Issued(kv.ReplicaID) bool                   { return true }
 func (nowhere) Nodes(kv.PartitionID) []kv.NodeID           { return nil }
+func (nowhere) Members() []kv.NodeID                       { return nil }
+func (nowhere) Standing(kv.NodeID) Standing                { return Standing{} }
 
 func openDB(t *testing.T, fs vfs.FS) *persist.DB {
 	t.Helper()
@@ -28,10 +31,16 @@ func openDB(t *testing.T, fs vfs.FS) *persist.DB {
 
 func newTestHost(t *testing.T, db *persist.DB) *Host {
 	t.Helper()
-	h, err := NewHost(Config{Node: 2, DB: db, Policy: nowhere{}, Machine: func(kv.PartitionID) StateMachine { return &KV{} }})
+	h, err := NewHost(Config{Node: 2, DB: db, Policy: nowhere{}, Machine: func(kv.PartitionID) StateMachine {
+		return &KV{}
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
+	for _, g := range h.ordered {
+		g.vouched = true // nobody is there to ask
+	}
+	h.recall.trusted = true
 	return h
 }
 
@@ -44,14 +53,16 @@ func followerOf(t *testing.T, p kv.PartitionID) (*Host, *vfs.MemFS) {
 	db := openDB(t, fs)
 	t.Cleanup(func() { _ = db.Close() })
 	b := db.NewBatch()
-	b.Create(p, 2, &persist.Applied{
+	b.Create(p, 2, &state.Applied{
 		Index: 1, Term: 1, Conf: &pb.ConfState{Voters: []uint64{1, 2, 3}},
 		Replicas: []kv.Replica{{ID: 1, Node: 1}, {ID: 2, Node: 2}, {ID: 3, Node: 3}},
 	})
 	if err := b.Commit(); err != nil {
 		t.Fatal(err)
 	}
-	return newTestHost(t, db), fs
+	h := newTestHost(t, db)
+	h.recall.answered[1], h.recall.answered[3] = true, true
+	return h, fs
 }
 
 func appendTwo(commit uint64) Message {
@@ -137,7 +148,8 @@ func TestMetaCommitIndexOutlivesWhatRestsOnIt(t *testing.T) {
 		}
 		turn(appendTwo(1))
 		j := turn(Message{Kind: RaftMessage, From: 1, To: 2, FromNode: 1, Raft: &pb.Message{
-			Type: pb.MsgHeartbeat.Enum(), From: new(uint64(1)), To: new(uint64(2)), Term: new(uint64(2)), Commit: new(uint64(3)),
+			Type: pb.MsgHeartbeat.Enum(), From: new(uint64(1)), To: new(uint64(2)), Term: new(uint64(2)),
+			Commit: new(uint64(3)),
 		}})
 		if applied := h.groups[p].applied.Index; applied != 3 {
 			t.Fatalf("partition %s: applied %d", p, applied)
@@ -156,8 +168,10 @@ func TestMetaCommitIndexOutlivesWhatRestsOnIt(t *testing.T) {
 			t.Fatalf("%d replicas, %v", len(stored), err)
 		}
 		for _, r := range stored {
-			if hard, _, _ := r.InitialState(); r.Partition() == p && (hard.GetCommit() != want || r.Applied().Index != 1) {
-				t.Errorf("partition %s: after the crash commit is %d, applied %d; want %d and 1", p, hard.GetCommit(), r.Applied().Index, want)
+			if hard, _, _ := r.InitialState(); r.Partition() == p &&
+				(hard.GetCommit() != want || r.Applied().Index != 1) {
+				t.Errorf("partition %s: after the crash commit is %d, applied %d; want %d and 1", p, hard.GetCommit(),
+					r.Applied().Index, want)
 			}
 		}
 	}
@@ -167,7 +181,8 @@ func TestMetaCommitIndexOutlivesWhatRestsOnIt(t *testing.T) {
 func TestNoVoteRightAfterStart(t *testing.T) {
 	t.Parallel()
 	vote := Message{Kind: RaftMessage, From: 3, To: 2, FromNode: 3, Raft: &pb.Message{
-		Type: pb.MsgVote.Enum(), From: new(uint64(3)), To: new(uint64(2)), Term: new(uint64(5)), LogTerm: new(uint64(1)), Index: new(uint64(1)),
+		Type: pb.MsgVote.Enum(), From: new(uint64(3)), To: new(uint64(2)), Term: new(uint64(5)),
+		LogTerm: new(uint64(1)), Index: new(uint64(1)),
 	}}
 	for _, tc := range []struct {
 		after time.Duration
@@ -222,12 +237,14 @@ func TestNoVoteWhileALeaseMayLast(t *testing.T) {
 			turn(start+time.Duration(i), Input{Tick: true})
 		}
 		vote := Message{Kind: RaftMessage, From: 3, To: 2, FromNode: 3, Raft: &pb.Message{
-			Type: pb.MsgVote.Enum(), From: new(uint64(3)), To: new(uint64(2)), Term: new(uint64(9)), LogTerm: new(uint64(2)), Index: new(uint64(3)), Context: []byte(tc.context),
+			Type: pb.MsgVote.Enum(), From: new(uint64(3)), To: new(uint64(2)), Term: new(uint64(9)),
+			LogTerm: new(uint64(2)), Index: new(uint64(3)), Context: []byte(tc.context),
 		}}
 		before := h.Inspect(0).Term
 		g := h.groups[0]
 		if got := g.mayVoteAt(start+tc.after, vote.Raft); got != tc.votes {
-			t.Errorf("%v after the leader's word, context %q: may vote %v, want %v", tc.after, tc.context, got, tc.votes)
+			t.Errorf("%v after the leader's word, context %q: may vote %v, want %v", tc.after, tc.context, got,
+				tc.votes)
 		}
 		if before != 2 {
 			t.Errorf("ticks without time made an election: term %d", before)

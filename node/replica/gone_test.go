@@ -30,7 +30,8 @@ func TestGoneCountsOnlyWithAPlacementThatKnowsTheReplica(t *testing.T) {
 		if err := b.Commit(); err != nil {
 			t.Fatal(err)
 		}
-		h, err := NewHost(Config{Node: 2, DB: db, Policy: placement{issued: issued}, Machine: func(kv.PartitionID) StateMachine { return &KV{} }})
+		h, err := NewHost(Config{Node: 2, DB: db, Policy: placement{issued: issued},
+			Machine: func(kv.PartitionID) StateMachine { return &KV{} }})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -2,15 +2,17 @@ package replica
 
 import (
 	"fmt"
+	pb "go.etcd.io/raft/v3/raftpb"
 	"math"
 	"slices"
 	"time"
 
 	"go.etcd.io/raft/v3"
-	pb "go.etcd.io/raft/v3/raftpb"
 
 	"pxkv/node/kv"
-	"pxkv/persist"
+	"pxkv/persist/data"
+	"pxkv/persist/raftlog"
+	"pxkv/persist/state"
 )
 
 // group is one replica with its Raft state machine. Only the goroutine of the turns touches
@@ -19,17 +21,27 @@ type group struct {
 	h     *Host
 	p     kv.PartitionID
 	id    kv.ReplicaID
-	store *persist.Replica
+	store *raftlog.Replica
 	rn    *raft.RawNode
 	// applied is the state machine's bookkeeping, including the effects that wait in the
 	// turn's apply batch.
-	applied persist.Applied
+	applied state.Applied
 	machine StateMachine
 	kv      *KV // the machine, where it holds users' keys
 	clock   groupClock
-	purging bool // a purge is on its way
-	handle  *Handle
-	dirty   bool
+	purging bool   // a purge is on its way, one of those that Host.purging counts
+	purges  int    // proposed by this replica
+	vouched bool   // the others remember nothing that this replica has forgotten: see vouch
+	doubt   *doubt // nil: none
+	void    bool   // the state is not to be believed: see void.go
+	led     uint64 // tick at which a void replica knew of a leader last
+	// rebuilding: a snapshot is being installed in the place of a void state. The group takes nothing
+	// in and gives nothing out meanwhile.
+	rebuilding bool
+	rebuiltBy  SnapshotRequest
+	questions  []question // of others, about indexes that are not applied here yet
+	handle     *Handle
+	dirty      bool
 
 	replicas []kv.Replica             // who is behind each id of the applied configuration
 	known    known                    // the same, and ids heard of only by message
@@ -41,25 +53,29 @@ type group struct {
 	ledSince uint64                   // tick at which it came to lead
 	contact  time.Duration            // boot time of the last message from a leader
 	hashes   [hashHistory]appliedHash // ring, by index
-	staged   *persist.Staged          // handed to the library, not yet accepted
-	staging  *persist.Staged          // accepted, being installed
+	staged   *data.Staged             // handed to the library, not yet accepted
+	staging  *data.Staged             // accepted, being installed
 	ops      []Op                     // of this turn, to propose
+	merging  int                      // commands that one entry is made of at most; 0: any number
 	unplaced []flight                 // proposed, index not known yet
 	flights  []flight                 // in the log, by index
+	ledAt    time.Duration            // boot time of the last tick in which it led or awaited no flight
 	reads    readQueue                //
 	lease    lease                    //
 	conf     confState                //
+	obeyed   obeyed                   //
 	behind   pending                  // the state of this moment is not reached yet; index 0: it is
 	probed   uint64                   // tick at which a probe was last answered
 	touched  bool                     // effects wait in the turn's apply batch
+	// committed is what the library gave out to apply and no turn has applied yet, in order. While
+	// there is some the group is in Host.committed, and no snapshot may be offered to the library:
+	// it would take over the snapshot's configuration, and older changes must not follow that.
+	committed []*pb.Message
 }
-
-// appliedHash is the running hash after one index.
-type appliedHash struct{ index, hash uint64 }
 
 const longAgo = time.Duration(math.MinInt64 / 4)
 
-func newGroup(h *Host, store *persist.Replica) (*group, error) {
+func newGroup(h *Host, store *raftlog.Replica) (*group, error) {
 	g := &group{
 		h: h, p: store.Partition(), id: store.ID(), store: store,
 		handle:  &Handle{Partition: store.Partition(), ID: store.ID()},
@@ -71,45 +87,52 @@ func newGroup(h *Host, store *persist.Replica) (*group, error) {
 	g.handle.leader.Store(&Leadership{})
 	index := g.applied.Index
 	if planted.confTwice && index > 1 {
-		if e, err := store.Entries(index, index+1, math.MaxUint64); err == nil && len(e) == 1 && e[0].GetType() == pb.EntryConfChangeV2 {
+		if e, err := store.Entries(index, index+1, math.MaxUint64); err == nil && len(e) == 1 &&
+			e[0].GetType() == pb.EntryConfChangeV2 {
 			index--
 		}
 	}
-	hard, _, err := store.InitialState()
-	if err != nil {
-		return nil, fmt.Errorf("read state: %w", err)
+	g.setVoid(store.Void())
+	if g.void {
+		h.cfg.Logger.Warn("the state of this replica is void; it is rebuilt from its leader", "partition", g.p.String(),
+			"replica", uint64(g.id))
 	}
-	g.hard = &pb.HardState{Term: new(hard.GetTerm()), Vote: new(hard.GetVote()), Commit: new(hard.GetCommit())}
-	g.term, g.commit = hard.GetTerm(), hard.GetCommit()
 	g.setReplicas(g.applied.Replicas)
 	g.remember(g.applied)
 	if err := g.machine.Reload(); err != nil {
 		return nil, fmt.Errorf("load state machine: %w", err)
 	}
-	if g.rn, err = raft.NewRawNode(h.cfg.raft(g.id, store, index)); err != nil {
-		return nil, fmt.Errorf("start raft: %w", err)
+	if err := g.startRaft(index); err != nil {
+		return nil, err
 	}
 	g.publish()
 	g.publishLeader()
 	return g, nil
 }
 
-func (g *group) leads() bool { return g.role == raft.StateLeader }
+// leads reports whether this replica leads its group and answers for it. One whose state is void does not
+// answer, also while it bears the leadership: see carry.
+func (g *group) leads() bool { return g.role == raft.StateLeader && !g.void }
 
 // ready reports whether an entry of this leader's own term is applied: only then does its
-// state reflect everything that former leaders acknowledged.
-func (g *group) ready() bool { return g.leads() && g.applied.Term == g.term }
+// state reflect everything that former leaders acknowledged. One in doubt about its state is not.
+func (g *group) ready() bool { return g.leads() && g.applied.Term == g.term && g.doubt == nil }
 
 // campaignAlone spares a group with one voter the election timeout: it has made no promise
 // to anyone else.
 func (g *group) campaignAlone() {
-	c := g.applied.Conf
-	if len(c.GetVoters()) == 1 && c.GetVoters()[0] == uint64(g.id) && len(c.GetVotersOutgoing()) == 0 {
+	if g.alone() && !g.void {
 		if err := g.rn.Campaign(); err != nil {
 			g.h.cfg.Logger.Warn("campaign failed", "partition", g.p.String(), "err", err)
 		}
 		g.h.markDirty(g)
 	}
+}
+
+// alone reports whether this replica is the only voter.
+func (g *group) alone() bool {
+	c := g.applied.Conf
+	return len(c.GetVoters()) == 1 && c.GetVoters()[0] == uint64(g.id) && len(c.GetVotersOutgoing()) == 0
 }
 
 func (g *group) setReplicas(rs []kv.Replica) {
@@ -123,45 +146,47 @@ func fromLeader(t pb.MessageType) bool {
 
 // step hands the library a message from another replica, unless a promise forbids it.
 func (g *group) step(m Message) {
+	if g.rebuilding {
+		return
+	}
 	t := m.Raft.GetType()
 	if (t == pb.MsgVote || t == pb.MsgPreVote) && !g.mayVote(m.Raft) {
 		return
 	}
 	g.known.hear(m.From, m.FromNode, g.h.now.Boot, len(g.replicas))
 	if last, _ := g.store.LastIndex(); t == pb.MsgHeartbeat && m.Raft.GetCommit() > last {
-		g.h.fail(fmt.Errorf("partition %s: this replica once acknowledged index %d, and its log ends at %d: the data directory is an old copy or has lost data; start this node with an empty data directory", g.p, m.Raft.GetCommit(), last))
+		g.h.fail(fmt.Errorf("%w: partition %s: this replica once acknowledged index %d, and its log ends at %d; "+
+			"start this node with an empty data directory", ErrOutdated, g.p, m.Raft.GetCommit(), last))
+		return
+	}
+	if !g.vouched || g.void && t == pb.MsgTimeoutNow {
 		return
 	}
 	if fromLeader(t) && m.Raft.GetTerm() >= g.term {
 		g.contact = g.h.now.Boot
 		if t == pb.MsgHeartbeat {
-			g.caughtUp(m.Committed)
+			g.compare(question{from: m.From, theirs: appliedHash{m.Committed, m.Raft.GetRejectHint()}})
 			g.clock.hear(m.TimeMS, g.h.now.Boot)
 			g.handle.clock.Store(g.clock.ns - int64(g.clock.at))
 		}
 	}
+	if n := entryBytes(m.Raft); n > 0 {
+		if g.h.crowded() || g.fills() {
+			g.h.stats.Held.Add(1)
+			return // the leader sends it again; heartbeats are taken and answered meanwhile
+		}
+		g.h.grow(n)
+	}
 	// Errors mean that the library has no use for the message: an answer from a replica that
 	// left the configuration, for example.
 	_ = g.rn.Step(m.Raft)
-	g.h.markDirty(g)
-}
-
-// caughtUp notes how fresh the state is: as of now, when it holds all that the leader says is
-// committed; else as soon as it does, as of now.
-func (g *group) caughtUp(committed uint64) {
-	switch {
-	case g.handle.Applied() >= committed:
-		g.handle.fresh.Store(int64(g.h.now.Boot))
-		g.behind = pending{}
-	case g.behind.index == 0:
-		g.behind = pending{committed, g.h.now.Boot}
+	switch t {
+	case pb.MsgHeartbeat:
+		g.heardHeartbeat(m)
+	case pb.MsgHeartbeatResp:
+		g.heardAnswer(m)
 	}
-}
-
-// pending is a moment whose state is reached when an index is applied.
-type pending struct {
-	index uint64
-	at    time.Duration
+	g.h.markDirty(g)
 }
 
 // mayVote holds the promise behind leases: whoever answered a leader's heartbeat helps no
@@ -193,10 +218,10 @@ func (g *group) active(id kv.ReplicaID) bool {
 	return id == g.id || ok && ago < 5*ElectionTicks*g.h.cfg.Tick
 }
 
-// answers reports whether a replica was heard from just now.
+// answers reports whether a replica was heard from just now, and could lead.
 func (g *group) answers(id kv.ReplicaID) bool {
 	ago, ok := g.known.since(id, g.h.now.Boot)
-	return ok && ago <= answerTicks*g.h.cfg.Tick
+	return ok && ago <= answerTicks*g.h.cfg.Tick && !g.isVoid(id)
 }
 
 // setLeader notes who leads, and ends what belongs to the former leadership.
@@ -207,9 +232,13 @@ func (g *group) setLeader(term uint64, lead kv.ReplicaID, role raft.StateType) {
 	g.endLease()
 	g.reads.dropAll(g, kv.Errorf(kv.NotLeader, "partition %s has a new leader", g.p))
 	if term != g.term || role != g.role {
+		if !planted.purgeSlotLeaks {
+			g.endPurge()
+		}
 		g.conf = confState{}
 		if role == raft.StateLeader {
 			g.ledSince = g.h.ticks
+			g.known.unfollow()
 			for _, id := range g.applied.Conf.GetVoters() { // until they had a chance to answer, no voter is silent
 				g.known.hear(kv.ReplicaID(id), 0, g.h.now.Boot, len(g.replicas))
 			}
@@ -227,16 +256,23 @@ func (g *group) publishLeader() {
 }
 
 func (g *group) leaderNode() kv.NodeID {
-	if g.leads() {
+	switch {
+	case g.leads():
 		return g.h.cfg.Node
+	case g.lead == g.id:
+		return 0 // it bears the leadership, and serves nobody
 	}
 	return g.known.node(g.lead)
 }
 
 // notLeader is the answer to who asks the wrong replica.
 func (g *group) notLeader() *kv.Error {
-	e := kv.Errorf(kv.NotLeader, "partition %s is led elsewhere", g.p)
-	e.Leader = g.leaderNode()
+	leader := g.leaderNode()
+	e := kv.Errorf(kv.NotLeader, "partition %s has no leader that this replica knows", g.p)
+	if leader != 0 {
+		e.Text = fmt.Sprintf("partition %s is led by node %s", g.p, g.h.cfg.Names.Of(leader))
+	}
+	e.Leader = leader
 	return e
 }
 
@@ -252,6 +288,7 @@ func (g *group) touch() {
 func (g *group) publishApplied() {
 	g.touched = false
 	g.publish()
+	g.handle.ended.Add(1)
 	g.machine.Committed()
 }
 
@@ -259,14 +296,8 @@ func (g *group) publishApplied() {
 func (g *group) publish() {
 	g.handle.timeMS.Store(g.applied.TimeMS)
 	g.handle.applied.Store(g.applied.Index)
-	if g.behind.index != 0 && g.applied.Index >= g.behind.index {
-		g.handle.fresh.Store(int64(g.behind.at))
-		g.behind = pending{}
-	}
-}
-
-func (g *group) remember(ap persist.Applied) {
-	g.hashes[ap.Index%hashHistory] = appliedHash{ap.Index, ap.Hash}
+	g.handle.shows(g.applied.Index)
+	g.reached()
 }
 
 // installed brings the group to the state of a snapshot that is now on disk.
@@ -277,28 +308,47 @@ func (g *group) installed() {
 	g.staging = nil
 	g.applied = g.store.Applied()
 	ap := g.applied
+	if g.void && !g.rebuilding { // the library had accepted it before the state was condemned
+		g.setVoid(false)
+	}
 	g.setReplicas(ap.Replicas)
+	g.setDoubt(nil)
 	g.hashes = [hashHistory]appliedHash{}
 	g.remember(ap)
+	if g.rebuilding {
+		if err := g.revive(); err != nil {
+			g.h.fail(fmt.Errorf("partition %s: start again from a snapshot: %w", g.p, err))
+			return
+		}
+	}
 	if err := g.machine.Reload(); err != nil {
 		g.h.fail(fmt.Errorf("partition %s: load installed snapshot: %w", g.p, err))
 		return
 	}
 	g.publish()
+	g.handle.ended.Add(1)
 	g.machine.Committed()
 	g.endLease()
 	g.publishLeader()
 	g.flights = slices.DeleteFunc(g.flights, func(f flight) bool {
-		if f.index <= ap.Index {
+		switch {
+		case f.index <= ap.Index:
 			f.fail(g.h, kv.ErrUnknown()) // applied or not: the snapshot does not tell
+		case f.term < ap.Term:
+			// see resolve
+			f.fail(g.h, kv.Errorf(kv.Unavailable, "partition %s changed its leader before the write was replicated",
+				g.p))
+		default:
+			return false
 		}
-		return f.index <= ap.Index
+		return true
 	})
 }
 
 // close ends everything that waits, when the replica goes or the node stops. Writes in the
 // log may yet be applied by other replicas; commands that were not proposed certainly not.
 func (g *group) close(why *kv.Error) {
+	g.endPurge()
 	g.endLease()
 	g.reads.dropAll(g, why)
 	for _, op := range g.ops {
@@ -308,8 +358,5 @@ func (g *group) close(why *kv.Error) {
 		f.fail(g.h, kv.ErrUnknown())
 	}
 	g.ops, g.flights, g.unplaced = nil, nil, nil
-	if g.staged != nil {
-		g.staged.Discard()
-		g.staged = nil
-	}
+	g.discardStaged()
 }

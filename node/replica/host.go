@@ -2,15 +2,19 @@ package replica
 
 import (
 	"fmt"
+	pb "go.etcd.io/raft/v3/raftpb"
 	"runtime/debug"
 	"slices"
 	"sync/atomic"
 	"time"
 
-	pb "go.etcd.io/raft/v3/raftpb"
+	"go.etcd.io/raft/v3"
 
 	"pxkv/node/kv"
 	"pxkv/persist"
+	"pxkv/persist/data"
+	"pxkv/persist/raftlog"
+	"pxkv/persist/state"
 )
 
 // Now is the time of a turn.
@@ -43,23 +47,7 @@ type ReadOp struct {
 type ArrivedSnapshot struct {
 	Request  SnapshotRequest // as the sender described it
 	FromNode kv.NodeID
-	Staged   *persist.Staged
-}
-
-// SnapshotRequest asks the driver to send a snapshot of a partition. The driver opens one of
-// the current state, whatever index the library asked for: it can only be newer.
-type SnapshotRequest struct {
-	Partition kv.PartitionID
-	From, To  kv.ReplicaID
-	ToNode    kv.NodeID
-	Term      uint64
-}
-
-// SnapshotReport tells the Host how a SnapshotRequest ended. Every request must be reported,
-// or the follower waits for ever.
-type SnapshotReport struct {
-	Request SnapshotRequest
-	Failed  bool
+	Staged   *data.Staged
 }
 
 // Input is what has arrived since the last turn.
@@ -77,9 +65,9 @@ type Input struct {
 
 // Output is what a turn wants to leave the node.
 type Output struct {
-	Frames    []Frame // may leave at once
-	Snapshots []SnapshotRequest
-	More      bool // work is left that waits for nothing: call Turn again soon
+	Frames    []Frame     // may leave at once
+	Snapshots []*Shipment // to be streamed, each reported when it has ended
+	More      bool        // work is left that waits for nothing: call Turn again soon
 }
 
 // Host owns the replicas of one node. All methods but Handle belong to the goroutine of the
@@ -96,25 +84,39 @@ type Host struct {
 	lastTick  time.Duration
 	ticks     uint64
 	readCtx   uint64
-	draining  bool
-	purging   int   // purges under way
-	purgeAt   int   // group that was last looked at for one
+	draining  bool // leaderships are handed over
+	departing bool // they were, and no write is taken that others could take
+	purging   int  // purges under way
+	purgeAt   int  // group that was last looked at for one
+	recall    recall
 	err       error // first broken invariant; the node stops
 	open      *Job  // what the next job will hold
 	inFlight  bool
-	promised  int // bytes of the largest frame of the last job
-	apply     *persist.Apply
-	frames    frames
-	snapshots []SnapshotRequest
-	dirty     []*group // groups whose Ready must be looked at
+	growth    growth
+	// uncommitted is how many bytes of proposals wait in all groups, applied or lost.
+	uncommitted int
+	promised    int // bytes of the largest frame of the last job
+	apply       *data.Apply
+	frames      frames
+	shipping    shipping
+	arrivals    arrivals
+	dirty       []*group // groups whose Ready must be looked at
+	// What the turn was given and has not looked at yet. Whoever takes a request owns its answer:
+	// at every moment it is here, in its group, or among the answers that are on their way out, so
+	// that also a turn that ends in a panic leaves none without an answer, and none with two.
+	takenOps   []Op
+	takenReads []ReadOp
 	// replies and after are released when the turn's effects can be read.
 	replies, spareReplies []answer
 	readReplies           []readAnswer
 	after                 []func()
-	offered               []*group // got a snapshot in this turn
-	touched               []*group // have effects in apply
-	applying              int      // bytes of entries applied in this turn
+	leaving               []answer     // being released
+	leavingReads          []readAnswer // likewise
+	touched               []*group     // have effects in apply
+	committed             []*group     // have entries to apply, in this order
+	applying              int          // bytes of entries applied in this turn, and of values that they touched
 	stats                 Stats
+	steadiness            steadiness
 }
 
 // NewHost loads the replicas that the DB holds. It starts nothing.
@@ -123,8 +125,11 @@ func NewHost(cfg Config) (*Host, error) {
 	if err != nil {
 		return nil, fmt.Errorf("replica host: %w", err)
 	}
-	h := &Host{cfg: full, groups: map[kv.PartitionID]*group{}}
+	h := &Host{cfg: full, groups: map[kv.PartitionID]*group{}, frames: frames{limit: full.Limits.FrameBytes}}
+	h.frames.tellable = h.tellable
+	h.beginRecall()
 	h.table.Store(&handles{})
+	h.shipping.init(h)
 	stored, err := full.DB.Replicas()
 	if err != nil {
 		return nil, fmt.Errorf("load replicas: %w", err)
@@ -152,6 +157,7 @@ func (h *Host) Turn(now Now, in *Input) (out Output, err error) {
 			err = h.err
 		}
 	}()
+	h.takenOps, h.takenReads = in.Ops, in.Reads
 	h.begin(now)
 	for _, j := range in.Finished {
 		h.finish(j)
@@ -163,7 +169,7 @@ func (h *Host) Turn(now Now, in *Input) (out Output, err error) {
 		h.receiveSnapshot(s)
 	}
 	for _, r := range in.Reports {
-		h.report(r)
+		h.shipping.report(r)
 	}
 	for _, n := range in.Unreachable {
 		h.unreachable(n)
@@ -176,25 +182,29 @@ func (h *Host) Turn(now Now, in *Input) (out Output, err error) {
 	for _, order := range in.Orders {
 		order(h)
 	}
-	h.takeReads(in.Reads)
-	h.takeOps(in.Ops)
+	h.takeReads()
+	h.takeOps()
 	more := h.drain()
-	h.discardRefused()
 	h.commitApply()
 	if h.err == nil {
 		h.release()
 	}
-	out = Output{Frames: h.frames.take(), Snapshots: h.snapshots, More: more || len(h.dirty) > 0} // an answer may have proposed more
-	h.snapshots = nil
+	// an answer may have proposed more
+	out = Output{Frames: h.frames.take(h.position()), Snapshots: h.shipping.launch(), More: more || len(h.dirty) > 0}
 	return out, h.err
 }
 
 func (h *Host) begin(now Now) {
 	if !h.running {
 		h.running, h.started, h.lastTick = true, now.Boot, now.Boot
+		h.now = now
 		for _, g := range h.ordered {
-			g.campaignAlone()
+			if g.vouched {
+				g.campaignAlone()
+			}
 		}
+		h.vouchAll()
+		h.Ask(h.Unvouched())
 	}
 	h.now = now
 }
@@ -213,26 +223,44 @@ func (h *Host) markDirty(g *group) {
 	}
 }
 
-// drain looks at the Ready of every group that something happened to. It reports whether
-// some group has more to do.
+// drain looks at the Ready of every group that something happened to, and applies what is
+// committed, as much as one turn may. Only that waits for a later turn: appends, votes, heartbeats
+// and snapshots never do. It reports whether there is more to do.
 func (h *Host) drain() bool {
 	h.applying = 0
 	var again []*group
-	for len(h.dirty) > 0 {
+	for h.err == nil && (len(h.dirty) > 0 || h.mayApply()) {
 		work := h.dirty
 		h.dirty = nil
 		for _, g := range work {
 			g.dirty = false
-			if h.err == nil && (h.applying > maxApplyPerTurn || g.drain()) {
+			if planted.snapshotOverBudget && h.applying > h.cfg.Limits.ApplyBytes {
+				g.discardStaged()
+				again = append(again, g)
+				continue
+			}
+			if h.err == nil && g.drain() {
 				again = append(again, g)
 			}
+		}
+		if h.err == nil && h.mayApply() {
+			g := h.committed[0]
+			h.committed = h.committed[1:]
+			g.applyCommitted(false)
 		}
 	}
 	for _, g := range again {
 		h.markDirty(g)
 	}
-	return len(again) > 0
+	return len(again)+len(h.committed) > 0
 }
+
+// mayApply reports whether something is to be applied, and this turn may still begin it.
+func (h *Host) mayApply() bool {
+	return len(h.committed) > 0 && h.roomToApply()
+}
+
+func (h *Host) roomToApply() bool { return h.applying <= h.cfg.Limits.ApplyBytes }
 
 // commitApply makes the effects gathered so far readable.
 func (h *Host) commitApply() {
@@ -241,11 +269,15 @@ func (h *Host) commitApply() {
 		return
 	}
 	h.apply = nil
+	for _, g := range h.touched {
+		g.handle.begun.Add(1)
+		g.handle.shows(g.applied.Index)
+	}
 	// Between Begin and End the cache neither keeps nor serves these keys: a reader that saw
 	// the new value must not be followed by one that sees the old.
-	a.Touched(func(p kv.PartitionID, key []byte, _ *persist.Record) { h.cfg.Cache.Begin(p, key) })
+	a.Touched(func(p kv.PartitionID, key []byte, _ *data.Record) { h.cfg.Cache.Begin(p, key) })
 	err := a.Commit()
-	a.Touched(func(p kv.PartitionID, key []byte, now *persist.Record) {
+	a.Touched(func(p kv.PartitionID, key []byte, now *data.Record) {
 		var it *kv.Item
 		if g := h.groups[p]; err == nil && now != nil && g != nil && g.leads() {
 			it = new(now.Item())
@@ -265,6 +297,16 @@ func (h *Host) commitApply() {
 
 // receive hands a message from another node to the replica it is meant for.
 func (h *Host) receive(m Message) {
+	h.steadiness.hear(m.FromNode, h.ticks)
+	h.hearPosition(m.FromNode, m.Position)
+	switch m.Kind {
+	case Recall:
+		h.answerRecall(m)
+		return
+	case Recalled:
+		h.hearRecalled(m)
+		return
+	}
 	g := h.groups[m.Partition]
 	if g == nil {
 		if m.Kind != RaftMessage || !fromLeader(m.Raft.GetType()) {
@@ -284,6 +326,8 @@ func (h *Host) receive(m Message) {
 		g.answerProbe(m)
 	case Gone:
 		g.heardGone()
+	case Compare, Compared, Void:
+		g.hear(m)
 	}
 }
 
@@ -302,17 +346,25 @@ func (h *Host) adopt(p kv.PartitionID, id kv.ReplicaID) *group {
 		h.fail(err)
 		return nil
 	}
+	if !g.vouched {
+		h.recall.waiting++
+	}
 	h.cfg.Logger.Debug("new replica", "partition", p.String(), "replica", uint64(id))
 	return g
 }
 
-func (h *Host) addGroup(r *persist.Replica) (*group, error) {
+func (h *Host) addGroup(r *raftlog.Replica) (*group, error) {
 	g, err := newGroup(h, r)
 	if err != nil {
 		return nil, fmt.Errorf("partition %s, replica %d: %w", r.Partition(), r.ID(), err)
 	}
+	// it has promised nothing yet
+	g.vouched = h.cfg.Fresh || h.running && h.recall.waiting == 0 && len(h.recall.answered) > 0
+	h.recall.trusted = h.recall.trusted || g.vouched
 	h.groups[g.p] = g
-	i, _ := slices.BinarySearchFunc(h.ordered, g.p, func(g *group, p kv.PartitionID) int { return int(int64(g.p) - int64(p)) })
+	i, _ := slices.BinarySearchFunc(h.ordered, g.p, func(g *group, p kv.PartitionID) int {
+		return int(int64(g.p) - int64(p))
+	})
 	h.ordered = slices.Insert(h.ordered, i, g)
 	h.table.Store(h.table.Load().with(g.p, g.handle))
 	return g, nil
@@ -325,16 +377,21 @@ func (h *Host) destroy(g *group) {
 	g.handle.gone.Store(true)
 	h.job().batch.Destroy(g.store)
 	delete(h.groups, g.p)
-	h.ordered = slices.DeleteFunc(h.ordered, func(o *group) bool { return o == g })
-	h.dirty = slices.DeleteFunc(h.dirty, func(o *group) bool { return o == g })
+	h.ordered = deleteGroup(h.ordered, g)
+	h.dirty = deleteGroup(h.dirty, g)
+	h.committed = deleteGroup(h.committed, g)
 	h.table.Store(h.table.Load().with(g.p, nil))
 	h.job().cleared = true
 	h.cfg.Logger.Info("replica deleted", "partition", g.p.String(), "replica", uint64(g.id))
 }
 
+func deleteGroup(from []*group, g *group) []*group {
+	return slices.DeleteFunc(from, func(o *group) bool { return o == g })
+}
+
 func (h *Host) unreachable(node kv.NodeID) {
 	for _, g := range h.ordered {
-		if !g.leads() {
+		if g.role != raft.StateLeader {
 			continue
 		}
 		for _, r := range g.replicas {
@@ -345,14 +402,26 @@ func (h *Host) unreachable(node kv.NodeID) {
 	}
 }
 
-// Shutdown ends every write and read that is still waiting: their outcome is unknown. No
-// turn may follow.
+// Shutdown ends every write and read that is still waiting, once: with an unknown outcome where it
+// may be in the log. No turn may follow. It may be called after a turn that failed, too.
 func (h *Host) Shutdown() {
+	stopping := kv.Errorf(kv.Unavailable, "node is shutting down")
+	if planted.turnPanicHangs {
+		h.takenOps, h.takenReads, h.leaving, h.leavingReads = nil, nil, nil, nil
+	}
+	for _, op := range h.takenOps {
+		h.reply(op, Reply{Err: stopping})
+	}
+	for _, op := range h.takenReads {
+		h.replyRead(op, stopping)
+	}
+	h.takenOps, h.takenReads = nil, nil
+	for _, g := range h.ordered {
+		g.close(stopping)
+	}
+	h.replies, h.readReplies = append(h.replies, h.leaving...), append(h.readReplies, h.leavingReads...)
 	if h.err != nil {
 		h.disown()
-	}
-	for _, g := range h.ordered {
-		g.close(kv.Errorf(kv.Unavailable, "node is shutting down"))
 	}
 	h.release()
 }
@@ -361,11 +430,11 @@ func (h *Host) Shutdown() {
 // that is in no cluster, before the first turn; CommitNow then writes it to disk.
 //
 // seed, when not nil, puts the partition's first data into the same batch.
-func (h *Host) Bootstrap(p kv.PartitionID, id kv.ReplicaID, seed func(*persist.Batch, *persist.Replica)) error {
+func (h *Host) Bootstrap(p kv.PartitionID, id kv.ReplicaID, seed func(*persist.Batch, *raftlog.Replica)) error {
 	if h.groups[p] != nil {
 		return fmt.Errorf("partition %s is there already", p)
 	}
-	initial := &persist.Applied{
+	initial := &state.Applied{
 		Index: 1, Term: 1,
 		Conf:     &pb.ConfState{Voters: []uint64{uint64(id)}},
 		Replicas: []kv.Replica{{ID: id, Node: h.cfg.Node}},

@@ -62,6 +62,9 @@ func (b *inbox) write(ops []Op) *kv.Error {
 	return nil
 }
 
+// readSize is what a read that waits counts for.
+const readSize = 64
+
 func (b *inbox) read(reads []ReadOp) *kv.Error {
 	b.mu.Lock()
 	if err := b.refusal(); err != nil {
@@ -69,7 +72,7 @@ func (b *inbox) read(reads []ReadOp) *kv.Error {
 		return err
 	}
 	b.in.Reads = append(b.in.Reads, reads...)
-	b.bytes += 64 * len(reads)
+	b.bytes += readSize * len(reads)
 	b.mu.Unlock()
 	b.signal()
 	return nil
@@ -106,7 +109,8 @@ func (b *inbox) swap(used *Input) {
 	clear(used.Ops)
 	clear(used.Reads)
 	empty := Input{
-		Finished: used.Finished[:0], Messages: used.Messages[:0], Snapshots: used.Snapshots[:0], Reports: used.Reports[:0],
+		Finished: used.Finished[:0], Messages: used.Messages[:0], Snapshots: used.Snapshots[:0],
+		Reports:     used.Reports[:0],
 		Unreachable: used.Unreachable[:0], Orders: used.Orders[:0], Ops: used.Ops[:0], Reads: used.Reads[:0],
 	}
 	b.mu.Lock()
@@ -115,12 +119,26 @@ func (b *inbox) swap(used *Input) {
 	b.mu.Unlock()
 }
 
-// empty reports whether nothing has gathered since the last swap.
-func (b *inbox) empty() bool {
+// withdraw takes back the writes and reads that no turn has taken: they are certainly not done.
+func (b *inbox) withdraw() (ops []Op, reads []ReadOp) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	ops, reads = b.in.Ops, b.in.Reads
+	b.in.Ops, b.in.Reads = nil, nil
+	for i := range ops {
+		b.bytes -= opSize(&ops[i])
+	}
+	b.bytes -= readSize * len(reads)
+	return ops, reads
+}
+
+// queued counts what has gathered since the last swap.
+func (b *inbox) queued() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	in := &b.in
-	return len(in.Finished)+len(in.Messages)+len(in.Snapshots)+len(in.Reports)+len(in.Unreachable)+len(in.Orders)+len(in.Ops)+len(in.Reads) == 0
+	return len(in.Finished) + len(in.Messages) + len(in.Snapshots) + len(in.Reports) + len(in.Unreachable) +
+		len(in.Orders) + len(in.Ops) + len(in.Reads)
 }
 
 // close ends the inbox and returns what no turn will take.

@@ -1,6 +1,10 @@
 package replica
 
 import (
+	"encoding/binary"
+	"math"
+
+	"go.etcd.io/raft/v3"
 	pb "go.etcd.io/raft/v3/raftpb"
 
 	"pxkv/node/kv"
@@ -10,6 +14,7 @@ import (
 // Job is what several turns want on disk: log entries, hard states and snapshots of all
 // groups in one batch with one fsync, and the promises that may be made after it.
 type Job struct {
+	db    *persist.DB // nil when nothing is to be told of it: see position
 	batch *persist.Batch
 	// Frames carry votes and append acknowledgements. They may leave only when Commit has
 	// returned without error.
@@ -21,8 +26,9 @@ type Job struct {
 
 // selfResponse tells a group that its own storage write is done.
 type selfResponse struct {
-	g *group
-	m *pb.Message
+	g  *group
+	rn *raft.RawNode
+	m  *pb.Message
 }
 
 // Commit writes the job. It may run on any goroutine; jobs one after the other.
@@ -31,30 +37,81 @@ func (j *Job) Commit() error { return j.batch.Commit() }
 // NeedsSync reports whether Commit waits for the disk.
 func (j *Job) NeedsSync() bool { return j.batch.NeedsSync() }
 
-// installs reports whether a snapshot is installed, which takes a while.
-func (j *Job) installs() bool { return len(j.installed) > 0 }
+// waits reports whether Commit waits for the tables of the store, as an install does for a while.
+func (j *Job) waits() bool { return j.batch.Waits() }
 
 // Frames returns the frames to send after Commit.
-func (j *Job) Frames() []Frame { return j.frames.take() }
+func (j *Job) Frames() []Frame { return j.frames.take(j.position()) }
+
+func (j *Job) position() uint64 {
+	if j.db == nil {
+		return 0
+	}
+	return j.db.Position()
+}
 
 // job returns the job that is being filled.
 func (h *Host) job() *Job {
 	if h.open == nil {
-		h.open = &Job{batch: h.cfg.DB.NewBatch(), frames: frames{room: h.promised}}
+		h.open = &Job{batch: h.cfg.DB.NewBatch(),
+			frames: frames{room: h.promised, limit: h.cfg.Limits.FrameBytes, tellable: h.tellable}}
 	}
 	return h.open
 }
 
 // TakeJob returns the next job to commit, or nil when there is none or one is under way.
 func (h *Host) TakeJob() *Job {
-	if h.inFlight || h.open == nil {
+	if h.inFlight {
+		return nil
+	}
+	h.growth = growth{} // what was taken in and is in no job was refused by the library
+	if h.open == nil {
 		return nil
 	}
 	j := h.open
+	if h.recall.trusted {
+		j.db = h.cfg.DB
+	}
 	h.open, h.inFlight = nil, true
+	h.steadiness.jobSince, h.steadiness.jobLate = h.ticks, false
 	h.promised = j.frames.largest()
 	return j
 }
+
+// growth is what was taken in for the open job since the last one left. A disk that stalls must
+// not let it grow as fast as clients and leaders send: it is one record of the log in the end.
+type growth struct {
+	bytes   int // of entries
+	largest int // of what was taken in at once
+}
+
+// grow counts entries that were taken in.
+func (h *Host) grow(bytes int) {
+	h.growth.bytes += bytes
+	h.growth.largest = max(h.growth.largest, bytes)
+}
+
+// crowded reports whether the open job must not grow any more.
+func (h *Host) crowded() bool {
+	return h.growth.bytes >= h.cfg.Limits.JobBytes && !planted.jobUnbounded
+}
+
+// noRoom says why no proposal can be taken now, nil when one can.
+func (h *Host) noRoom() *kv.Error {
+	switch {
+	case h.crowded():
+		h.stats.Held.Add(1)
+		return kv.Errorf(kv.Unavailable, "the disk does not keep up: %d bytes of the log wait for it", h.growth.bytes)
+	case h.uncommitted >= h.cfg.Limits.NodeUncommittedBytes:
+		h.stats.Held.Add(1)
+		return kv.Errorf(kv.Unavailable, "too much is under way: %d bytes of writes wait for a majority", h.uncommitted)
+	}
+	return nil
+}
+
+// Growth tells how many bytes of entries were taken in for the next job, and of those the most that
+// came at once; for tests and diagnosis.
+func (h *Host) Growth() (bytes, largest int) { return h.growth.bytes, h.growth.largest }
 
 // CommitNow commits what is open, before the first turn: what Bootstrap made.
 func (h *Host) CommitNow() error {
@@ -82,7 +139,7 @@ func (h *Host) finish(j *Job) {
 		g.installed()
 	}
 	for _, r := range j.self {
-		if h.groups[r.g.p] == r.g {
+		if h.groups[r.g.p] == r.g && r.g.rn == r.rn {
 			r.g.stepSelf(r.m)
 		}
 	}
@@ -90,18 +147,15 @@ func (h *Host) finish(j *Job) {
 
 // frames gathers what is to be said, in few frames a peer.
 type frames struct {
-	list []Frame
-	room int // bytes that a frame has from the start: what the largest of the last ones had
+	list  []Frame
+	room  int // bytes that a frame has from the start: what the largest of the last ones had
+	limit int // Limits.FrameBytes
+	// tellable is the highest position that a node may be told now; nil: any.
+	tellable func(kv.NodeID) uint64
 }
 
-const (
-	// frameBytes is about where a frame ends and the next begins. A peer's queue takes or drops a
-	// frame whole, heartbeats included, so one must not hold all that a turn sends to a follower
-	// that catches up in many groups. Only a single large entry makes a longer one.
-	frameBytes = 256 << 10
-	// leastRoom and mostRoom bound frames.room.
-	leastRoom, mostRoom = 128, 32 << 10
-)
+// leastRoom and mostRoom bound frames.room.
+const leastRoom, mostRoom = 128, 32 << 10
 
 func (f *frames) add(to kv.NodeID, m *Message) {
 	if to == 0 {
@@ -109,7 +163,7 @@ func (f *frames) add(to kv.NodeID, m *Message) {
 	}
 	for i := len(f.list) - 1; i >= 0; i-- {
 		if f.list[i].To == to {
-			if len(f.list[i].Data) >= frameBytes {
+			if len(f.list[i].Data) >= f.limit {
 				break
 			}
 			f.list[i].Data = appendMessage(f.list[i].Data, m)
@@ -117,7 +171,12 @@ func (f *frames) add(to kv.NodeID, m *Message) {
 		}
 	}
 	data := append(make([]byte, 0, min(max(f.room, leastRoom), mostRoom)), frameVersion)
-	f.list = append(f.list, Frame{To: to, Data: appendMessage(data, m)})
+	data = append(data, make([]byte, frameHeader-len(data))...)
+	told := uint64(math.MaxUint64)
+	if f.tellable != nil {
+		told = f.tellable(to)
+	}
+	f.list = append(f.list, Frame{To: to, Data: appendMessage(data, m), told: told})
 }
 
 func (f *frames) largest() int {
@@ -128,8 +187,12 @@ func (f *frames) largest() int {
 	return n
 }
 
-func (f *frames) take() []Frame {
+// take returns the frames, each with how far this node's disk is when they leave.
+func (f *frames) take(position uint64) []Frame {
 	l := f.list
+	for i := range l {
+		binary.BigEndian.PutUint64(l[i].Data[1:], min(position, l[i].told))
+	}
 	if l != nil {
 		f.room = f.largest()
 	}

@@ -16,6 +16,11 @@ type replicaInfo struct {
 	node  kv.NodeID     // 0: nobody said
 	heard time.Duration // boot time of its last message
 	spoke bool          // heard is valid
+	// followed is when, by the boot time of this leader, the last of its heartbeats of this term left
+	// that the replica answered; 0: none.
+	followed time.Duration
+	report   report
+	void     time.Duration // boot time of its last word that its state is void, 0: never
 }
 
 // maxStrangers bounds how many replicas outside the configuration are remembered.
@@ -36,6 +41,13 @@ func (k known) node(id kv.ReplicaID) kv.NodeID {
 		return r.node
 	}
 	return 0
+}
+
+// void notes when a replica said that its state is void; 0: it is not, as it shows.
+func (k known) void(id kv.ReplicaID, now time.Duration) {
+	if r := k.find(id); r != nil {
+		r.void = now
+	}
 }
 
 // since returns how long ago a replica was heard; false: never.

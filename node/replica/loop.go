@@ -36,26 +36,24 @@ type LoopOptions struct {
 	Metrics prometheus.Registerer // nil: none
 }
 
-const (
-	snapshotsOut     = 2                // under way at once from this node
-	snapshotsWaiting = 1024             // beyond it a request fails and is made again later
-	snapshotTimeout  = 10 * time.Minute // of one transfer
-	maxInboxBytes    = 128 << 20        // of writes and messages not yet taken by a turn
-)
+const maxInboxBytes = 128 << 20 // of writes and messages not yet taken by a turn
 
-// Loop drives one Host: a goroutine takes the turns, another commits the jobs.
+// Loop drives one Host: a goroutine takes the turns, another commits the jobs, and a third sees to it
+// that turns go on (relief.go).
 type Loop struct {
 	o       LoopOptions
 	log     *slog.Logger
 	metrics loopMetrics
 	inbox   inbox
 	jobs    chan *Job
-	sends   sync.WaitGroup
-	slots   chan struct{} // snapshots under way
-	waiting chan struct{} // snapshots under way or waiting
+	sends   sync.WaitGroup // shipments under way
 	failed  chan error
+	ended   chan struct{} // Run has returned, or is about to: no turn follows
 	// lastSync is how long the last commit with an fsync took, in nanoseconds.
 	lastSync atomic.Int64
+	own      ownCommits
+	taken    atomic.Uint64 // turns
+	still    atomic.Bool   // none has ended for a while
 }
 
 // NewLoop returns a Loop that has not started.
@@ -68,9 +66,8 @@ func NewLoop(o LoopOptions) *Loop {
 		metrics: newLoopMetrics(o.Metrics, o.Host.Stats()),
 		inbox:   inbox{wake: make(chan struct{}, 1)},
 		jobs:    make(chan *Job, 1),
-		slots:   make(chan struct{}, snapshotsOut),
-		waiting: make(chan struct{}, snapshotsWaiting),
 		failed:  make(chan error, 1),
+		ended:   make(chan struct{}),
 	}
 }
 
@@ -80,7 +77,11 @@ func (l *Loop) Handle(p kv.PartitionID) *Handle { return l.o.Host.Handle(p) }
 // Write submits writes with one wakeup. Replies come on the loop's goroutine: they must not
 // block.
 func (l *Loop) Write(ops ...Op) {
-	if err := l.inbox.write(ops); err != nil {
+	err := l.refusal()
+	if err == nil {
+		err = l.inbox.write(ops)
+	}
+	if err != nil {
 		for _, op := range ops {
 			op.Reply(Reply{Err: err})
 		}
@@ -89,11 +90,24 @@ func (l *Loop) Write(ops ...Op) {
 
 // Read asks for linearizable reads with one wakeup.
 func (l *Loop) Read(reads ...ReadOp) {
-	if err := l.inbox.read(reads); err != nil {
+	err := l.refusal()
+	if err == nil {
+		err = l.inbox.read(reads)
+	}
+	if err != nil {
 		for _, op := range reads {
 			op.Reply(err)
 		}
 	}
+}
+
+// refusal says why nothing is taken in: what is asked of a loop that stands still is certainly not
+// done, and can be asked of others.
+func (l *Loop) refusal() *kv.Error {
+	if l.StandsStill() {
+		return kv.Errorf(kv.Unavailable, "the node stands still: does its disk hang?")
+	}
+	return nil
 }
 
 // Deliver hands over messages that arrived from other nodes. When the loop is far behind
@@ -113,7 +127,11 @@ func (l *Loop) Unreachable(n kv.NodeID) {
 	})
 }
 
-// Do runs f on the goroutine of the turns and waits for it.
+// Queued counts the inputs of all kinds that wait for the next turn.
+func (l *Loop) Queued() int { return l.inbox.queued() }
+
+// Do runs f on the goroutine of the turns and waits for it. An error says that f has not run, unless
+// it is ctx's: then it may still.
 func (l *Loop) Do(ctx context.Context, f func(*Host)) error {
 	done := make(chan struct{})
 	ok := l.inbox.put(func(in *Input) {
@@ -125,49 +143,47 @@ func (l *Loop) Do(ctx context.Context, f func(*Host)) error {
 	select {
 	case <-done:
 		return nil
+	case <-l.ended:
+		select {
+		case <-done:
+			return nil
+		default:
+			return kv.Errorf(kv.Unavailable, "node is shutting down")
+		}
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
 }
 
-// ReceiveSnapshot stages an arriving snapshot and hands it to its replica.
-func (l *Loop) ReceiveSnapshot(from kv.NodeID, header []byte, body io.Reader) error {
-	req, err := DecodeSnapshotRequest(header)
-	if err != nil {
-		return err
-	}
-	if !l.o.Host.Wants(req) {
-		return fmt.Errorf("partition %s: replica %d is not on this node", req.Partition, req.To)
-	}
-	staged, err := l.o.DB.StageSnapshot(req.Partition, body)
-	if err != nil {
-		return fmt.Errorf("partition %s: stage snapshot: %w", req.Partition, err)
-	}
-	// The stream must end where the snapshot does: only then is all of it known to be unchanged.
-	if n, err := io.Copy(io.Discard, io.LimitReader(body, 1)); n > 0 || err != nil {
-		staged.Discard()
-		return fmt.Errorf("partition %s: %d bytes after the snapshot's end: %w", req.Partition, n, err)
-	}
-	if !l.inbox.put(func(in *Input) {
-		in.Snapshots = append(in.Snapshots, ArrivedSnapshot{Request: req, FromNode: from, Staged: staged})
-	}) {
-		staged.Discard()
-		return errors.New("node is shutting down")
-	}
-	return nil
-}
-
 // Run takes turns until ctx ends or the node must stop, and returns when every goroutine has
-// ended and every waiting request was answered. A non-nil error is the node's last word.
+// ended and every waiting request was answered. A non-nil error is the node's last word; then the
+// answers go out before anything is waited for.
 func (l *Loop) Run(ctx context.Context) error {
 	inner, cancel := context.WithCancel(ctx)
-	var persister sync.WaitGroup
-	persister.Go(func() { l.persist() })
-	err := l.turns(inner)
+	over, done := make(chan error, 1), make(chan struct{})
+	take := func() {
+		if err := l.turns(inner); !errors.Is(err, errRelieved) {
+			over <- err
+		}
+	}
+	var crew sync.WaitGroup
+	crew.Go(l.persist)
+	crew.Go(take)
+	crew.Go(func() { l.watch(done, func() { crew.Go(take) }) })
+	err := <-over
 	cancel()
+	close(done)
+	l.end(err)
 	close(l.jobs)
-	persister.Wait()
+	crew.Wait()
 	l.sends.Wait()
+	return err
+}
+
+// end answers all that waits. The last job may still be on its way to the disk: its promises are
+// true, and go out.
+func (l *Loop) end(failed error) {
+	defer close(l.ended)
 	rest := l.inbox.close()
 	for _, s := range rest.Snapshots {
 		s.Staged.Discard()
@@ -179,13 +195,15 @@ func (l *Loop) Run(ctx context.Context) error {
 	for _, op := range rest.Reads {
 		op.Reply(stopping)
 	}
-	for _, order := range rest.Orders {
-		order(l.o.Host)
+	if failed == nil { // else nobody may look at what is broken
+		for _, order := range rest.Orders {
+			order(l.o.Host)
+		}
 	}
 	l.o.Host.Shutdown()
-	return err
 }
 
+// turns takes turns until ctx ends, the node must stop, or another goroutine takes them.
 func (l *Loop) turns(ctx context.Context) error {
 	ticker := time.NewTicker(l.o.Host.cfg.Tick)
 	defer ticker.Stop()
@@ -214,6 +232,7 @@ func (l *Loop) turns(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		l.taken.Add(1)
 		l.release(ctx, out)
 		if err := l.startJob(); err != nil {
 			return err
@@ -223,8 +242,8 @@ func (l *Loop) turns(ctx context.Context) error {
 
 func (l *Loop) release(ctx context.Context, out Output) {
 	l.send(out.Frames)
-	for _, r := range out.Snapshots {
-		l.sendSnapshot(ctx, r)
+	for _, s := range out.Snapshots {
+		l.ship(ctx, s)
 	}
 	if out.More {
 		l.inbox.signal()
@@ -248,17 +267,18 @@ const quickSync = 500 * time.Microsecond
 
 // startJob gives the next job to the persister. One that waits for nothing is done at once; so
 // is one that finds an empty inbox and a fast disk, since two wakeups would cost a lone write
-// more than the turns that are held up meanwhile.
+// more than the turns that are held up meanwhile. When the disk turns out to be slow, others go on
+// with the turns.
 func (l *Loop) startJob() error {
 	j := l.o.Host.TakeJob()
 	if j == nil {
 		return nil
 	}
-	if j.NeedsSync() && (l.lastSync.Load() > int64(quickSync) || j.installs() || !l.inbox.empty()) {
+	if j.NeedsSync() && (l.lastSync.Load() > int64(quickSync) || j.waits() || l.inbox.queued() > 0) {
 		l.jobs <- j // never blocks: one job is under way at most
 		return nil
 	}
-	return l.commit(j)
+	return l.commitHere(j)
 }
 
 func (l *Loop) commit(j *Job) error {
@@ -281,45 +301,4 @@ func (l *Loop) persist() {
 			return
 		}
 	}
-}
-
-// sendSnapshot streams a snapshot in its own goroutine and reports how it ended.
-func (l *Loop) sendSnapshot(ctx context.Context, r SnapshotRequest) {
-	report := func(failed bool) {
-		l.inbox.put(func(in *Input) { in.Reports = append(in.Reports, SnapshotReport{r, failed}) })
-	}
-	select {
-	case l.waiting <- struct{}{}:
-	default:
-		report(true)
-		return
-	}
-	l.sends.Go(func() {
-		defer func() { <-l.waiting }()
-		select {
-		case l.slots <- struct{}{}:
-			defer func() { <-l.slots }()
-		case <-ctx.Done():
-			return
-		}
-		ctx, cancel := context.WithTimeout(ctx, snapshotTimeout)
-		defer cancel()
-		err := l.streamSnapshot(ctx, r)
-		if err != nil {
-			l.log.Debug("snapshot not sent", "partition", r.Partition.String(), "to", r.ToNode.String(), "err", err)
-		}
-		report(err != nil)
-	})
-}
-
-func (l *Loop) streamSnapshot(ctx context.Context, r SnapshotRequest) error {
-	s, err := l.o.DB.OpenSnapshot(r.Partition)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	return l.o.Sender.SendSnapshot(ctx, r.ToNode, r.AppendTo(nil), func(w io.Writer) error {
-		_, err := s.WriteTo(w)
-		return err
-	})
 }

@@ -7,7 +7,8 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"pxkv/node/kv"
-	"pxkv/persist"
+	"pxkv/persist/data"
+	"pxkv/persist/state"
 )
 
 // Reply ends an Op: a result of the state machine, or an error that says whether the
@@ -15,8 +16,11 @@ import (
 type Reply struct {
 	Result      kv.Result
 	Transaction *kv.TransactionResult // of a transaction, instead of Result
-	Raw         []byte                // of the meta group
-	Err         *kv.Error
+	// PutOff says that nothing was done, since what comes before it in its entry touched enough. The
+	// group proposes it again: who waits never sees it.
+	PutOff bool
+	Raw    []byte // of the meta group
+	Err    *kv.Error
 }
 
 // StateMachine turns committed payloads into effects. Apply is a pure function of the state
@@ -26,7 +30,7 @@ type StateMachine interface {
 	// payload already, or a later one. When awaited it returns one Reply a command or transaction;
 	// otherwise nobody here reads them, and what only they would need is not looked up. An error
 	// means that this binary cannot go on: the node stops.
-	Apply(a *persist.Apply, p kv.PartitionID, ap *persist.Applied, payload *Payload, awaited bool) ([]Reply, error)
+	Apply(a *data.Apply, p kv.PartitionID, ap *state.Applied, payload *Payload, awaited bool) ([]Reply, error)
 	// Committed is called when the effects of all Apply calls so far can be read.
 	Committed()
 	// Reload is called when a snapshot replaced the partition's data.
@@ -37,8 +41,12 @@ type StateMachine interface {
 type KV struct {
 	// Known, when not nil, may know that the store holds a key that has no deadline. Only answers
 	// depend on it, never effects.
-	Known    func(p kv.PartitionID, key []byte) bool
+	Known func(p kv.PartitionID, key []byte) bool
+	// Disturb, when not nil, may change what is stored as broken memory would, but not in place: for
+	// simulations.
+	Disturb  func(p kv.PartitionID, key []byte, rec *data.Record)
 	digest   xxhash.Digest
+	touched  int64 // bytes of values, by Apply since the last look at it
 	deadline earliest
 }
 
@@ -46,37 +54,60 @@ type KV struct {
 // nothing else.
 type step struct {
 	m       *KV
-	a       *persist.Apply
+	a       *data.Apply
 	p       kv.PartitionID
-	ap      *persist.Applied
+	ap      *state.Applied
 	awaited bool
-	asked   int // bytes of values that the command or transaction asked for so far
+	// keepsIndex: writes leave former deadlines in the expiry index.
+	keepsIndex bool
+	hashesAll  bool // a value is hashed each time that it changes
+	touched    touched
+	err        error // of a look for a former deadline
 }
 
 // Apply implements StateMachine.
-func (m *KV) Apply(a *persist.Apply, p kv.PartitionID, ap *persist.Applied, payload *Payload, awaited bool) ([]Reply, error) {
+func (m *KV) Apply(
+	a *data.Apply, p kv.PartitionID, ap *state.Applied, payload *Payload, awaited bool,
+) ([]Reply, error) {
 	if payload.Raw != nil {
 		return nil, fmt.Errorf("%w: a meta command in partition %s", ErrPayload, p)
 	}
-	s := step{m: m, a: a, p: p, ap: ap, awaited: awaited}
+	s := step{m: m, a: a, p: p, ap: ap, awaited: awaited, keepsIndex: payload.keepsIndex || planted.expiryIndexLeaks,
+		hashesAll: payload.hashesAll}
+	s.touched.limit = payload.TouchBytes
 	var replies []Reply
 	if awaited {
 		replies = make([]Reply, 0, payload.Count)
 	}
+	first := true
+	unit := func(do func() (Reply, error)) (err error) {
+		r := Reply{PutOff: true}
+		if first || !s.touched.enough() {
+			r, err = do()
+		}
+		first = false
+		if awaited {
+			replies = append(replies, r)
+		}
+		return err
+	}
 	err := payload.Units(func(c kv.Command) error {
-		s.asked = 0
-		res, err := s.run(&c)
-		if awaited {
-			replies = append(replies, Reply{Result: res})
-		}
-		return err
+		return unit(func() (r Reply, err error) {
+			r.Result, err = s.run(&c)
+			return r, err
+		})
 	}, func(t *kv.Transaction) error {
-		res, err := s.transact(t)
-		if awaited {
-			replies = append(replies, Reply{Transaction: res})
-		}
-		return err
+		return unit(func() (r Reply, err error) {
+			r.Transaction, err = s.transact(t)
+			return r, err
+		})
 	})
+	if err == nil {
+		err = s.settle()
+	}
+	if !planted.touchedUncounted {
+		m.touched += s.touched.bytes
+	}
 	return replies, err
 }
 
@@ -91,12 +122,15 @@ func (m *KV) Reload() error {
 
 // held is what a key holds at a step; one that has expired holds nothing.
 type held struct {
-	persist.Record
+	data.Record
 	exists bool
 }
 
 func (s *step) get(key []byte) (held, error) {
 	rec, ok, err := s.a.Get(s.p, key)
+	if ok {
+		s.meet(key, len(rec.Value.Data))
+	}
 	if err != nil || !ok || kv.Expired(rec.DeadlineMS, s.ap.TimeMS) {
 		return held{}, err
 	}
@@ -105,18 +139,25 @@ func (s *step) get(key []byte) (held, error) {
 
 // run carries out one command.
 func (s *step) run(c *kv.Command) (kv.Result, error) {
+	res, err := s.command(c)
+	if err == nil {
+		err = s.err
+	}
+	return res, err
+}
+
+func (s *step) command(c *kv.Command) (kv.Result, error) {
 	if c.Op == kv.OpPut && c.Cond.Kind == kv.CondNone && !c.ReturnOld && c.Expiry.Kind != kv.ExpiryKeep {
 		return s.putOver(c)
+	}
+	if c.Asks() {
+		if err := s.lend(c.Key); err != nil {
+			return kv.Result{}, err
+		}
 	}
 	old, err := s.get(c.Key)
 	if err != nil {
 		return kv.Result{}, err
-	}
-	if c.Op == kv.OpRead || c.ReturnOld {
-		if s.asked > maxTransactionReads {
-			return kv.Result{Outcome: kv.ValueTooLarge, Version: old.Version}, nil
-		}
-		s.asked += len(old.Value.Data)
 	}
 	met, err := s.holds(c, &old)
 	if err != nil {
@@ -147,6 +188,9 @@ func (s *step) run(c *kv.Command) (kv.Result, error) {
 	default:
 		return res, fmt.Errorf("%w: operation %d", ErrPayload, c.Op)
 	}
+	if res.Outcome != kv.Done && res.Version != 0 {
+		res.Deadline = old.DeadlineMS // nothing changed: it is told as it is
+	}
 	if c.ReturnOld && s.awaited && old.exists {
 		res.Item = new(old.Item())
 	}
@@ -165,26 +209,43 @@ func (s *step) read(old *held) kv.Result {
 }
 
 // store makes a record the key's, under the next version.
-func (s *step) store(key []byte, rec persist.Record) uint64 {
-	s.ap.Revision++
-	rec.Version = s.ap.Revision
-	s.a.Put(s.p, key, rec)
-	if rec.DeadlineMS != 0 {
-		s.m.deadline.lower(rec.DeadlineMS)
-	}
+func (s *step) store(key []byte, rec data.Record) uint64 {
+	s.replaced(key)
+	s.write(key, &rec)
 	s.m.note(s.ap, kv.OpPut, key, &rec)
 	return rec.Version
 }
 
+func (s *step) write(key []byte, rec *data.Record) {
+	s.forget(key, rec.DeadlineMS)
+	s.ap.Revision++
+	rec.Version = s.ap.Revision
+	if s.m.Disturb != nil {
+		wrong := *rec // a copy, so that without this no record has to be on the heap
+		s.m.Disturb(s.p, key, &wrong)
+		*rec = wrong
+	}
+	s.a.Put(s.p, key, *rec)
+	if rec.DeadlineMS != 0 {
+		s.m.deadline.lower(rec.DeadlineMS)
+	}
+}
+
 // drop deletes a key. It takes a version too, so that those of the key's next life are larger.
 func (s *step) drop(key []byte) {
+	s.forget(key, 0)
+	s.erase(key)
+}
+
+func (s *step) erase(key []byte) {
+	s.replaced(key)
 	s.ap.Revision++
 	s.a.Delete(s.p, key)
-	s.m.note(s.ap, kv.OpDelete, key, &persist.Record{})
+	s.m.note(s.ap, kv.OpDelete, key, &data.Record{})
 }
 
 // note carries the running hash over one effect: what was written, at which version and time.
-func (m *KV) note(ap *persist.Applied, op kv.Op, key []byte, rec *persist.Record) {
+func (m *KV) note(ap *state.Applied, op kv.Op, key []byte, rec *data.Record) {
 	var head [38]byte
 	binary.LittleEndian.PutUint64(head[:], ap.Hash)
 	binary.LittleEndian.PutUint64(head[8:], ap.Revision)

@@ -4,7 +4,7 @@ import (
 	"math"
 
 	"pxkv/node/kv"
-	"pxkv/persist"
+	"pxkv/persist/data"
 )
 
 // holds reports whether a command's condition is met.
@@ -75,11 +75,24 @@ func (s *step) putOver(c *kv.Command) (kv.Result, error) {
 	exists := true
 	if !c.Blind && s.awaited {
 		var err error
-		if exists, err = s.a.Exists(s.p, c.Key, s.ap.TimeMS, s.m.Known); err != nil {
+		if exists, err = s.exists(c.Key); err != nil {
 			return kv.Result{}, err
 		}
 	}
 	return s.put(c, &held{exists: exists}), nil
+}
+
+// exists reports whether a key is there and has not expired. What this turn has made of it comes first,
+// for whoever is asked next knows the state before that: Known, and then the store.
+func (s *step) exists(key []byte) (bool, error) {
+	if rec, changed := s.a.Changed(s.p, key); changed {
+		return rec != nil && !kv.Expired(rec.DeadlineMS, s.ap.TimeMS), nil
+	}
+	if s.m.Known != nil && s.m.Known(s.p, key) {
+		return true, nil
+	}
+	rec, ok, err := s.a.Get(s.p, key)
+	return ok && !kv.Expired(rec.DeadlineMS, s.ap.TimeMS), err
 }
 
 func (s *step) put(c *kv.Command, old *held) kv.Result {
@@ -88,7 +101,7 @@ func (s *step) put(c *kv.Command, old *held) kv.Result {
 		s.drop(c.Key)
 		return kv.Result{Outcome: kv.Done}
 	}
-	version := s.store(c.Key, persist.Record{Value: c.Value, ModifiedMS: s.ap.TimeMS, DeadlineMS: deadline})
+	version := s.store(c.Key, data.Record{Value: c.Value, ModifiedMS: s.ap.TimeMS, DeadlineMS: deadline})
 	return kv.Result{Outcome: kv.Done, Created: !old.exists, Version: version, Deadline: deadline}
 }
 
@@ -115,7 +128,7 @@ func (s *step) expire(c *kv.Command, old *held) kv.Result {
 	}
 	rec := old.Record
 	rec.DeadlineMS = deadline
-	return kv.Result{Outcome: kv.Done, Version: s.store(c.Key, rec), Deadline: deadline}
+	return kv.Result{Outcome: kv.Done, Version: s.keep(c.Key, rec), Deadline: deadline}
 }
 
 // rename moves a key's value and deadline. Onto itself it changes nothing.
@@ -130,8 +143,11 @@ func (s *step) rename(c *kv.Command, old *held) (kv.Result, error) {
 	if err != nil {
 		return kv.Result{}, err
 	}
+	s.moved(c.Key, c.NewKey)
 	s.drop(c.Key)
 	rec := old.Record
 	rec.ModifiedMS = s.ap.TimeMS
-	return kv.Result{Outcome: kv.Done, Created: !to.exists, Version: s.store(c.NewKey, rec), Deadline: rec.DeadlineMS}, nil
+	return kv.Result{
+		Outcome: kv.Done, Created: !to.exists, Version: s.keep(c.NewKey, rec), Deadline: rec.DeadlineMS,
+	}, nil
 }

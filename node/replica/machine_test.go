@@ -13,15 +13,22 @@ import (
 
 	"pxkv/node/kv"
 	"pxkv/persist"
+	"pxkv/persist/data"
+	"pxkv/persist/raftlog"
+	"pxkv/persist/state"
 )
 
 // bench drives one state machine without a group.
 type bench struct {
 	t  testing.TB
 	db *persist.DB
-	r  *persist.Replica
+	r  *raftlog.Replica
 	m  *KV
-	ap persist.Applied
+	ap state.Applied
+	// touch is how much an entry may touch; unbounded entries are of the version before there was such
+	// a bound.
+	touch     int64
+	unbounded bool
 }
 
 func newBench(t testing.TB) *bench {
@@ -31,7 +38,7 @@ func newBench(t testing.TB) *bench {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	b := &bench{t: t, db: db, m: &KV{}, ap: persist.Applied{Index: 1, Term: 1}}
+	b := &bench{t: t, db: db, m: &KV{}, ap: state.Applied{Index: 1, Term: 1}}
 	batch := db.NewBatch()
 	b.r = batch.Create(0, 1, &b.ap)
 	if err := batch.Commit(); err != nil {
@@ -43,8 +50,16 @@ func newBench(t testing.TB) *bench {
 // apply executes one entry at a time, as a group does.
 func (b *bench) apply(timeMS int64, awaited bool, units ...[]byte) []Reply {
 	b.t.Helper()
-	p := Payload{TimeMS: timeMS}
-	data := append(p.header(nil, payloadCommands), byte(len(units)))
+	p := Payload{TimeMS: timeMS, TouchBytes: b.touch}
+	if b.unbounded {
+		p.TouchBytes = 0
+	}
+	data := p.header(nil, payloadCommands)
+	if b.unbounded {
+		data = data[:len(data)-1]
+		data[0] = payloadUnbounded
+	}
+	data = append(data, byte(len(units)))
 	decoded, err := DecodePayload(append(data, bytes.Join(units, nil)...))
 	if err != nil {
 		b.t.Fatal(err)
@@ -60,7 +75,7 @@ func (b *bench) apply(timeMS int64, awaited bool, units ...[]byte) []Reply {
 	return replies
 }
 
-func (b *bench) commit(a *persist.Apply) {
+func (b *bench) commit(a *data.Apply) {
 	b.t.Helper()
 	a.SetApplied(b.r, b.ap)
 	if err := a.Commit(); err != nil {
@@ -95,7 +110,9 @@ func set(key, value string) kv.Command {
 // tell puts a result into words.
 func tell(r kv.Result) string {
 	var b strings.Builder
-	b.WriteString([]string{"?", "done", "not found", "condition failed", "not integer", "overflow", "not float", "not finite", "too large"}[r.Outcome])
+	b.WriteString([]string{
+		"?", "done", "not found", "condition failed", "not integer", "overflow", "not float", "not finite", "too large",
+	}[r.Outcome])
 	if r.Created {
 		b.WriteString(", created")
 	}
@@ -126,7 +143,9 @@ func TestOperations(t *testing.T) {
 		return c
 	}
 	until := func(ms int64, cond kv.CondKind) kv.Command {
-		return kv.Command{Op: kv.OpExpire, Key: k, Expiry: kv.Expiry{Kind: kv.ExpiryAt, MS: ms}, Cond: kv.Condition{Kind: cond}}
+		return kv.Command{
+			Op: kv.OpExpire, Key: k, Expiry: kv.Expiry{Kind: kv.ExpiryAt, MS: ms}, Cond: kv.Condition{Kind: cond},
+		}
 	}
 	with := func(c kv.Command, f func(*kv.Command)) kv.Command { f(&c); return c }
 	incr := func(n int64) kv.Command { return kv.Command{Op: kv.OpIncr, Key: k, Delta: n} }
@@ -185,8 +204,8 @@ func TestOperations(t *testing.T) {
 			{1000, until(2000, kv.CondLater), "condition failed"},
 			{1000, until(2000, kv.CondHasAndEarly), "condition failed"},
 			{1000, until(2000, kv.CondEarlier), "done, until 2000"},
-			{1000, until(3000, kv.CondNoDeadline), "condition failed"},
-			{1000, until(3000, kv.CondEarlier), "condition failed"},
+			{1000, until(3000, kv.CondNoDeadline), "condition failed, until 2000"},
+			{1000, until(3000, kv.CondEarlier), "condition failed, until 2000"},
 			{1000, until(3000, kv.CondLater), "done, until 3000"},
 			{1000, until(2500, kv.CondHasAndEarly), "done, until 2500"},
 			{1000, until(2600, kv.CondDeadline), "done, until 2600"},
@@ -210,7 +229,9 @@ func TestOperations(t *testing.T) {
 			{1050, set("k", fmt.Sprint(math.MinInt64)), "done"},
 			{1050, incr(math.MinInt64), "overflow"},
 			{1050, incr(0), fmt.Sprintf("done, number %d", math.MinInt64)},
-			{1050, with(incr(1), func(c *kv.Command) { c.Cond = kv.Condition{Kind: kv.CondAbsent} }), "condition failed"},
+			{1050, with(incr(1), func(c *kv.Command) {
+				c.Cond = kv.Condition{Kind: kv.CondAbsent}
+			}), "condition failed"},
 		},
 		"decimal counters": {
 			{1000, incrFloat("10.5"), `done, created, json "10.5"`},
@@ -248,8 +269,8 @@ func TestOperations(t *testing.T) {
 			{1000, rename("k", "n", kv.CondNone), "not found"},
 			{1000, in(set("k", "v"), 50), "done, created, until 1050"},
 			{1000, set("n", "taken"), "done, created"},
-			{1000, rename("k", "n", kv.CondNewAbsent), "condition failed"},
-			{1000, rename("k", "k", kv.CondNewAbsent), "condition failed"},
+			{1000, rename("k", "n", kv.CondNewAbsent), "condition failed, until 1050"},
+			{1000, rename("k", "k", kv.CondNewAbsent), "condition failed, until 1050"},
 			{1000, rename("k", "k", kv.CondNone), "done, until 1050"},
 			{1000, rename("k", "n", kv.CondNone), "done, until 1050"},
 			{1000, get, "not found"},
@@ -259,12 +280,18 @@ func TestOperations(t *testing.T) {
 		},
 		"conditions on values, and what was there before": {
 			{1000, with(set("k", "v"), func(c *kv.Command) { c.ReturnOld = true }), "done, created"},
-			{1000, with(set("k", "w"), func(c *kv.Command) { c.Cond = kv.Condition{Kind: kv.CondValue, Value: []byte("x")} }), "condition failed"},
+			{1000, with(set("k", "w"), func(c *kv.Command) {
+				c.Cond = kv.Condition{Kind: kv.CondValue, Value: []byte("x")}
+			}), "condition failed"},
 			{1000, with(set("k", "w"), func(c *kv.Command) {
 				c.Cond, c.ReturnOld = kv.Condition{Kind: kv.CondValue, Value: []byte("v")}, true
 			}), `done, string "v"`},
-			{1000, with(set("k", "x"), func(c *kv.Command) { c.Cond, c.ReturnOld = kv.Condition{Kind: kv.CondAbsent}, true }), `condition failed, string "w"`},
-			{1000, with(until(2000, kv.CondNone), func(c *kv.Command) { c.ReturnOld = true }), `done, until 2000, string "w"`},
+			{1000, with(set("k", "x"), func(c *kv.Command) {
+				c.Cond, c.ReturnOld = kv.Condition{Kind: kv.CondAbsent}, true
+			}), `condition failed, string "w"`},
+			{1000, with(until(2000, kv.CondNone), func(c *kv.Command) {
+				c.ReturnOld = true
+			}), `done, until 2000, string "w"`},
 			{1000, kv.Command{Op: kv.OpDelete, Key: k, ReturnOld: true}, `done, string "w"`},
 			{1000, kv.Command{Op: kv.OpDelete, Key: k, ReturnOld: true}, "not found"},
 		},
@@ -300,7 +327,9 @@ func TestTransactionsAreWholeAndWatch(t *testing.T) {
 	for _, r := range res.Results {
 		got = append(got, tell(r))
 	}
-	if want := []string{"done, number 2", `done, string "2"`, "done, created", "not integer"}; res.Conflict || !slices.Equal(got, want) {
+	if want := []string{
+		"done, number 2", `done, string "2"`, "done, created", "not integer",
+	}; res.Conflict || !slices.Equal(got, want) {
 		t.Errorf("got %v %q, want %q", res.Conflict, got, want)
 	}
 	if res := transact(tx); !res.Conflict || len(res.Results) != 0 {
@@ -313,6 +342,60 @@ func TestTransactionsAreWholeAndWatch(t *testing.T) {
 	if !transact(tx).Conflict {
 		t.Error("a key was watched as absent, and is there")
 	}
+}
+
+// What a transaction asks for is known to fit its answer before anything is changed; what is cut
+// ends where it would not.
+func TestAnswersAreBoundedBeforeAnythingIsChanged(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		b, model := newBench(t), newBench(t)
+		for range rapid.IntRange(1, 20).Draw(rt, "entries") {
+			tx := kv.Transaction{
+				AnswerBytes: rapid.Int64Range(1, 12).Draw(rt, "answer"), Cut: rapid.Bool().Draw(rt, "cut"),
+			}
+			for range rapid.IntRange(1, 6).Draw(rt, "commands") {
+				c := drawCommand(rt)
+				if c.Op == kv.OpIncrFloat { // a sum may be long, and so always is, when it is cut
+					c.Op, c.Cond = kv.OpDelete, kv.Condition{}
+				}
+				tx.Commands = append(tx.Commands, c)
+			}
+			before := dump(b)
+			res := b.apply(1000, true, tx.AppendTo(nil))[0].Transaction
+			asked := int64(0)
+			for i := range res.Results {
+				if it := res.Results[i].Item; it != nil {
+					asked += int64(len(it.Value.Data))
+				}
+			}
+			if asked > tx.AnswerBytes {
+				rt.Fatalf("%d bytes of values, allowed are %d", asked, tx.AnswerBytes)
+			}
+			switch {
+			case tx.Cut:
+				if n := len(res.Results); n < len(tx.Commands) && !tx.Commands[n].Asks() {
+					rt.Fatalf("cut before command %d, which asks for nothing", n)
+				}
+				tx.Commands = tx.Commands[:len(res.Results)]
+			case res.TooLarge:
+				if len(res.Results) != 0 || dump(b) != before {
+					rt.Fatalf("refused, and yet: %+v\n%s\nbefore\n%s", res, dump(b), before)
+				}
+				continue
+			case len(res.Results) != len(tx.Commands):
+				rt.Fatalf("%d results for %d commands", len(res.Results), len(tx.Commands))
+			}
+			for i := range tx.Commands {
+				if got, want := tell(res.Results[i]), tell(model.run(1000, tx.Commands[i])); got != want {
+					rt.Fatalf("command %d: %q, alone %q", i, got, want)
+				}
+			}
+			if dump(b) != dump(model) {
+				rt.Fatalf("got\n%s\nwant\n%s", dump(b), dump(model))
+			}
+		}
+	})
 }
 
 func TestPurgeDeletesWhatIsDueInSteps(t *testing.T) {
@@ -329,7 +412,7 @@ func TestPurgeDeletesWhatIsDueInSteps(t *testing.T) {
 	last := b.run(1000, set("z", "v")).Version
 	due := func(ms int64) bool {
 		t.Helper()
-		due, err := b.m.Due(b.db, 0, ms)
+		due, err := b.m.Due(b.db.Store, 0, ms)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -341,10 +424,10 @@ func TestPurgeDeletesWhatIsDueInSteps(t *testing.T) {
 	if n := b.purge(1500, 100); n != 0 {
 		t.Errorf("%d purged before their time", n)
 	}
-	if n := b.purge(2006, 4); n != 2 || !due(2004) || due(2003) { // k0, k3; the records of k1 and k2 are out of date
+	if n := b.purge(2006, 4); n != 4 || !due(2006) || due(2005) { // k0, k3, k4, k5
 		t.Errorf("first step deleted %d", n)
 	}
-	if n := b.purge(2006, 100); n != 3 || due(2006) || !due(2007) {
+	if n := b.purge(2006, 100); n != 1 || due(2006) || !due(2007) {
 		t.Errorf("second step deleted %d", n)
 	}
 	items, _, err := b.db.Scan(0, nil, nil, false, 0, 0)
@@ -386,7 +469,12 @@ func TestEffectsDoNotDependOnWhoWaits(t *testing.T) {
 			for range rapid.IntRange(1, 4).Draw(rt, "commands") {
 				c := drawCommand(rt)
 				if rapid.IntRange(0, 4).Draw(rt, "transaction") == 0 {
-					tx := kv.Transaction{Watches: []kv.Watch{{Key: drawKey(rt), Version: uint64(rapid.IntRange(0, 20).Draw(rt, "watched"))}}, Commands: []kv.Command{c, drawCommand(rt)}}
+					tx := kv.Transaction{Watches: []kv.Watch{{Key: drawKey(rt),
+						Version: uint64(rapid.IntRange(0, 20).Draw(rt, "watched"))}},
+						Commands: []kv.Command{c, drawCommand(rt)}}
+					if tx.Cut = rapid.Bool().Draw(rt, "cut"); tx.Cut || rapid.Bool().Draw(rt, "bounded") {
+						tx.AnswerBytes = rapid.Int64Range(1, 6).Draw(rt, "answer")
+					}
 					units = append(units, tx.AppendTo(nil))
 				} else {
 					units = append(units, c.AppendTo(nil))
@@ -410,9 +498,12 @@ func drawKey(t *rapid.T) []byte { return []byte{byte('a' + rapid.IntRange(0, 4).
 
 func drawCommand(t *rapid.T) kv.Command {
 	c := kv.Command{
-		Op: kv.Op(rapid.IntRange(1, 9).Draw(t, "op")), Key: drawKey(t), NewKey: drawKey(t), Delta: 1, Offset: 2, Limit: 12,
-		Value: text(rapid.SampledFrom([]string{"1", "x", "", "\xff"}).Draw(t, "value")), Blind: rapid.Bool().Draw(t, "blind"), ReturnOld: rapid.Bool().Draw(t, "old"),
-		Expiry: kv.Expiry{Kind: kv.ExpiryKind(rapid.IntRange(0, 3).Draw(t, "expiry")), MS: int64(rapid.IntRange(-5, 60).Draw(t, "ms"))},
+		Op: kv.Op(rapid.IntRange(1, 9).Draw(t, "op")), Key: drawKey(t), NewKey: drawKey(t), Delta: 1, Offset: 2,
+		Limit: 12,
+		Value: text(rapid.SampledFrom([]string{"1", "x", "", "\xff"}).Draw(t, "value")),
+		Blind: rapid.Bool().Draw(t, "blind"), ReturnOld: rapid.Bool().Draw(t, "old"),
+		Expiry: kv.Expiry{Kind: kv.ExpiryKind(rapid.IntRange(0, 3).Draw(t, "expiry")),
+			MS: int64(rapid.IntRange(-5, 60).Draw(t, "ms"))},
 	}
 	if c.Op == kv.OpIncrFloat {
 		c.Value.Data = []byte("0.5")
@@ -428,6 +519,6 @@ func drawCommand(t *rapid.T) kv.Command {
 // dump tells all that a store holds.
 func dump(b *bench) string {
 	items, _, err := b.db.Scan(0, nil, nil, false, 0, 0)
-	due, _, err2 := b.db.Due(0, persist.Due{}, math.MaxInt64, math.MaxInt)
+	due, _, err2 := b.db.Due(0, data.Due{}, math.MaxInt64, math.MaxInt)
 	return fmt.Sprintf("%v %v\n%v %v", items, err, due, err2)
 }

@@ -3,15 +3,14 @@ package replica
 import (
 	"math/big"
 	"strconv"
-	"unicode/utf8"
 
 	"pxkv/node/kv"
-	"pxkv/persist"
+	"pxkv/persist/data"
 )
 
 // change stores a new value for a key that keeps its deadline.
 func (s *step) change(key []byte, v kv.Value, old *held) kv.Result {
-	rec := persist.Record{Value: v, ModifiedMS: s.ap.TimeMS, DeadlineMS: old.DeadlineMS}
+	rec := data.Record{Value: v, ModifiedMS: s.ap.TimeMS, DeadlineMS: old.DeadlineMS}
 	return kv.Result{Outcome: kv.Done, Created: !old.exists, Version: s.store(key, rec), Deadline: rec.DeadlineMS}
 }
 
@@ -68,8 +67,9 @@ func (s *step) append(c *kv.Command, old *held) kv.Result {
 	if int64(len(old.Value.Data)) > c.MaxLength()-int64(len(c.Value.Data)) {
 		return kv.Result{Outcome: kv.ValueTooLarge, Version: old.Version}
 	}
-	data := make([]byte, 0, len(old.Value.Data)+len(c.Value.Data))
-	return s.changeBytes(c.Key, append(append(data, old.Value.Data...), c.Value.Data...), old)
+	data := s.owned(c.Key, old.Value.Data, len(old.Value.Data)+len(c.Value.Data))
+	s.touched.bytes += int64(len(c.Value.Data))
+	return s.changeBytes(c.Key, append(data, c.Value.Data...), old)
 }
 
 // setRange writes over a part of a value.
@@ -81,20 +81,23 @@ func (s *step) setRange(c *kv.Command, old *held) kv.Result {
 	case c.Offset < 0 || c.Offset > c.MaxLength()-int64(len(part)):
 		return kv.Result{Outcome: kv.ValueTooLarge, Version: old.Version}
 	}
-	data := make([]byte, max(len(was), int(c.Offset)+len(part)))
-	copy(data, was)
+	length := max(len(was), int(c.Offset)+len(part))
+	data := s.owned(c.Key, was, length)
+	s.touched.bytes += int64(length - len(was) + len(part))
+	data = append(data, make([]byte, length-len(was))...)
 	copy(data[c.Offset:], part)
 	return s.changeBytes(c.Key, data, old)
 }
 
 // changeBytes stores a value that was changed byte by byte: whatever it was before, it is
 // a string or binary now.
-func (s *step) changeBytes(key, data []byte, old *held) kv.Result {
-	v := kv.Value{Kind: kv.Binary, ContentType: old.Value.ContentType, Data: data}
-	if utf8.Valid(data) {
-		v.Kind = kv.String
+func (s *step) changeBytes(key, value []byte, old *held) kv.Result {
+	rec := data.Record{
+		Value:      kv.Value{ContentType: old.Value.ContentType, Data: value},
+		ModifiedMS: s.ap.TimeMS, DeadlineMS: old.DeadlineMS,
 	}
-	res := s.change(key, v, old)
-	res.Number = int64(len(data))
-	return res
+	return kv.Result{
+		Outcome: kv.Done, Created: !old.exists, Version: s.keepBytes(key, rec),
+		Deadline: rec.DeadlineMS, Number: int64(len(value)),
+	}
 }

@@ -21,6 +21,17 @@ const (
 	Probe MessageKind = 2
 	// Gone answers a Probe: the configuration, confirmed by a lease, does not contain you.
 	Gone MessageKind = 3
+	// Recall asks a node what it remembers of the sender, and Recalled is the answer. They go from
+	// node to node: partition and replicas are 0.
+	Recall   MessageKind = 4
+	Recalled MessageKind = 5
+	// Compare tells the running hash that the sender had at an index, and asks for the receiver's;
+	// Compared is the answer. Only replicas in doubt ask: see divergence.go. A node that does not know
+	// these kinds refuses the frame, and so is silent in the eyes of who asks.
+	Compare  MessageKind = 6
+	Compared MessageKind = 7
+	// Void tells the leader that the sender's state is void, up to an index: see void.go.
+	Void MessageKind = 8
 )
 
 // Message goes from one replica to another of the same partition. It names both by replica
@@ -36,24 +47,45 @@ type Message struct {
 	Committed uint64
 	// TimeMS goes with a heartbeat: the leader's clock for the group, Unix milliseconds.
 	TimeMS int64
+	// Position is how far the sender's disk was when the frame left.
+	Position uint64
+	Memory   *Memory // for Recall, of which it has Nonce and Others only, and Recalled
+	// Index, Hash: for Compare and Compared; Void has the Index alone.
+	Index, Hash uint64
 }
 
 // Frame is all that one turn has to say to one peer.
 type Frame struct {
 	To   kv.NodeID
 	Data []byte
+	told uint64 // at most this position; see Host.tellable
 }
 
-// frameVersion is the first byte of every frame. A node that meets another stops talking
-// to that peer instead of guessing.
-const frameVersion = 2
+// frameVersion is the first byte of every frame. Peers tell each other in the handshake what they
+// write, and do not talk when one of them could not read it; whoever writes another version all the
+// same is refused from then on (ErrFrameVersion).
+const frameVersion = 4
+
+// Formats are those in which replicas speak to others and to those that come after them.
+var (
+	FrameFormat          = kv.Format{Name: "raft frames", Writes: frameVersion}
+	SnapshotHeaderFormat = kv.Format{Name: "snapshot headers", Writes: headerVersion}
+	PayloadFormat        = kv.Format{Name: "log entries", Writes: payloadVersion, Oldest: payloadLeavesIndex}
+)
+
+// frameHeader is its version and the position of the sender's disk (8 bytes, big endian): see
+// recall.go.
+const frameHeader = 9
 
 // maxEntriesPerMessage bounds what decoding a hostile frame can allocate. A message of
-// Config.maxSizePerMsg bytes holds fewer.
+// Limits.MessageBytes holds fewer.
 const maxEntriesPerMessage = 1 << 18
 
 // ErrFrame is the error of a frame that no pxkv node of this version wrote.
 var ErrFrame = errors.New("malformed raft frame")
+
+// ErrFrameVersion is the error of a frame of another version. All that its sender says is like it.
+var ErrFrameVersion = errors.New("raft frame of another version")
 
 // appendMessage appends m to a frame that already has its version byte.
 func appendMessage(b []byte, m *Message) []byte {
@@ -68,33 +100,56 @@ func appendMessage(b []byte, m *Message) []byte {
 			b = binary.AppendVarint(b, m.TimeMS)
 		}
 	}
+	switch m.Kind {
+	case Recall, Recalled:
+		b = appendMemory(b, m.Memory)
+	case Compare, Compared, Void:
+		b = binary.AppendUvarint(b, m.Index)
+		b = binary.AppendUvarint(b, m.Hash)
+	}
 	return b
 }
 
-// DecodeFrame appends the messages of a frame that came from a node to out. Their byte slices
-// alias the frame.
+// DecodeFrame appends the messages of a frame that came from a node to out. Their byte slices may
+// alias the frame; entries, which are kept, only where they are most of it.
 func DecodeFrame(out []Message, from kv.NodeID, frame []byte) ([]Message, error) {
 	d := kv.NewDecoder(frame)
 	if v := d.Byte(); v != frameVersion {
-		return nil, fmt.Errorf("%w: version %d, this node speaks version %d", ErrFrame, v, frameVersion)
+		if d.Err() != nil {
+			return nil, ErrFrame
+		}
+		return nil, fmt.Errorf("%w: it is of version %d, this node reads version %d", ErrFrameVersion, v, frameVersion)
+	}
+	position := uint64(0)
+	for range 8 {
+		position = position<<8 | uint64(d.Byte())
+	}
+	if d.Err() != nil {
+		return nil, ErrFrame
 	}
 	for len(d.Rest()) > 0 {
-		m := Message{FromNode: from, Kind: MessageKind(d.Byte())}
-		m.Partition = kv.PartitionID(uint32(d.Byte())<<24 | uint32(d.Byte())<<16 | uint32(d.Byte())<<8 | uint32(d.Byte()))
+		m := Message{FromNode: from, Position: position, Kind: MessageKind(d.Byte())}
+		m.Partition = kv.PartitionID(
+			uint32(d.Byte())<<24 | uint32(d.Byte())<<16 | uint32(d.Byte())<<8 | uint32(d.Byte()))
 		m.From = kv.ReplicaID(d.Uvarint())
 		m.To = kv.ReplicaID(d.Uvarint())
 		switch m.Kind {
 		case RaftMessage:
-			m.Raft = readRaft(&d, m.From, m.To)
+			m.Raft = readRaft(&d, m.From, m.To, cap(frame))
 			if m.Raft != nil && m.Raft.GetType() == pb.MsgHeartbeat {
 				m.Committed = d.Uvarint()
 				m.TimeMS = d.Varint()
 			}
+		case Recall, Recalled:
+			m.Memory = readMemory(&d)
+		case Compare, Compared, Void:
+			m.Index, m.Hash = d.Uvarint(), d.Uvarint()
 		case Probe, Gone:
 		default:
 			return nil, fmt.Errorf("%w: message kind %d", ErrFrame, m.Kind)
 		}
-		if d.Err() != nil || m.Kind == RaftMessage && m.Raft == nil {
+		if d.Err() != nil || m.Kind == RaftMessage && m.Raft == nil ||
+			(m.Kind == Recall || m.Kind == Recalled) && m.Memory == nil {
 			return nil, ErrFrame
 		}
 		out = append(out, m)
@@ -160,16 +215,9 @@ type wireMessage struct {
 	reject                 bool
 }
 
-// wireEntry is the same of an entry.
-type wireEntry struct {
-	e           pb.Entry
-	kind        pb.EntryType
-	term, index uint64
-}
-
 // readRaft is the inverse of appendRaft. It returns nil for a type that never travels between
-// nodes.
-func readRaft(d *kv.Decoder, from, to kv.ReplicaID) *pb.Message {
+// nodes. frame is the size of the whole frame, in bytes.
+func readRaft(d *kv.Decoder, from, to kv.ReplicaID, frame int) *pb.Message {
 	w := &wireMessage{kind: pb.MessageType(d.Byte()), from: uint64(from), to: uint64(to)}
 	if !travels(w.kind) {
 		return nil
@@ -197,20 +245,8 @@ func readRaft(d *kv.Decoder, from, to kv.ReplicaID) *pb.Message {
 	if w.kind != pb.MsgApp {
 		return m
 	}
-	n := d.Count()
-	if n > maxEntriesPerMessage {
+	if m.Entries = readEntries(d, w.index, frame); m.Entries == nil {
 		return nil
-	}
-	entries := make([]wireEntry, n) // they live and die together
-	m.Entries = make([]*pb.Entry, n)
-	for i := range entries {
-		e := &entries[i]
-		e.kind, e.term, e.index = pb.EntryType(d.Byte()), d.Uvarint(), w.index+uint64(i)+1
-		e.e.Type, e.e.Term, e.e.Index = &e.kind, &e.term, &e.index
-		if data := d.Bytes(); len(data) > 0 {
-			e.e.Data = data
-		}
-		m.Entries[i] = &e.e
 	}
 	return m
 }

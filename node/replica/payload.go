@@ -4,13 +4,22 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 
 	"pxkv/node/kv"
 )
 
 // payloadVersion is the first byte of every log entry that is not empty. An entry of
 // another version stops the node: skipping it would make this replica differ from others.
-const payloadVersion = 2
+const payloadVersion = 4
+
+// Older versions are read as well. A write in version 2 leaves the record of a former deadline in the
+// expiry index, where it stays until that deadline. Version 3 has no TouchBytes, and a value is hashed
+// each time that it changes: see machine_touched.go.
+const (
+	payloadLeavesIndex = 2
+	payloadUnbounded   = 3
+)
 
 // payloadKind says which state machine reads the rest.
 type payloadKind byte
@@ -32,7 +41,7 @@ type Payload struct {
 	// time never runs backwards: applying takes the larger of it and the time so far.
 	TimeMS int64
 	// CheckIndex and CheckHash are what the leader had applied when it proposed, and the
-	// running hash of its effects there: a replica that got elsewhere stops. 0 checks nothing.
+	// running hash of its effects there: for who got elsewhere see divergence.go. 0 checks nothing.
 	CheckIndex, CheckHash uint64
 
 	Count    int        // of commands and transactions, or of the index records that a purge takes
@@ -40,6 +49,13 @@ type Payload struct {
 	PurgeMS  int64      // of a purge: the latest deadline that it takes; else 0
 	Raw      []byte     // for the meta group, Count is 0
 	Barrier  bool       // for no state machine
+
+	// TouchBytes is how many bytes of values the entry may touch before what is left of it is put off:
+	// see machine_touched.go. 0: any number.
+	TouchBytes int64
+
+	keepsIndex bool // of payloadLeavesIndex
+	hashesAll  bool // of payloadUnbounded and older
 }
 
 // header appends everything before the commands.
@@ -47,16 +63,23 @@ func (p *Payload) header(b []byte, kind payloadKind) []byte {
 	b = append(b, payloadVersion, byte(kind))
 	b = binary.AppendVarint(b, p.TimeMS)
 	b = binary.AppendUvarint(b, p.CheckIndex)
-	return binary.LittleEndian.AppendUint64(b, p.CheckHash)
+	b = binary.LittleEndian.AppendUint64(b, p.CheckHash)
+	if kind == payloadCommands {
+		b = binary.AppendUvarint(b, uint64(p.TouchBytes))
+	}
+	return b
 }
 
 // DecodePayload reads the data of a log entry; byte slices alias it.
 func DecodePayload(data []byte) (Payload, error) {
 	var p Payload
 	d := kv.NewDecoder(data)
-	if v := d.Byte(); v != payloadVersion {
-		return p, fmt.Errorf("%w: version %d; this binary reads version %d: run the newer one", ErrPayload, v, payloadVersion)
+	v := d.Byte()
+	if v < payloadLeavesIndex || v > payloadVersion {
+		return p, fmt.Errorf("%w: version %d; this binary reads version %d: run the newer one", ErrPayload, v,
+			payloadVersion)
 	}
+	p.keepsIndex, p.hashesAll = v <= payloadLeavesIndex, v <= payloadUnbounded
 	kind := payloadKind(d.Byte())
 	p.TimeMS = d.Varint()
 	p.CheckIndex = d.Uvarint()
@@ -67,6 +90,13 @@ func DecodePayload(data []byte) (Payload, error) {
 	p.CheckHash = binary.LittleEndian.Uint64(hash[:])
 	switch kind {
 	case payloadCommands:
+		if v > payloadUnbounded {
+			limit := d.Uvarint()
+			if limit > math.MaxInt64 {
+				return p, fmt.Errorf("%w: it may touch %d bytes", ErrPayload, limit)
+			}
+			p.TouchBytes = int64(limit)
+		}
 		p.Count = d.Count()
 		p.commands = d
 	case payloadPurge:
@@ -88,8 +118,8 @@ func DecodePayload(data []byte) (Payload, error) {
 	return p, d.Err()
 }
 
-// Units calls command or transaction for each of them in order. It returns an error when the payload is damaged, which no leader writes: the
-// caller stops the node.
+// Units calls command or transaction for each of them in order. It returns an error when the payload is damaged, which
+// no leader writes: the caller stops the node.
 func (p *Payload) Units(command func(kv.Command) error, transaction func(*kv.Transaction) error) error {
 	d := p.commands
 	for range p.Count {

@@ -48,15 +48,19 @@ type readQueue struct {
 
 func (q *readQueue) queued() bool { return len(q.queue) > 0 }
 
-func (h *Host) takeReads(reads []ReadOp) {
-	for _, op := range reads {
+func (h *Host) takeReads() {
+	for len(h.takenReads) > 0 {
+		op := h.takenReads[0]
+		h.takenReads = h.takenReads[1:]
 		g := h.groups[op.Partition]
 		switch {
 		case g == nil:
 			h.replyRead(op, kv.Errorf(kv.NotLeader, "no replica of partition %s on this node", op.Partition))
 		case !g.leads():
 			h.replyRead(op, g.notLeader())
-		case g.reads.count >= maxWaitingReads:
+		case g.doubt != nil:
+			h.replyRead(op, g.disputed())
+		case g.reads.count >= h.cfg.Limits.WaitingReads:
 			h.replyRead(op, kv.Errorf(kv.Unavailable, "partition %s has %d reads waiting", g.p, g.reads.count))
 		default:
 			g.reads.queue = append(g.reads.queue, op)
@@ -78,7 +82,7 @@ type readAnswer struct {
 
 // issueReads starts a round for the reads in the queue.
 func (g *group) issueReads() {
-	if len(g.reads.queue) > 0 && g.ready() && len(g.reads.rounds) < maxReadRounds {
+	if len(g.reads.queue) > 0 && g.ready() && len(g.reads.rounds) < g.h.cfg.Limits.ReadRounds {
 		g.startRound()
 	}
 }
@@ -140,7 +144,8 @@ func (g *group) endLease() {
 // renewLease keeps the lease of a group that is being read. An idle group has none and pays
 // nothing for it: its next read takes one round.
 func (g *group) renewLease() {
-	if !g.ready() || g.lease.deadTerm == g.term || len(g.reads.rounds) >= maxReadRounds || g.h.cfg.QuorumReads {
+	if !g.ready() || g.lease.deadTerm == g.term || len(g.reads.rounds) >= g.h.cfg.Limits.ReadRounds ||
+		g.h.cfg.QuorumReads {
 		return
 	}
 	left := time.Duration(g.handle.leaseUntil.Load()) - g.h.now.Boot
@@ -191,5 +196,9 @@ func (q *readQueue) dropAll(g *group, err *kv.Error) {
 	for _, w := range q.waiting {
 		drop(w.ops)
 	}
+	count := q.count
 	*q = readQueue{}
+	if planted.readsNotGivenBack {
+		q.count = count
+	}
 }

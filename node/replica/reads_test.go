@@ -23,7 +23,8 @@ func TestReadsSurviveLeavingForASingleVoter(t *testing.T) {
 		})
 	}
 	propose(&pb.ConfChangeV2{Transition: pb.ConfChangeTransitionJointExplicit.Enum(), Changes: []*pb.ConfChangeSingle{
-		{Type: pb.ConfChangeRemoveNode.Enum(), NodeId: new(uint64(2))}, {Type: pb.ConfChangeRemoveNode.Enum(), NodeId: new(uint64(3))},
+		{Type: pb.ConfChangeRemoveNode.Enum(), NodeId: new(uint64(2))},
+		{Type: pb.ConfChangeRemoveNode.Enum(), NodeId: new(uint64(3))},
 	}})
 	c.settle()
 	propose(&pb.ConfChangeV2{})
@@ -41,12 +42,12 @@ func TestReadsSurviveLeavingForASingleVoter(t *testing.T) {
 			answered++
 		}})
 	}
-	for range maxReadRounds {
+	for range g.h.cfg.Limits.ReadRounds {
 		read()
 		c.turn(1)
 	}
-	if n := len(g.reads.rounds); n != maxReadRounds {
-		t.Fatalf("%d rounds under way, want %d", n, maxReadRounds)
+	if n := len(g.reads.rounds); n != g.h.cfg.Limits.ReadRounds {
+		t.Fatalf("%d rounds under way, want %d", n, g.h.cfg.Limits.ReadRounds)
 	}
 	c.nodes[1].in.Messages = acknowledged
 	c.settle()
@@ -58,8 +59,8 @@ func TestReadsSurviveLeavingForASingleVoter(t *testing.T) {
 	}
 	read()
 	c.settle()
-	if answered != maxReadRounds+1 {
-		t.Errorf("%d of %d reads were answered", answered, maxReadRounds+1)
+	if answered != g.h.cfg.Limits.ReadRounds+1 {
+		t.Errorf("%d of %d reads were answered", answered, g.h.cfg.Limits.ReadRounds+1)
 	}
 }
 

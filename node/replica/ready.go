@@ -2,25 +2,35 @@ package replica
 
 import (
 	"fmt"
-
-	"go.etcd.io/raft/v3"
 	pb "go.etcd.io/raft/v3/raftpb"
 
+	"go.etcd.io/raft/v3"
+
 	"pxkv/node/kv"
-	"pxkv/persist"
+	"pxkv/persist/data"
+	"pxkv/persist/state"
 )
 
 // drain proposes what came in this turn and works off the library's Ready. It reports
 // whether there is more than one turn should do.
 func (g *group) drain() bool {
 	g.propose()
+	if g.rebuilding {
+		return false
+	}
 	g.issueReads()
-	for range readyRounds {
+	for range g.h.cfg.Limits.ReadyRounds {
 		if g.h.err != nil || !g.rn.HasReady() {
-			return false
+			break
 		}
 		g.handleReady(g.rn.Ready())
 	}
+	if g.h.err != nil {
+		return false
+	}
+	// A snapshot that the library accepted is in its first Ready after the offer: what is still
+	// here is older than what the replica has.
+	g.discardStaged()
 	return g.rn.HasReady()
 }
 
@@ -42,7 +52,7 @@ func (g *group) handleReady(rd raft.Ready) {
 		case raft.LocalAppendThread:
 			g.append(m)
 		case raft.LocalApplyThread:
-			g.applyEntries(m)
+			g.queueApply(m)
 		default:
 			g.send(m)
 		}
@@ -52,18 +62,19 @@ func (g *group) handleReady(rd raft.Ready) {
 	}
 }
 
-// send lets a message leave that promises nothing about this node's disk.
+// send lets a message leave that promises nothing about this node's disk, and one that asks for a vote.
 func (g *group) send(m *pb.Message) {
 	to := kv.ReplicaID(m.GetTo())
 	switch m.GetType() {
 	case pb.MsgSnap:
-		req := SnapshotRequest{Partition: g.p, From: g.id, To: to, ToNode: g.known.node(to), Term: m.GetTerm()}
-		if req.ToNode == 0 {
-			g.rn.ReportSnapshot(uint64(to), raft.SnapshotFailure)
+		if g.leads() && m.GetTerm() == g.term {
+			g.h.shipping.request(g, to)
+		}
+		return
+	case pb.MsgPreVote:
+		if !g.stands() {
 			return
 		}
-		g.h.snapshots = append(g.h.snapshots, req)
-		return
 	case pb.MsgTimeoutNow:
 		// The receiver may be elected at once and by votes that skip every lease check. From
 		// here on this term gives no lease again, not even when the hand-over seems to fail:
@@ -75,8 +86,27 @@ func (g *group) send(m *pb.Message) {
 	}
 	if travels(m.GetType()) {
 		out := Message{Kind: RaftMessage, Partition: g.p, From: g.id, To: to, Raft: m, Committed: g.commit}
-		if m.GetType() == pb.MsgHeartbeat {
+		switch m.GetType() {
+		case pb.MsgHeartbeat:
+			if !g.leads() {
+				break // the time of a void state, and its hash, are nobody's
+			}
 			out.TimeMS = g.time()
+			g.stampHeartbeat(m)
+			if g.checks() && g.applied.Index == g.commit {
+				// The library has no use for this in a heartbeat, and a node that compares nothing passes
+				// over it.
+				m.RejectHint = new(g.applied.Hash)
+			}
+		case pb.MsgHeartbeatResp:
+			g.stampAnswer(m)
+		}
+		if m.GetType() == pb.MsgVote && !planted.votesAskedEarly {
+			// A candidate that the others elect before its own disk knows the term may crash, forget it, and be
+			// elected in it once more: two leaderships in one term, whose entries nobody can tell apart. The
+			// term comes to the open job with this Ready.
+			g.h.job().frames.add(g.known.node(to), &out)
+			return
 		}
 		g.h.frames.add(g.known.node(to), &out)
 	}
@@ -95,12 +125,11 @@ func (g *group) append(m *pb.Message) {
 			g.h.fail(fmt.Errorf("partition %s: the library accepted a snapshot that was not staged", g.p))
 			return
 		}
-		g.h.commitApply() // what was applied before must not come after the snapshot
 		hard.Commit = new(max(hard.GetCommit(), g.staged.Applied().Index))
-		j.batch.Install(g.store, g.staged, hard)
-		g.staged, g.staging = nil, g.staged
-		j.installed = append(j.installed, g)
-	} else if hard.GetTerm() != g.hard.GetTerm() || hard.GetVote() != g.hard.GetVote() || len(m.Entries) > 0 || g.p == kv.Meta {
+		g.install(g.staged, hard)
+		g.staged = nil
+	} else if hard.GetTerm() != g.hard.GetTerm() || hard.GetVote() != g.hard.GetVote() || len(m.Entries) > 0 ||
+		g.p == kv.Meta {
 		// The commit index alone is not worth a write: a new leader tells it again. But it goes
 		// with every append: the library counts votes by the applied configuration, and whoever
 		// acknowledges the end of a joint configuration must remember after a crash that its
@@ -126,7 +155,7 @@ func (g *group) append(m *pb.Message) {
 	}
 	for _, r := range m.Responses {
 		if r.GetTo() == uint64(g.id) {
-			j.self = append(j.self, selfResponse{g, r})
+			j.self = append(j.self, selfResponse{g, g.rn, r})
 			continue
 		}
 		id := kv.ReplicaID(r.GetTo())
@@ -135,6 +164,17 @@ func (g *group) append(m *pb.Message) {
 	if planted.ackBeforeFsync {
 		g.h.frames = to.frames
 	}
+}
+
+// install puts a staged snapshot into the open job, in the place of the state.
+func (g *group) install(s *data.Staged, hard *pb.HardState) {
+	g.h.commitApply() // what was applied before must not come after the snapshot
+	j := g.h.job()
+	g.handle.shows(s.Applied().Index)
+	g.handle.begun.Add(1)
+	j.batch.Install(g.store, s, hard)
+	g.staging = s
+	j.installed = append(j.installed, g)
 }
 
 // place tells the proposals of this Ready at which index they landed: a leader appends
@@ -153,14 +193,51 @@ func (g *group) place(entries []*pb.Entry) {
 	}
 }
 
-// applyEntries executes committed entries into the turn's apply batch.
-func (g *group) applyEntries(m *pb.Message) {
+// queueApply takes entries to apply, as soon as a turn has room for them.
+func (g *group) queueApply(m *pb.Message) {
+	if g.void {
+		g.passOver(m)
+		return
+	}
+	if planted.snapshotOverBudget {
+		g.applyEntries(m, true)
+		return
+	}
+	if len(g.committed) == 0 {
+		g.h.committed = append(g.h.committed, g)
+	}
+	g.committed = append(g.committed, m)
+}
+
+// applyCommitted applies what is queued: all of it, or as much as the turn has room for, one entry at
+// least. What is left waits behind the other groups.
+func (g *group) applyCommitted(all bool) {
+	h := g.h
+	for len(g.committed) > 0 && h.err == nil && (all || h.roomToApply()) {
+		m := g.committed[0]
+		if g.applyEntries(m, all); len(m.Entries) == 0 && len(g.committed) > 0 { // else it is void now
+			g.committed = g.committed[1:]
+		}
+	}
+	if len(g.committed) > 0 {
+		h.committed = append(h.committed, g)
+		return
+	}
+	g.committed = nil
+	h.markDirty(g) // there may be more, now that room was made
+}
+
+// applyEntries executes committed entries into the turn's apply batch, and takes them out of m: all, or
+// as many as the turn has room for, but one at least. When none is left the library hears that they are
+// applied.
+func (g *group) applyEntries(m *pb.Message, all bool) {
 	h := g.h
 	if h.apply == nil {
 		h.apply = h.cfg.DB.NewApply()
 	}
 	ap := g.applied
-	for _, e := range m.Entries {
+	for n := 0; len(m.Entries) > 0 && (all || n == 0 || h.roomToApply()); n++ {
+		e := m.Entries[0]
 		if planted.confTwice && e.GetIndex() == ap.Index && e.GetType() == pb.EntryConfChangeV2 {
 			ap.Index--
 		}
@@ -175,15 +252,18 @@ func (g *group) applyEntries(m *pb.Message) {
 			return
 		}
 		g.applied = ap
-		h.applying += len(e.GetData()) + 64
+		m.Entries = m.Entries[1:]
+		h.applying += len(e.GetData()) + 64 + g.takeTouched()
+		h.stats.Applied.Add(1)
 		g.remember(ap)
 		g.resolve(e, replies)
 	}
 	h.apply.SetApplied(g.store, ap)
 	g.touch()
-	h.stats.Applied.Add(int64(len(m.Entries)))
-	for _, r := range m.Responses {
-		_ = g.rn.Step(r)
+	if len(m.Entries) == 0 {
+		for _, r := range m.Responses {
+			_ = g.rn.Step(r)
+		}
 	}
 	g.reads.applied(g, ap.Index)
 	if g.reads.queued() {
@@ -191,7 +271,18 @@ func (g *group) applyEntries(m *pb.Message) {
 	}
 }
 
-func (g *group) applyEntry(ap *persist.Applied, e *pb.Entry) ([]Reply, error) {
+// takeTouched returns how many bytes of values the last entry touched.
+func (g *group) takeTouched() int {
+	if g.kv == nil {
+		return 0
+	}
+	n := g.kv.touched
+	g.kv.touched = 0
+	g.h.stats.Touched.Add(n)
+	return int(n)
+}
+
+func (g *group) applyEntry(ap *state.Applied, e *pb.Entry) ([]Reply, error) {
 	switch {
 	case e.GetType() == pb.EntryConfChangeV2:
 		return nil, g.applyConf(ap, e)
@@ -204,8 +295,12 @@ func (g *group) applyEntry(ap *persist.Applied, e *pb.Entry) ([]Reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	if at := g.hashes[payload.CheckIndex%hashHistory]; payload.CheckIndex != 0 && at.index == payload.CheckIndex && at.hash != payload.CheckHash {
-		return nil, fmt.Errorf("this replica differs from its leader at index %d (hash %016x here, %016x there): stop it, and start it again with an empty data directory once the other replicas are well", at.index, at.hash, payload.CheckHash)
+	if own, ok := g.hashAt(payload.CheckIndex); ok && own != payload.CheckHash {
+		if planted.divergedLeaderWins {
+			return nil, fmt.Errorf("this replica differs from its leader at index %d (hash %016x here, %016x there)",
+				payload.CheckIndex, own, payload.CheckHash)
+		}
+		g.suspect()
 	}
 	ap.TimeMS = max(ap.TimeMS, payload.TimeMS)
 	switch {

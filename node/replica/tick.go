@@ -1,10 +1,16 @@
 package replica
 
 import (
+	"slices"
+
+	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/tracker"
+
 	"pxkv/node/kv"
 )
 
 const (
+	crowdedShare  = 16            // of the limit is kept of a log when the disk is full
 	probeTicks    = ElectionTicks // between two probes of a replica that may be obsolete
 	truncateTicks = 5             // between two looks at a group's log size
 	purgeTicks    = 8             // between two looks at what has expired
@@ -17,15 +23,26 @@ func (h *Host) tick() {
 	if h.now.Boot-h.lastTick < h.cfg.Tick*9/10 {
 		return
 	}
+	h.steadiness.measure(h)
 	h.lastTick = h.now.Boot
 	h.ticks++
+	h.tickRecall()
 	// The list changes while it is walked when a replica is deleted.
 	for _, g := range append([]*group(nil), h.ordered...) {
-		g.rn.Tick()
 		h.markDirty(g)
+		if !g.vouched || g.rebuilding {
+			continue
+		}
+		g.tickDoubt()
+		if g.void {
+			g.tickVoid()
+		}
+		g.rn.Tick()
 		g.renewLease()
+		g.abandon()
 		if g.leads() {
 			g.time() // so that it follows the wall clock, and readers know it
+			g.followed()
 		}
 		if (g.conf.pending || g.conf.moving) && h.ticks-g.conf.since > confPatience {
 			g.conf = confState{}
@@ -40,7 +57,8 @@ func (h *Host) tick() {
 	if h.ticks%purgeTicks == 0 {
 		h.purge()
 	}
-	if h.draining {
+	h.shipping.tick()
+	if h.draining || h.steadiness.diskHangs(h) && !planted.slowDiskLeads {
 		h.handOver()
 	}
 	if h.cfg.OnTick != nil {
@@ -55,17 +73,28 @@ func (h *Host) Ticks() uint64 { return h.ticks }
 // Now returns the time of the turn that is under way.
 func (h *Host) Now() Now { return h.now }
 
-// truncate cuts the log when it has grown too large, never above what is applied. While a
+// truncate cuts the log when it has grown too large, never above what is applied, nor above what the
+// library knows to be applied: it hears that of all entries which it handed out together, perhaps some
+// turns later, and looks once more at those that it takes for unapplied before it campaigns. While a
 // follower that is alive still needs entries they are kept, up to four times the limit: after
 // that it gets a snapshot.
 func (g *group) truncate() {
-	size, limit := g.store.LogBytes(), g.h.logLimit()
+	if g.doubt != nil {
+		return // who is behind can say which replica is right as long as it catches up from the log
+	}
+	size, limit := g.store.LogBytes(), g.h.cfg.Limits.logBytes(len(g.h.ordered))
+	if g.h.cfg.DB.Crowded() {
+		limit /= crowdedShare
+	}
 	if size <= limit {
 		return
 	}
 	first, _ := g.store.FirstIndex()
 	last, _ := g.store.LastIndex()
 	applied := g.applied.Index
+	if !planted.logCutAhead {
+		applied = min(applied, g.rn.BasicStatus().Applied)
+	}
 	if applied <= first {
 		return
 	}
@@ -73,7 +102,7 @@ func (g *group) truncate() {
 	keep := uint64(limit/4) * (last - first + 1) / uint64(size)
 	to := applied - min(keep, applied-first)
 	if g.leads() {
-		to = g.keepForFollowers(to, size)
+		to = g.keepForFollowers(to, size, limit)
 	}
 	if to <= first {
 		return
@@ -83,25 +112,22 @@ func (g *group) truncate() {
 	}
 }
 
-// logLimit is the size in bytes at which a group's log is cut.
-func (h *Host) logLimit() int64 {
-	if h.cfg.LogBytes != 0 {
-		return h.cfg.LogBytes
-	}
-	return min(max(nodeLogBytes/int64(len(h.ordered)), leastLogBytes), mostLogBytes)
-}
-
 // keepForFollowers holds back what followers that are alive still need: up to four times the
-// limit, and sixteen times while a snapshot is on its way, which is worth nothing when the log
-// after it is gone by the time it arrives.
-func (g *group) keepForFollowers(to uint64, size int64) uint64 {
-	limit := g.h.logLimit()
+// limit. For one that a snapshot is on its way to, or that catches up after one, it is sixteen times,
+// or as much as the snapshot has: without the log behind it a snapshot is worth nothing, and as long
+// as the log is no longer than what was sent, a follower that gets more than is written catches
+// up. Nothing is kept for one that waits for its snapshot or cannot be sent any.
+func (g *group) keepForFollowers(to uint64, size, limit int64) uint64 {
 	progress, _ := g.h.Progress(g.p)
 	for id, pr := range progress {
+		f := g.h.shipping.of(g, id)
 		switch {
 		case id == g.id || !pr.Active:
-		case pr.Snapshot > 0 && size < 16*limit:
-			to = min(to, pr.Snapshot)
+		case planted.snapshotLogNotKept && f != nil:
+		case f != nil && f.stage >= underWay:
+			if size < max(16*limit, f.carried) {
+				to = min(to, max(f.index, pr.Match))
+			}
 		case pr.Snapshot == 0 && size < 4*limit:
 			to = min(to, pr.Match)
 		}
@@ -171,19 +197,33 @@ func (g *group) unwanted() bool {
 	return g.h.cfg.Policy.Issued(g.id) && !g.h.cfg.Policy.Assigned(g.p, g.id)
 }
 
-// Drain hands every leadership of this node over, and every one that it gains meanwhile.
-func (h *Host) Drain() { h.draining = true }
+// HandOver hands every leadership of this node over, and every one that it gains meanwhile. It reports
+// whether the node may go: it leads nothing that others could lead, and knows how all writes ended that
+// were proposed here. From then on it takes none for such a group, also when a leadership comes back
+// before it has gone: its outcome could not be told any more.
+func (h *Host) HandOver() bool {
+	h.draining = true
+	over := h.Leading()+h.Awaited() == 0
+	h.departing = h.departing || over
+	return over
+}
 
 // Leading counts the groups that this node leads and that have another voter to lead them.
 func (h *Host) Leading() int {
 	n := 0
+	if planted.handOverSkipped {
+		return n
+	}
 	for _, g := range h.ordered {
-		if g.leads() && len(g.applied.Conf.GetVoters()) > 1 {
+		if g.leads() && g.hasHeirs() {
 			n++
 		}
 	}
 	return n
 }
+
+// hasHeirs reports whether others could lead.
+func (g *group) hasHeirs() bool { return len(g.applied.Conf.GetVoters()) > 1 }
 
 // Awaited counts the groups that another replica leads by now and whose log holds writes
 // that were proposed here: their outcome will be learned as soon as they are applied here.
@@ -203,16 +243,22 @@ func (h *Host) handOver() {
 		if !g.leads() || g.conf.moving {
 			continue
 		}
-		progress, _ := h.Progress(g.p)
-		var best kv.ReplicaID
-		for _, id := range g.applied.Conf.GetVoters() {
-			pr := progress[kv.ReplicaID(id)]
-			if kv.ReplicaID(id) != g.id && g.answers(kv.ReplicaID(id)) && pr.Snapshot == 0 && (best == 0 || pr.Match > progress[best].Match) {
-				best = kv.ReplicaID(id)
-			}
-		}
-		if best != 0 {
-			_ = h.Transfer(g.p, best)
+		if to := g.heir(g.applied.Conf.GetVoters()); to != 0 {
+			_ = h.Transfer(g.p, to)
 		}
 	}
+}
+
+// heir returns that of these voters which could take over from this leader and has most of its log, 0 when
+// there is none.
+func (g *group) heir(voters []uint64) (best kv.ReplicaID) {
+	var match uint64
+	g.rn.WithProgress(func(x uint64, _ raft.ProgressType, pr tracker.Progress) {
+		id := kv.ReplicaID(x)
+		if id != g.id && slices.Contains(voters, x) && g.answers(id) && pr.PendingSnapshot == 0 &&
+			(best == 0 || pr.Match > match || pr.Match == match && id < best) {
+			best, match = id, pr.Match
+		}
+	})
+	return best
 }

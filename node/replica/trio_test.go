@@ -1,14 +1,17 @@
 package replica
 
 import (
+	"bytes"
+	pb "go.etcd.io/raft/v3/raftpb"
 	"testing"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
-	pb "go.etcd.io/raft/v3/raftpb"
 
 	"pxkv/node/kv"
 	"pxkv/persist"
+	"pxkv/persist/data"
+	"pxkv/persist/state"
 )
 
 // trio is three hosts with one group of three, stepped by hand for one exact interleaving. For
@@ -18,37 +21,83 @@ type trio struct {
 	nodes map[kv.NodeID]*trioNode
 	now   time.Duration
 	wall  map[kv.NodeID]int64 // Unix milliseconds at the start, 1 where it says nothing
+	cut   map[kv.NodeID]bool  // nothing reaches it, and nothing comes from it
+	// held are the snapshots that have left and wait to be delivered, where holds says so.
+	holds bool
+	held  []heldShipment
 }
 
 type trioNode struct {
+	fs vfs.FS
+	db *persist.DB
 	h  *Host
 	in Input
 }
 
+type heldShipment struct {
+	from, to kv.NodeID
+	ship     *Shipment
+	staged   *data.Staged
+}
+
 func newTrio(t *testing.T) *trio {
 	t.Helper()
-	c := &trio{t: t, nodes: map[kv.NodeID]*trioNode{}, now: time.Hour}
+	return newTrioOf(t, &pb.ConfState{Voters: []uint64{1, 2, 3}})
+}
+
+// newTrioOf returns one whose group has this configuration; a node whose replica is not in it does nothing.
+func newTrioOf(t *testing.T, conf *pb.ConfState) *trio {
+	t.Helper()
+	c := &trio{t: t, nodes: map[kv.NodeID]*trioNode{}, cut: map[kv.NodeID]bool{}, now: time.Hour}
+	var replicas []kv.Replica
 	for id := kv.NodeID(1); id <= 3; id++ {
-		db := openDB(t, vfs.NewMem())
-		t.Cleanup(func() { _ = db.Close() })
-		b := db.NewBatch()
-		b.Create(0, kv.ReplicaID(id), &persist.Applied{
-			Index: 1, Term: 1, Conf: &pb.ConfState{Voters: []uint64{1, 2, 3}},
-			Replicas: []kv.Replica{{ID: 1, Node: 1}, {ID: 2, Node: 2}, {ID: 3, Node: 3}},
-		})
-		if err := b.Commit(); err != nil {
-			t.Fatal(err)
+		if InConf(conf, kv.ReplicaID(id)) {
+			replicas = append(replicas, kv.Replica{ID: kv.ReplicaID(id), Node: id})
 		}
-		h, err := NewHost(Config{
-			Node: id, Incarnation: uint64(id), DB: db, Policy: nowhere{}, Fresh: true,
-			Machine: func(kv.PartitionID) StateMachine { return &KV{} },
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.nodes[id] = &trioNode{h: h}
 	}
+	for id := kv.NodeID(1); id <= 3; id++ {
+		c.nodes[id] = &trioNode{fs: vfs.NewMem()}
+		c.start(id, func(db *persist.DB) {
+			b := db.NewBatch()
+			if InConf(conf, kv.ReplicaID(id)) {
+				b.Create(0, kv.ReplicaID(id), &state.Applied{Index: 1, Term: 1, Conf: conf, Replicas: replicas})
+			}
+			if err := b.Commit(); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	t.Cleanup(func() {
+		for _, n := range c.nodes {
+			_ = n.db.Close()
+		}
+	})
 	return c
+}
+
+// start begins a node's process.
+func (c *trio) start(id kv.NodeID, before func(*persist.DB)) {
+	c.t.Helper()
+	n := c.nodes[id]
+	n.db, n.in = openDB(c.t, n.fs), Input{}
+	before(n.db)
+	h, err := NewHost(Config{
+		Node: id, Incarnation: uint64(id), DB: n.db, Policy: nowhere{}, Fresh: true,
+		Machine: func(kv.PartitionID) StateMachine { return &KV{} },
+	})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	n.h = h
+}
+
+// restart ends it in order and begins another one.
+func (c *trio) restart(id kv.NodeID) {
+	c.t.Helper()
+	if err := c.nodes[id].db.Close(); err != nil {
+		c.t.Fatal(err)
+	}
+	c.start(id, func(*persist.DB) {})
 }
 
 // turn lets one node take what has arrived for it, and its disk write at once.
@@ -69,6 +118,9 @@ func (c *trio) turn(id kv.NodeID) {
 		c.send(id, j.Frames())
 		n.in.Finished = append(n.in.Finished, j)
 	}
+	for _, s := range out.Snapshots {
+		c.ship(id, s)
+	}
 	if out.More {
 		c.order(id, func(*Host) {})
 	}
@@ -80,12 +132,48 @@ func (c *trio) wallMS(id kv.NodeID) int64 {
 
 func (c *trio) send(from kv.NodeID, fs []Frame) {
 	for _, f := range fs {
+		if c.cut[from] || c.cut[f.To] {
+			continue
+		}
 		ms, err := DecodeFrame(nil, from, f.Data)
 		if err != nil {
 			c.t.Fatal(err)
 		}
 		c.nodes[f.To].in.Messages = append(c.nodes[f.To].in.Messages, ms...)
 	}
+}
+
+// ship takes a snapshot of now to its receiver, at once or when deliver is called.
+func (c *trio) ship(from kv.NodeID, s *Shipment) {
+	c.t.Helper()
+	snapshot, err := c.nodes[from].db.OpenSnapshot(s.Request.Partition)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer snapshot.Close()
+	stream := new(bytes.Buffer)
+	if _, err := snapshot.WriteTo(stream); err != nil {
+		c.t.Fatal(err)
+	}
+	staged, err := c.nodes[s.Request.ToNode].db.StageSnapshot(s.Request.Partition, stream)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.held = append(c.held, heldShipment{from, s.Request.ToNode, s, staged})
+	if !c.holds {
+		c.deliver()
+	}
+}
+
+func (c *trio) deliver() {
+	for _, s := range c.held {
+		to, from := &c.nodes[s.to].in, &c.nodes[s.from].in
+		to.Snapshots = append(to.Snapshots, ArrivedSnapshot{
+			Request: s.ship.Request, FromNode: s.from, Staged: s.staged,
+		})
+		from.Reports = append(from.Reports, SnapshotReport{Shipment: s.ship})
+	}
+	c.held = nil
 }
 
 func (c *trio) order(id kv.NodeID, f func(*Host)) {
@@ -98,7 +186,9 @@ func (c *trio) settle() {
 	for range 200 {
 		idle := true
 		for id := kv.NodeID(1); id <= 3; id++ {
-			if in := &c.nodes[id].in; len(in.Messages)+len(in.Finished)+len(in.Orders)+len(in.Ops)+len(in.Reads) > 0 {
+			if in := &c.nodes[id].in; len(
+				in.Messages)+len(
+				in.Snapshots)+len(in.Reports)+len(in.Finished)+len(in.Orders)+len(in.Ops)+len(in.Reads) > 0 {
 				idle = false
 				c.turn(id)
 			}

@@ -3,6 +3,7 @@ package replica
 import (
 	"encoding/binary"
 	"slices"
+	"time"
 
 	pb "go.etcd.io/raft/v3/raftpb"
 
@@ -15,9 +16,19 @@ type flight struct {
 	index, term uint64
 	ops         []Op
 	shared      bool // the entry has one reply for all ops
+	bytes       int  // of the proposal, counted in Host.uncommitted; 0: not yet
+}
+
+// answers is how many replies the entry has.
+func (f *flight) answers() int {
+	if f.shared {
+		return 1
+	}
+	return len(f.ops)
 }
 
 func (f *flight) fail(h *Host, err *kv.Error) {
+	h.uncommitted -= f.bytes
 	for _, op := range f.ops {
 		h.reply(op, Reply{Err: err})
 	}
@@ -37,15 +48,20 @@ type answer struct {
 // release hands out what waited for the turn's effects. Answers may make more of both.
 func (h *Host) release() {
 	for len(h.replies) > 0 || len(h.readReplies) > 0 || len(h.after) > 0 {
-		replies, reads, after := h.replies, h.readReplies, h.after
+		replies, after := h.replies, h.after
+		h.leaving, h.leavingReads = h.replies, h.readReplies
 		h.replies, h.readReplies, h.after = h.spareReplies[:0], nil, nil
 		for _, f := range after {
 			f()
 		}
-		for _, a := range replies {
+		for len(h.leaving) > 0 {
+			a := h.leaving[0]
+			h.leaving = h.leaving[1:]
 			a.to(a.reply)
 		}
-		for _, a := range reads {
+		for len(h.leavingReads) > 0 {
+			a := h.leavingReads[0]
+			h.leavingReads = h.leavingReads[1:]
 			a.to(a.err)
 		}
 		clear(replies)
@@ -68,49 +84,79 @@ func (h *Host) disown() {
 }
 
 // Propose takes a write from within a turn, for OnTick and orders.
-func (h *Host) Propose(op Op) { h.takeOps([]Op{op}) }
+func (h *Host) Propose(op Op) { h.takeOp(op) }
 
-func (h *Host) takeOps(ops []Op) {
-	for _, op := range ops {
-		g := h.groups[op.Partition]
-		switch {
-		case g == nil:
-			h.reply(op, Reply{Err: kv.Errorf(kv.NotLeader, "no replica of partition %s on this node", op.Partition)})
-		case !g.leads():
-			h.reply(op, Reply{Err: g.notLeader()})
-		default:
-			g.ops = append(g.ops, op)
-			h.markDirty(g)
-		}
+// takeOps hands what the turn was given to its groups.
+func (h *Host) takeOps() {
+	for len(h.takenOps) > 0 {
+		op := h.takenOps[0]
+		h.takenOps = h.takenOps[1:]
+		h.takeOp(op)
+	}
+}
+
+func (h *Host) takeOp(op Op) {
+	g := h.groups[op.Partition]
+	switch {
+	case g == nil:
+		h.reply(op, Reply{Err: kv.Errorf(kv.NotLeader, "no replica of partition %s on this node", op.Partition)})
+	case !g.leads():
+		h.reply(op, Reply{Err: g.notLeader()})
+	case h.departing && g.hasHeirs() && !planted.handOverSkipped:
+		h.reply(op, Reply{Err: kv.Errorf(kv.Unavailable, "partition %s: the node is stopping", g.p)})
+	default:
+		g.ops = append(g.ops, op)
+		h.markDirty(g)
 	}
 }
 
 // propose makes as few entries as possible of the turn's commands: one, unless they are
 // larger than an entry should be.
 func (g *group) propose() {
-	ops := g.ops
-	g.ops = nil
-	for len(ops) > 0 {
-		n, size := 1, opSize(&ops[0])
-		for n < len(ops) && merges(&ops[0], &ops[n]) && size+opSize(&ops[n]) <= maxEntryBytes {
-			size += opSize(&ops[n])
+	for len(g.ops) > 0 {
+		n, size := 1, opSize(&g.ops[0])
+		for n < len(g.ops) && (g.merging == 0 || n < g.merging) && merges(&g.ops[0], &g.ops[n]) &&
+			size+opSize(&g.ops[n]) <= g.h.cfg.Limits.EntryBytes {
+			size += opSize(&g.ops[n])
 			n++
 		}
-		batch := ops[:n:n]
-		ops = ops[n:]
+		f := flight{ops: g.ops[:n:n], shared: g.ops[0].barrier()}
 		if !g.leads() {
-			(&flight{ops: batch}).fail(g.h, g.notLeader())
+			g.ops = g.ops[n:]
+			f.fail(g.h, g.notLeader())
 			continue
 		}
-		if err := g.rn.Propose(g.encode(batch, size)); err != nil {
+		if g.doubt != nil {
+			g.ops = g.ops[n:]
+			f.fail(g.h, g.disputed())
+			continue
+		}
+		if why := g.h.noRoom(); why != nil {
+			g.ops = g.ops[n:]
+			f.fail(g.h, why)
+			continue
+		}
+		entry := g.encode(f.ops, size)
+		// From here on it may be in the log, also when the library panics.
+		g.ops = g.ops[n:]
+		g.unplaced = append(g.unplaced, f)
+		if err := g.rn.Propose(entry); err != nil {
 			// Dropped by the library: too much is uncommitted, or leadership is being handed over.
-			(&flight{ops: batch}).fail(g.h, kv.Errorf(kv.Unavailable, "partition %s takes no writes right now: %v", g.p, err))
-			continue
+			if !planted.refusedSilently {
+				f.fail(g.h, kv.Errorf(kv.Unavailable, "partition %s takes no writes right now: %v", g.p, err))
+			}
+			if !planted.refusedInFlight {
+				g.unplaced = g.unplaced[:len(g.unplaced)-1]
+				continue
+			}
 		}
-		g.unplaced = append(g.unplaced, flight{ops: batch, shared: batch[0].barrier()})
+		g.unplaced[len(g.unplaced)-1].bytes = len(entry)
+		g.h.uncommitted += len(entry)
+		g.h.grow(len(entry))
 		g.h.stats.Proposed.Add(1)
 		g.h.stats.Commands.Add(int64(n))
 	}
+	g.ops = nil
 }
 
 // merges reports whether an entry can hold both.
@@ -129,7 +175,7 @@ func opSize(op *Op) int {
 
 func (g *group) encode(ops []Op, size int) []byte {
 	ap := g.applied
-	p := Payload{TimeMS: g.time()}
+	p := Payload{TimeMS: g.time(), TouchBytes: int64(g.h.cfg.Limits.TouchBytes)}
 	if at := g.hashes[ap.Index%hashHistory]; at.index == ap.Index {
 		p.CheckIndex, p.CheckHash = at.index, at.hash
 	}
@@ -139,7 +185,7 @@ func (g *group) encode(ops []Op, size int) []byte {
 		return append(p.header(b, payloadRaw), ops[0].Raw...)
 	case ops[0].PurgeMS != 0:
 		b = binary.AppendVarint(p.header(b, payloadPurge), ops[0].PurgeMS)
-		return binary.AppendUvarint(b, purgeKeys)
+		return binary.AppendUvarint(b, uint64(g.h.cfg.Limits.PurgeKeys))
 	case ops[0].barrier():
 		return p.header(b, payloadBarrier)
 	}
@@ -151,30 +197,68 @@ func (g *group) encode(ops []Op, size int) []byte {
 	return b
 }
 
-// awaits reports whether somebody here waits for the results of an entry.
-func (g *group) awaits(e *pb.Entry) bool {
-	return slices.ContainsFunc(g.flights, func(f flight) bool { return f.index == e.GetIndex() && f.term == e.GetTerm() })
+// learnMerging makes the next entries of fewer commands when some of one were put off, and of more again
+// when none was: else what is left of a large entry would go through the log once for each few of it.
+func (g *group) learnMerging(replies []Reply) {
+	done := 0
+	for i := range replies {
+		if !replies[i].PutOff {
+			done++
+		}
+	}
+	switch {
+	case done < len(replies):
+		g.merging = done
+	case g.merging > 0 && done >= g.merging:
+		if g.merging *= 2; g.merging > mostMerging {
+			g.merging = 0
+		}
+	}
 }
 
-// resolve answers the proposals that waited at an applied index: with its results the one
-// that this entry is; any other was overwritten by another leader's entry, and certainly never
-// happens. The flights are not in order: after a leader lost its leadership and won it again,
-// it may have flights of both its terms at one index, and older ones at higher indexes.
+// mostMerging is from how many commands on their number is no concern any more.
+const mostMerging = 1 << 14
+
+// awaits reports whether somebody here waits for the results of an entry.
+func (g *group) awaits(e *pb.Entry) bool {
+	return slices.ContainsFunc(g.flights, func(f flight) bool {
+		return f.index == e.GetIndex() && f.term == e.GetTerm()
+	})
+}
+
+// resolve answers the proposals that an applied entry decides: with its results the one that this
+// entry is. One of an older term at its index or above certainly never happens: whoever leads from
+// now on has this entry in its log, and terms in a log never go down. The flights are not in order:
+// after a leader lost its leadership and won it again, it may have flights of both its terms at one
+// index, and older ones at higher indexes.
 func (g *group) resolve(e *pb.Entry, replies []Reply) {
+	if len(g.flights) == 0 {
+		return
+	}
+	lost := kv.Errorf(kv.Unavailable, "partition %s changed its leader before the write was replicated", g.p)
 	kept := g.flights[:0]
 	for _, f := range g.flights {
 		switch {
-		case f.index > e.GetIndex():
+		case f.index > e.GetIndex() && (f.term >= e.GetTerm() || planted.purgeSlotLeaks):
 			kept = append(kept, f)
 		case f.index < e.GetIndex():
 			f.fail(g.h, kv.ErrUnknown()) // cannot be: its own index was applied before
-		case f.term != e.GetTerm() || len(replies) != len(f.ops) && !f.shared:
-			f.fail(g.h, kv.Errorf(kv.Unavailable, "partition %s changed its leader before the write was replicated", g.p))
+		case f.index > e.GetIndex() || f.term != e.GetTerm() || len(replies) != f.answers():
+			f.fail(g.h, lost)
+		case g.doubt != nil:
+			f.fail(g.h, kv.ErrUnknown()) // it is done, and what is told of it may be wrong
 		default:
+			g.h.uncommitted -= f.bytes
+			g.learnMerging(replies)
 			for i, op := range f.ops {
 				r := replies[0]
 				if !f.shared {
 					r = replies[i]
+				}
+				if r.PutOff && !planted.putOffForgotten {
+					g.h.stats.PutOff.Add(1)
+					g.h.takeOp(op) // certainly not done: in another entry, or by another leader
+					continue
 				}
 				receipt := kv.Receipt{Partition: g.p, Index: e.GetIndex()}
 				r.Result.Receipt = receipt
@@ -187,4 +271,25 @@ func (g *group) resolve(e *pb.Entry, replies []Reply) {
 	}
 	clear(g.flights[len(kept):])
 	g.flights = kept
+}
+
+// abandonAfter is for how long the answer to a write is kept waiting after its leader has lost its
+// leadership: longer than the default time of a request.
+const abandonAfter = 15 * time.Second
+
+// abandon answers the writes that were proposed here and that no other leader has placed or dropped
+// for long, as it is without a majority: their outcome is unknown. Until they are answered they count
+// against what a node may have under way, for all of its groups.
+func (g *group) abandon() {
+	if g.leads() || len(g.flights) == 0 || g.ledAt == 0 {
+		g.ledAt = g.h.now.Boot
+		return
+	}
+	if g.h.now.Boot-g.ledAt < abandonAfter || planted.flightsKept {
+		return
+	}
+	for _, f := range g.flights {
+		f.fail(g.h, kv.ErrUnknown())
+	}
+	g.flights = nil
 }

@@ -2,13 +2,14 @@ package sim
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
 	"github.com/anishathalye/porcupine"
 
 	"pxkv/node/kv"
-	"pxkv/persist"
+	"pxkv/persist/data"
 )
 
 // checker holds what must be true in every run.
@@ -17,10 +18,16 @@ type checker struct {
 	hashes  map[place]uint64       // running hash of effects after each applied index
 	leaders map[place]kv.ReplicaID // by term
 	acks    map[kv.PartitionID]uint64
+	ackLog  map[kv.PartitionID][]ack
+	clocks  map[place][]tell      // of leaders
+	written map[place]uint64      // index at which a version was written, of acknowledged writes
 	terms   map[replicaKey]uint64 // promised by what left the node
 	history []*operation
-	values  uint64
-	closing bool
+	// attempts of leaders to send snapshots.
+	attempts map[attemptKey]*attempts
+	values   uint64
+	closing  bool
+	flapping flapping
 }
 
 type place struct {
@@ -34,14 +41,21 @@ type replicaKey struct {
 }
 
 func (c *checker) init(w *World) {
-	*c = checker{w: w, hashes: map[place]uint64{}, leaders: map[place]kv.ReplicaID{}, acks: map[kv.PartitionID]uint64{}, terms: map[replicaKey]uint64{}}
+	*c = checker{w: w, hashes: map[place]uint64{}, leaders: map[place]kv.ReplicaID{}, acks: map[kv.PartitionID]uint64{},
+		ackLog: map[kv.PartitionID][]ack{}, written: map[place]uint64{}, clocks: map[place][]tell{},
+		terms: map[replicaKey]uint64{}, attempts: map[attemptKey]*attempts{}}
 }
 
 // turn checks a node after its turn.
 func (c *checker) turn(n *node) {
 	for _, p := range n.host.Partitions() {
 		s := n.host.Inspect(p)
-		if s.Applied.Index > 0 {
+		// While a snapshot is installed the library campaigns for nothing.
+		if s.First > s.Told+1 && !n.host.Holdings(p).Staged {
+			c.w.fail("%s: partition %v: the log begins at %d, and the library takes what follows %d for unapplied",
+				n.name, p, s.First, s.Told)
+		}
+		if c.judged(n, p, &s) && s.Applied.Index > 0 {
 			at := place{p, s.Applied.Index}
 			if h, ok := c.hashes[at]; !ok {
 				c.hashes[at] = s.Applied.Hash
@@ -50,6 +64,10 @@ func (c *checker) turn(n *node) {
 			}
 		}
 		if s.Leads {
+			c.told(n, p, s.Term)
+			if known := c.terms[replicaKey{p, s.ID}]; known < s.Term {
+				c.w.fail("%s: partition %v: leads in term %d, and its disk knows %d", n.name, p, s.Term, known)
+			}
 			at := place{p, s.Term}
 			if id, ok := c.leaders[at]; !ok {
 				c.leaders[at] = s.ID
@@ -63,11 +81,26 @@ func (c *checker) turn(n *node) {
 
 // started checks that a restarted node remembers what it promised.
 func (c *checker) started(n *node) {
+	if n.old != nil {
+		return // the node itself, or the others, must see it
+	}
 	for _, p := range n.host.Partitions() {
 		s := n.host.Inspect(p)
-		if t := c.terms[replicaKey{p, s.ID}]; s.Term < t {
-			c.w.fail("%s: partition %v: replica %d restarted in term %d and had promised term %d", n.name, p, s.ID, s.Term, t)
+		if knew := c.w.flips.wrong[replicaKey{p, s.ID}]; knew && !s.Void {
+			c.w.flips.wrong[replicaKey{p, s.ID}] = false // the mark was not on disk yet; it will be found once more
 		}
+		if t := c.terms[replicaKey{p, s.ID}]; s.Term < t {
+			c.w.fail("%s: partition %v: replica %d restarted in term %d and had promised term %d", n.name, p, s.ID,
+				s.Term, t)
+		}
+	}
+}
+
+// forgot notes what a node has forgotten of which nothing ever left it: its vote for itself.
+func (c *checker) forgot(n *node) {
+	for _, p := range n.host.Partitions() {
+		s := n.host.Inspect(p)
+		c.terms[replicaKey{p, s.ID}] = s.DurableTerm
 	}
 }
 
@@ -91,6 +124,7 @@ func (c *checker) promised(terms map[replicaKey]uint64) {
 // acked notes an acknowledged write and checks the leases against it at once.
 func (c *checker) acked(p kv.PartitionID, index uint64) {
 	c.acks[p] = max(c.acks[p], index)
+	c.ackLog[p] = append(c.ackLog[p], ack{c.w.now, c.acks[p]})
 	c.leases(p)
 }
 
@@ -111,7 +145,8 @@ func (c *checker) leases(p kv.PartitionID) {
 		}
 		holder = n
 		if h.Applied() < c.acks[p] {
-			c.w.fail("partition %v: %s has a lease and has applied %d, but %d is acknowledged", p, n.name, h.Applied(), c.acks[p])
+			c.w.fail("partition %v: %s has a lease and has applied %d, but %d is acknowledged", p, n.name, h.Applied(),
+				c.acks[p])
 		}
 	}
 }
@@ -119,16 +154,25 @@ func (c *checker) leases(p kv.PartitionID) {
 // settled says what is still to be done after the faults, "" when nothing is.
 func (c *checker) settled() string {
 	w := c.w
-	for _, n := range w.nodes {
+	if w.losing {
+		return "a node is down, and it is not decided yet whether for good"
+	}
+	living := w.living()
+	for _, n := range living {
+		if n.stopping {
+			return n.name + " is about to stop"
+		}
 		if !n.up || !n.joined || n.machine.State() == nil {
 			return n.name + " has not joined"
 		}
 		s := n.machine.State()
-		if len(s.Members) != len(w.nodes) || s.PlacementOutdated() || s.Epoch != w.nodes[0].machine.State().Epoch {
-			return fmt.Sprintf("%s has epoch %d, %d members, outdated %v", n.name, s.Epoch, len(s.Members), s.PlacementOutdated())
+		if !members(s, living) || len(s.Members) > len(w.nodes) || s.PlacementOutdated() ||
+			s.Epoch != living[0].machine.State().Epoch {
+			return fmt.Sprintf("%s has epoch %d, %d members, outdated %v", n.name, s.Epoch, len(s.Members),
+				s.PlacementOutdated())
 		}
 	}
-	s := w.nodes[0].machine.State()
+	s := living[0].machine.State()
 	voters, learners := s.MetaReplicas()
 	if what := c.groupSettled(kv.Meta, voters, learners); what != "" {
 		return what
@@ -138,7 +182,7 @@ func (c *checker) settled() string {
 			return what
 		}
 	}
-	return ""
+	return c.shipmentsOver()
 }
 
 // purgePatience is how long after its deadline a key may still take room.
@@ -146,10 +190,13 @@ const purgePatience = 1500 * time.Millisecond
 
 func (c *checker) groupSettled(p kv.PartitionID, voters, learners []kv.Replica) string {
 	var leader *node
-	for _, n := range c.w.nodes {
+	missing := c.w.missing(voters)
+	for _, n := range c.w.living() {
 		v, here := n.host.View(p)
-		wanted := slices.ContainsFunc(slices.Concat(voters, learners), func(r kv.Replica) bool { return r.Node == n.id })
-		if here != wanted {
+		wanted := slices.ContainsFunc(slices.Concat(voters, learners), func(r kv.Replica) bool {
+			return r.Node == n.id
+		})
+		if here != wanted && !(here && missing > 0) {
 			return fmt.Sprintf("partition %v: %s has a replica: %v, wanted: %v", p, n.name, here, wanted)
 		}
 		if here && v.Leads {
@@ -160,14 +207,19 @@ func (c *checker) groupSettled(p kv.PartitionID, voters, learners []kv.Replica) 
 		return fmt.Sprintf("partition %v has no leader", p)
 	}
 	conf := leader.host.Inspect(p).Applied.Conf
-	if len(conf.GetVotersOutgoing()) > 0 || len(conf.GetVoters()) != len(voters) || len(conf.GetLearners()) != len(learners) {
+	if missing > 0 {
+		if what := c.asPossible(p, leader, voters, missing); what != "" {
+			return what
+		}
+	} else if len(conf.GetVotersOutgoing()) > 0 || len(conf.GetVoters()) != len(voters) ||
+		len(conf.GetLearners()) != len(learners) {
 		return fmt.Sprintf("partition %v: configuration %v, wanted %v and learners %v", p, conf, voters, learners)
 	}
-	if leader.id != voters[0].Node {
+	if first := c.w.node(voters[0].Node); leader != first && !first.lost {
 		return fmt.Sprintf("partition %v: led by %s, preferred is node %v", p, leader.name, voters[0].Node)
 	}
 	applied := leader.host.Inspect(p).Applied
-	for _, n := range c.w.nodes {
+	for _, n := range c.w.living() {
 		h := n.host.Handle(p)
 		if h == nil {
 			continue
@@ -175,7 +227,16 @@ func (c *checker) groupSettled(p kv.PartitionID, voters, learners []kv.Replica) 
 		if h.Applied() < applied.Index {
 			return fmt.Sprintf("partition %v: %s has applied %d of %d", p, n.name, h.Applied(), applied.Index)
 		}
-		if due, _, err := n.db.Due(p, persist.Due{}, applied.TimeMS-purgePatience.Milliseconds(), 1); err != nil || len(due) > 0 {
+		if what := c.alike(p, n, leader); what != "" {
+			return what
+		}
+		index, _, err := n.db.Due(p, data.Due{}, math.MaxInt64, 1<<20)
+		if stale := slices.ContainsFunc(index, func(d data.Due) bool { return !d.Current }); err != nil || stale {
+			return fmt.Sprintf("partition %v: the expiry index of %s has records of former deadlines: %v, %v", p,
+				n.name, index, err)
+		}
+		until := applied.TimeMS - purgePatience.Milliseconds()
+		if due, _, err := n.db.Due(p, data.Due{}, until, 1); err != nil || len(due) > 0 {
 			return fmt.Sprintf("partition %v: %s still has %v at %d: %v", p, n.name, due, applied.TimeMS, err)
 		}
 	}
@@ -191,7 +252,7 @@ func (c *checker) linearizable() {
 		}
 		ops = append(ops, porcupine.Operation{Input: *op, Output: op.out, Call: op.call, Return: op.ret})
 	}
-	switch porcupine.CheckOperationsTimeout(key, ops, 20*time.Second) {
+	switch porcupine.CheckOperationsTimeout(key, ops, 5*time.Minute) {
 	case porcupine.Illegal:
 		c.w.fail("the history is not linearizable: %s", c.culprit(ops))
 	case porcupine.Unknown:
@@ -208,7 +269,8 @@ func (c *checker) culprit(ops []porcupine.Operation) string {
 		}
 		for _, op := range part {
 			in := op.Input.(operation)
-			out += fmt.Sprintf("\n  %v-%v %s kind %d value %d ttl %d expect %d: %+v", time.Duration(op.Call), time.Duration(op.Return), in.key, in.kind, in.value, in.ttl, in.expect.value, in.out)
+			out += fmt.Sprintf("\n  %v-%v %s kind %d value %d ttl %d expect %d: %+v", time.Duration(op.Call),
+				time.Duration(op.Return), in.key, in.kind, in.value, in.ttl, in.expect.value, in.out)
 		}
 	}
 	return out

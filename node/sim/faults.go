@@ -14,22 +14,27 @@ func (w *World) strike() {
 		return
 	}
 	w.after(step, w.strike)
+	if w.calm > w.now {
+		return
+	}
+	if w.o.Replace > 0 && !w.replacing {
+		w.replacing = true
+		w.after(w.between(0, w.o.Faults/3), w.replaceSome)
+	}
 	happens := func(rate float64) bool { return w.chance(rate * step.Seconds()) }
 	pick := func() *node { return w.nodes[w.rng.IntN(len(w.nodes))] }
 	if happens(w.o.CrashRate) {
 		n := pick()
 		if n.up {
-			n.crash()
-			n.restart(w.between(10*time.Millisecond, []time.Duration{50 * time.Millisecond, 3 * time.Second}[w.rng.IntN(2)]))
+			n.strikeDown(w.between(10*time.Millisecond,
+				[]time.Duration{50 * time.Millisecond, 3 * time.Second}[w.rng.IntN(2)]))
 		}
 	}
 	if happens(w.o.CutRate) {
 		w.cutSome()
 	}
 	if happens(w.o.PauseRate) {
-		w.stats.Pauses++
-		n := pick()
-		n.paused = max(n.paused, w.now+w.between(10*time.Millisecond, 2*time.Second))
+		w.suspend(pick())
 	}
 	if happens(w.o.TransferRate) {
 		w.transferSome()
@@ -37,8 +42,22 @@ func (w *World) strike() {
 	if happens(w.o.AmbushRate) {
 		w.ambush()
 	}
+	if happens(w.o.PanicRate) {
+		w.breakSome(pick())
+	}
+	if w.o.FlipRate > 0 && happens(w.o.FlipRate) {
+		w.flipSome()
+	}
+	w.strikeDisks(happens, pick)
+	w.strikeStops(happens, pick)
 	if happens(w.o.JumpRate) {
 		w.jump(pick())
+	}
+	if happens(w.o.Snapshots.NoRoom) {
+		w.fillDisk(pick())
+	}
+	if happens(w.o.CopyRate) {
+		w.copyDisk(pick())
 	}
 }
 
@@ -49,13 +68,21 @@ func (w *World) jump(n *node) {
 	n.wall = w.between(-most, most)
 }
 
-// cutSome cuts one node off, or one link, in both directions or in one.
+// cutSome cuts one node off, or one link, in both directions or in one; half of the time for
+// longer than an election takes.
 func (w *World) cutSome() {
 	w.stats.Cuts++
 	d := w.between(20*time.Millisecond, 3*time.Second)
-	a := w.nodes[w.rng.IntN(len(w.nodes))]
+	if w.chance(0.5) {
+		d = w.between(2*replica.ElectionTicks*tick, 5*time.Second)
+	}
+	i := w.rng.IntN(len(w.nodes))
+	a := w.nodes[i]
 	whole, oneWay := w.chance(0.5), w.chance(0.3)
-	other := w.nodes[w.rng.IntN(len(w.nodes))]
+	other := w.nodes[(i+1+w.rng.IntN(len(w.nodes)-1))%len(w.nodes)]
+	if !whole {
+		w.stats.LinkCuts++
+	}
 	for _, b := range w.nodes {
 		if b == a || !whole && b != other {
 			continue
@@ -133,14 +160,31 @@ func (w *World) ambush() {
 		if w.healed {
 			return
 		}
+		vouched := w.chance(0.5)
 		for _, n := range followers[1:] {
 			if n.up {
 				n.crash()
 				n.restart(w.between(time.Millisecond, 20*time.Millisecond))
 			}
-			apart(n, time.Second)
+			if vouched {
+				w.whenVouched(n, 100, func() { apart(n, time.Second) })
+			} else {
+				apart(n, time.Second)
+			}
 		}
 	})
+}
+
+// whenVouched calls f when the others have told a node that starts again what they remember of it, the
+// leader too: from then on nothing but time keeps it from voting. It looks every millisecond, so many times.
+func (w *World) whenVouched(n *node, looks int, f func()) {
+	switch {
+	case w.healed:
+	case looks == 0 || n.up && n.host.Vouched():
+		f()
+	default:
+		w.after(time.Millisecond, func() { w.whenVouched(n, looks-1, f) })
+	}
 }
 
 // powerLoss crashes all nodes at one moment.
@@ -155,11 +199,16 @@ func (w *World) powerLoss() {
 
 // heal ends all faults and lets every node run.
 func (w *World) heal() {
-	w.healed = true
+	w.healed, w.over = true, true
 	clear(w.net.cuts)
+	w.healDisks()
+	w.reclaim()
 	for _, n := range w.nodes {
-		n.paused = 0
-		if !n.up {
+		n.paused, n.noRoom, n.breakAt = 0, 0, 0
+		n.thaw(w.now)
+		if n.up {
+			n.disk.killAt(0)
+		} else if !n.lost {
 			n.restart(0)
 		}
 	}

@@ -45,12 +45,19 @@ var key = (&porcupine.NondeterministicModel{
 
 // step is what an operation makes of a key that holds what it holds.
 func (h held) step(in operation, o output) []any {
-	next, can := held{value: in.value, time: h.time}, true // what it would leave behind, and whether it would change anything
+	// what it would leave behind, and whether it would change anything
+	next, can := held{value: in.value, time: h.time}, true
 	if in.ttl != 0 {
 		next.deadline = o.deadline
 		if o.unknown {
 			next.deadline = unknownDeadline
 		}
+	}
+	if in.key[0] == 't' {
+		next.value = appended(0, in.value)
+	}
+	if in.old() && !o.unknown && o.old != h.value {
+		return nil
 	}
 	switch in.kind {
 	case opGet:
@@ -70,6 +77,8 @@ func (h held) step(in operation, o output) []any {
 		if !o.unknown && o.value != next.value {
 			return nil
 		}
+	case opAppend:
+		next.value, next.deadline = appended(h.value, in.value), h.deadline
 	case opTouch:
 		can = h.value != 0
 		next.value = h.value
@@ -88,6 +97,9 @@ func (h held) step(in operation, o output) []any {
 	}
 	return []any{next}
 }
+
+// appended stands for a text to whose end a number is added: it is another one for another text.
+func appended(text, number uint64) uint64 { return (text+1)*1099511628211 ^ number }
 
 // partition splits a history by keys.
 func partition(history []porcupine.Operation) [][]porcupine.Operation {

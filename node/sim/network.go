@@ -59,4 +59,4 @@ func (n *network) delay() time.Duration {
 }
 
 // faulty reports whether faults still strike.
-func (w *World) faulty() bool { return !w.healed }
+func (w *World) faulty() bool { return !w.healed && w.calm <= w.now }

@@ -1,20 +1,19 @@
 package sim
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"pxkv/node/cache"
+	"pxkv/node/core"
 	"pxkv/node/kv"
+	"pxkv/node/member"
 	"pxkv/node/meta"
-	"pxkv/node/rebalance"
 	"pxkv/node/replica"
 	"pxkv/persist"
 )
@@ -23,27 +22,47 @@ const tick = replica.DefaultTick
 
 // node is one simulated process with its disk.
 type node struct {
-	w    *World
-	id   kv.NodeID
-	name string
-	fs   *vfs.MemFS
-	rate float64       // of its clock
-	zero time.Duration // its clock at the world's start
-	wall time.Duration // by how much its wall clock is ahead of that
+	w      *World
+	id     kv.NodeID
+	name   string
+	fs     *vfs.MemFS
+	disk   *device     // fs as this life sees it
+	faults *diskFaults // of fs
+	clocks
 
-	up      bool
-	life    int // grows with each crash; what belongs to an older life never happens
-	starts  uint64
-	paused  time.Duration // until
-	joined  bool
+	up     bool
+	life   int // grows with each crash; what belongs to an older life never happens
+	starts uint64
+	paused time.Duration // until
+	ending
+	noRoom time.Duration // for snapshots, until
+	joined bool
+	home   int           // its address, which is also that of a former self that lost its disk
+	fell   time.Duration // when it ended the last time
+	// formation is of a node that was started without a cluster to begin with; waiting: it knows of none yet.
+	formation *member.Formation
+	waiting   bool
+	kept      persist.Promise // on its disk
+	lost      bool            // it is down and does not come back, unless the whole schedule says so
+	volume    int64           // where its files are: a copy of them is elsewhere
+	memory    memory
+	// incarnation is drawn at each start; introduced is what the cluster has heard of it.
+	incarnation uint64
+	introduced  bool
+	old         *restored // it runs on a disk that was put back to an earlier moment
+
 	db      *persist.DB
-	host    *replica.Host
-	machine *meta.Machine
+	core    *core.Core
+	host    *replica.Host // of core
+	machine *meta.Machine // of core
 	cache   *cache.Cache
 
 	in        replica.Input
 	scheduled bool
-	tearing   bool // a planted bug tore a write in two, and the node crashes in between
+	asked     map[*request]bool // not answered yet
+	breakAt   breakpoint        // where a turn panics next
+	broken    bool              // one did
+	tearing   bool              // a planted bug tore a write in two, and the node crashes in between
 }
 
 var errTorn = errors.New("crash between two commits that should be one")
@@ -51,8 +70,13 @@ var errTorn = errors.New("crash between two commits that should be one")
 func (w *World) addNode() *node {
 	n := &node{
 		w: w, id: kv.NodeID(len(w.nodes) + 1), name: fmt.Sprintf("n%d", len(w.nodes)+1), fs: vfs.NewCrashableMem(),
-		rate: 1 + w.o.ClockDrift*(2*w.rng.Float64()-1), zero: w.between(time.Hour, 2*time.Hour),
+		faults: &diskFaults{lost: map[string]map[int64][]byte{}},
+		clocks: clocks{rate: 1 + w.o.ClockDrift*(2*w.rng.Float64()-1), zero: w.between(time.Hour, 2*time.Hour)},
 	}
+	w.disks++
+	n.volume = w.disks
+	n.home = w.placed
+	w.placed++
 	w.nodes = append(w.nodes, n)
 	return n
 }
@@ -82,14 +106,6 @@ func (h virtualTime) WithAttrs(as []slog.Attr) slog.Handler {
 	return virtualTime{h.Handler.WithAttrs(as), h.w}
 }
 
-// boot is the node's own monotonic clock.
-func (n *node) boot() time.Duration { return n.zero + time.Duration(float64(n.w.now)*n.rate) }
-
-// now is what the node's two clocks say.
-func (n *node) now() replica.Now {
-	return replica.Now{Boot: n.boot(), WallMS: int64((n.boot() + n.wall) / time.Millisecond)}
-}
-
 // do runs f in this life of the node, after a delay, and not while it is paused.
 func (n *node) do(d time.Duration, f func()) {
 	life := n.life
@@ -98,9 +114,10 @@ func (n *node) do(d time.Duration, f func()) {
 		switch {
 		case !n.up || n.life != life:
 		case n.paused > n.w.now:
-			n.w.after(n.paused-n.w.now, try)
+			n.w.after(n.pause(), try)
 		default:
 			f()
+			n.reap()
 		}
 	}
 	n.w.after(d, try)
@@ -109,122 +126,54 @@ func (n *node) do(d time.Duration, f func()) {
 // start boots the process on whatever its disk holds.
 func (n *node) start(bootstrap bool) {
 	w := n.w
-	db, err := persist.Open(persist.Options{
-		Dir: "data", FS: n.fs, Light: true,
-		Fatal:   func(text string) { panic(text) },
-		Between: n.tear,
-	})
+	db := n.open()
+	if db == nil {
+		return
+	}
+	if n.old != nil && n.old.position == 0 {
+		n.old.position = db.Position()
+	}
+	start, err := core.Identify(db, n.name, func() kv.NodeID { return n.id }, w.rng.Uint64()|1)
 	if err != nil {
-		w.fail("%s: open: %v", n.name, err)
+		n.startFailed(db, "identity", err)
 		return
 	}
-	ident, known, err := db.Identity()
-	if err != nil {
-		w.fail("%s: identity: %v", n.name, err)
+	if start.Former != 0 {
+		w.fail("%s: a directory was moved before its node was in a cluster, and the simulation has no other id for it",
+			n.name)
 		return
 	}
-	if !known {
-		ident = persist.Identity{Node: n.id, Name: n.name}
-	}
-	ident.Starts++
-	n.starts = ident.Starts
-	if err := db.SaveIdentity(ident); err != nil {
-		w.fail("%s: save identity: %v", n.name, err)
-		return
-	}
-	n.db, n.machine, n.cache = db, meta.NewMachine(db, n.id), cache.New(w.o.CacheSize)
-	n.joined = ident.Cluster != 0
-	n.machine.SetOwn(ident.MetaReplica)
-	exec := &rebalance.Executor{State: n.machine.State}
-	n.host, err = replica.NewHost(replica.Config{
-		Node: n.id, Incarnation: w.rng.Uint64(), DB: db, Policy: n.machine, Cache: n.cache,
-		Machine: func(p kv.PartitionID) replica.StateMachine {
-			if p == kv.Meta {
-				return n.machine
-			}
-			return &replica.KV{Known: n.cache.Has}
+	ident := start.Identity
+	n.starts, n.incarnation, n.introduced = ident.Starts, start.Incarnation, false
+	n.db, n.cache, n.joined = db, cache.New(w.o.CacheSize), ident.Cluster != 0
+	n.core, err = core.New(core.Options{
+		DB: db, Start: start, Moves: w.o.Moves.Limits,
+		Values: func() replica.StateMachine { return &replica.KV{Known: n.cache.Has, Disturb: n.disturb} },
+		Host: replica.Config{
+			Cache: fragile{n.cache, n}, Logger: n.log(), QuorumReads: w.o.QuorumReads, Limits: w.o.limits(),
 		},
-		Logger: n.log(), Fresh: bootstrap, QuorumReads: w.o.QuorumReads, LogBytes: w.o.LogBytes, OnTick: exec.Tick,
 	})
 	if err != nil {
-		w.fail("%s: start: %v", n.name, err)
+		n.startFailed(db, "start", err)
 		return
 	}
-	n.up, n.in, n.scheduled = true, replica.Input{}, false
-	n.life++
+	n.host, n.machine = n.core.Host, n.core.Machine
+	n.up, n.in, n.scheduled, n.asked = true, replica.Input{}, false, map[*request]bool{}
+	n.breakAt, n.broken = 0, false
+	n.memory = memory{}
+	n.formation, n.waiting, n.kept = nil, false, ident.Promise
 	if bootstrap {
 		n.bootstrap(ident)
 	}
+	if !n.joined && !n.adopt() {
+		return
+	}
 	w.check.started(n)
-	n.tick()
-	n.do(0, n.schedule)
-	if !n.joined {
-		n.do(w.between(0, 300*time.Millisecond), n.join)
-	}
-}
-
-func (n *node) bootstrap(ident persist.Identity) {
-	w := n.w
-	s := meta.Bootstrap(w.cluster, "sim", w.o.Partitions, w.o.Replicas, n.member())
-	err := n.host.Bootstrap(kv.Meta, s.Members[0].MetaReplica, n.machine.Seed(&s))
-	for p, row := range s.Placement {
-		err = errors.Join(err, n.host.Bootstrap(kv.PartitionID(p), row[0].ID, nil))
-	}
-	if err == nil {
-		err = errors.Join(n.host.CommitNow(), n.machine.Reload())
-	}
-	ident.Cluster, ident.MetaReplica = w.cluster, s.Members[0].MetaReplica
-	if err = errors.Join(err, n.db.SaveIdentity(ident)); err != nil {
-		w.fail("bootstrap: %v", err)
-	}
-	n.machine.SetOwn(ident.MetaReplica)
-	n.joined = true
-}
-
-func (n *node) member() meta.Member {
-	return meta.Member{ID: n.id, Name: n.name, Starts: n.starts, Incarnation: uint64(n.id),
-		Addresses: kv.Addresses{HTTP: n.name + ":80", Peer: n.name + ":1", Gossip: n.name + ":2"}}
-}
-
-// join asks the others, one after the other, until the meta leader has committed this node.
-func (n *node) join() {
-	w := n.w
-	if n.joined {
+	if !n.joined && w.o.Expect > 0 {
+		n.form(ident.Promise)
 		return
 	}
-	n.do(500*time.Millisecond, n.join)
-	to := w.nodes[w.rng.IntN(len(w.nodes))]
-	w.net.send(n.id, to.id, func() {
-		if !to.up {
-			return
-		}
-		to.do(0, func() {
-			to.write(replica.Op{Partition: kv.Meta, Raw: meta.Join{Member: n.member()}.Encode(), Reply: func(r replica.Reply) {
-				if r.Err != nil {
-					return
-				}
-				res, err := meta.DecodeResult(r.Raw)
-				if err != nil || res.Join == nil {
-					w.fail("join of %s: %v %v", n.name, err, res.Refused)
-					return
-				}
-				w.net.send(to.id, n.id, func() { n.do(0, func() { n.welcome(res.Join.Member.MetaReplica) }) })
-			}})
-		})
-	})
-}
-
-func (n *node) welcome(id kv.ReplicaID) {
-	if n.joined {
-		return
-	}
-	ident, _, err := n.db.Identity()
-	ident.Cluster, ident.MetaReplica = n.w.cluster, id
-	if err = errors.Join(err, n.db.SaveIdentity(ident)); err != nil {
-		n.w.fail("%s: save identity: %v", n.name, err)
-	}
-	n.machine.SetOwn(id)
-	n.joined = true
+	n.enter()
 }
 
 func (n *node) tick() {
@@ -234,19 +183,23 @@ func (n *node) tick() {
 }
 
 func (n *node) write(op replica.Op) {
+	answered, reply := n.ask("write", op.Partition), op.Reply
+	op.Reply = func(r replica.Reply) { answered(); reply(r) }
 	n.in.Ops = append(n.in.Ops, op)
 	n.schedule()
 }
 
 func (n *node) read(op replica.ReadOp) {
+	answered, reply := n.ask("read", op.Partition), op.Reply
+	op.Reply = func(err *kv.Error) { answered(); reply(err) }
 	n.in.Reads = append(n.in.Reads, op)
 	n.schedule()
 }
 
 func (n *node) schedule() {
-	if !n.scheduled {
+	if !n.scheduled && !n.waiting {
 		n.scheduled = true
-		n.do(n.w.between(0, 200*time.Microsecond), n.turn)
+		n.do(n.w.between(0, n.w.o.TurnDelay), n.turn)
 	}
 }
 
@@ -256,18 +209,32 @@ func (n *node) turn() {
 	in := n.in
 	n.in = replica.Input{}
 	w.note('t', uint64(n.id), uint64(len(in.Messages)), uint64(len(in.Ops)), uint64(len(in.Finished)))
-	out, err := n.host.Turn(n.now(), &in)
+	var out replica.Output
+	err := n.io(func() (err error) {
+		out, err = n.host.Turn(n.now(), &in)
+		return err
+	})
 	if n.tearing {
 		n.crash()
 		return
 	}
+	if n.reap() {
+		return
+	}
+	if n.broken {
+		n.endBroken()
+		return
+	}
 	if err != nil {
-		w.fail("%s: %v", n.name, err)
+		n.brokeDown(err)
+		return
+	}
+	if n.believed() {
 		return
 	}
 	n.sendFrames(out.Frames)
-	for _, r := range out.Snapshots {
-		n.sendSnapshot(r)
+	for _, s := range out.Snapshots {
+		n.ship(s)
 	}
 	if out.More {
 		n.schedule()
@@ -276,6 +243,9 @@ func (n *node) turn() {
 		n.startJob(j)
 	}
 	w.check.turn(n)
+	if in.Tick {
+		w.check.resources(n)
+	}
 }
 
 // startJob lets the disk take its time; a crash before the commit loses the job, one after
@@ -286,14 +256,18 @@ func (n *node) startJob(j *replica.Job) {
 	if w.faulty() && w.chance(w.o.SlowDisk) {
 		d = w.between(10*time.Millisecond, 500*time.Millisecond)
 	}
+	d += n.diskDelay()
 	terms := n.w.check.durable(n)
 	n.do(d, func() {
-		if err := n.commit(j); err != nil {
+		if err := n.io(j.Commit); err != nil {
 			if n.tearing {
 				n.crash()
 				return
 			}
-			w.fail("%s: commit: %v", n.name, err)
+			if n.reap() {
+				return
+			}
+			n.brokeDown(fmt.Errorf("commit: %w", err))
 			return
 		}
 		n.do(w.between(0, 300*time.Microsecond), func() {
@@ -303,15 +277,6 @@ func (n *node) startJob(j *replica.Job) {
 			n.schedule()
 		})
 	})
-}
-
-func (n *node) commit(j *replica.Job) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("%v", r)
-		}
-	}()
-	return j.Commit()
 }
 
 // tear is called by builds with a planted bug between two commits.
@@ -335,120 +300,30 @@ func (n *node) sendFrames(frames []replica.Frame) {
 			return
 		}
 		for _, m := range ms {
+			n.w.check.says(f.To, m)
+			n.w.check.pins(to, &m, f.Data)
 			n.w.net.send(n.id, f.To, func() { to.deliver(m) })
 		}
 	}
 }
 
 func (n *node) deliver(m replica.Message) {
-	if !n.up {
+	if !n.up || n.waiting {
 		return
 	}
 	if len(n.in.Messages) < 10_000 { // a paused process has a full socket at some time
 		n.in.Messages = append(n.in.Messages, m)
+		n.memory.hear(m)
 	}
 	n.schedule()
-}
-
-// sendSnapshot streams the state of this moment; the report comes when the stream has ended.
-func (n *node) sendSnapshot(r replica.SnapshotRequest) {
-	w := n.w
-	report := func(failed bool) {
-		n.do(w.net.delay(), func() {
-			n.in.Reports = append(n.in.Reports, replica.SnapshotReport{Request: r, Failed: failed})
-			n.schedule()
-		})
-	}
-	s, err := n.db.OpenSnapshot(r.Partition)
-	if err != nil {
-		report(true)
-		return
-	}
-	var stream bytes.Buffer
-	_, err = s.WriteTo(&stream)
-	s.Close()
-	to := w.node(r.ToNode)
-	if err != nil || to == nil {
-		w.fail("%s: snapshot of partition %v for node %v: %v", n.name, r.Partition, r.ToNode, err)
-		return
-	}
-	w.stats.Snapshots++
-	if !w.net.once(n.id, to.id, func() {
-		if !to.up {
-			report(true)
-			return
-		}
-		to.take(r, n.id, &stream, report)
-	}) {
-		report(true)
-	}
-}
-
-// take receives a snapshot stream, once the node is not paused any more. The sender learns how it
-// ended, also when the node crashes first: the connection breaks.
-func (n *node) take(r replica.SnapshotRequest, from kv.NodeID, stream *bytes.Buffer, report func(failed bool)) {
-	life := n.life
-	var try func()
-	try = func() {
-		switch {
-		case !n.up || n.life != life || n.paused <= n.w.now && !n.host.Wants(r):
-			report(true)
-			return
-		case n.paused > n.w.now:
-			n.w.after(n.paused-n.w.now, try)
-			return
-		}
-		staged, err := n.db.StageSnapshot(r.Partition, stream)
-		if err != nil {
-			n.w.fail("%s: stage snapshot: %v", n.name, err)
-			return
-		}
-		n.in.Snapshots = append(n.in.Snapshots, replica.ArrivedSnapshot{Request: r, FromNode: from, Staged: staged})
-		n.schedule()
-		report(false)
-	}
-	n.w.after(0, try)
-}
-
-// crash ends the process and what its disk had not synced, or some of it.
-func (n *node) crash() {
-	w := n.w
-	if !n.up {
-		return
-	}
-	w.stats.Crashes++
-	w.note('c', uint64(n.id))
-	n.up, n.tearing = false, false
-	percent := w.o.Unsynced
-	if percent < 0 {
-		percent = []int{0, 50, 100}[w.rng.IntN(3)]
-	}
-	disk, err := crashedDisk(n.fs, percent, rand.New(rand.NewPCG(w.rng.Uint64(), 1)))
-	if err != nil {
-		w.fail("%s: crash: %v", n.name, err)
-		return
-	}
-	n.fs = disk
-	for _, c := range w.clients {
-		c.nodeCrashed(n)
-	}
-	db := n.db
-	n.db, n.host = nil, nil
-	closeCrashed(db)
-}
-
-// closeCrashed frees what a dead process held; its disk was copied before, so nothing that
-// happens here counts.
-func closeCrashed(db *persist.DB) {
-	defer func() { _ = recover() }()
-	_ = db.Close()
 }
 
 // restart brings the process back after a delay.
 func (n *node) restart(d time.Duration) {
 	n.w.after(d, func() {
-		if !n.up {
+		if !n.up && !n.lost {
 			n.w.stats.Restarts++
+			n.w.giveUpSome(n)
 			n.start(false)
 		}
 	})

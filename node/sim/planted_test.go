@@ -12,9 +12,12 @@ import (
 func TestPlantedBugIsFound(t *testing.T) {
 	first, count := env("SIM_SEED", 1), env("SIM_COUNT", 4000)
 	for seed := first; seed < first+count; seed++ {
-		o := Draw(seed)
-		if seed%2 == 0 {
+		o := Schedule(seed)
+		switch {
+		case seed%2 == 0:
 			o = Ambushes(seed)
+		case seed%16 == 5:
+			o = Restarts(seed)
 		}
 		cryptotest.SetGlobalRandom(t, seed)
 		if r := Run(o); r.Err != nil {

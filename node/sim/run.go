@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -13,40 +14,41 @@ type Report struct {
 	Stats Stats
 }
 
-// settleLimit is how long a healed cluster may take to become as its placement wants it.
-const settleLimit = 40 * time.Second
-
 // Run plays one schedule.
 func Run(o Options) Report {
 	w := newWorld(o)
-	w.cluster = 0xc1
-	w.addNode().start(true)
-	for range o.Nodes - 1 {
-		n := w.addNode()
-		w.after(w.between(0, 1500*time.Millisecond), func() { n.start(false) })
-	}
+	w.begin()
 	for range o.Clients {
 		w.addClient()
 	}
 	// Let most runs form their cluster in peace: faults on a lone voter show little.
 	peace := time.Duration(0)
-	if w.chance(0.7) {
+	if w.chance(0.7) || o.Moves.Flap > 0 {
 		peace = 5 * time.Second
 	}
-	w.healed = true
-	w.run(peace)
-	w.healed = false
-	w.strike()
-	if w.chance(o.PowerLoss) {
-		w.after(w.between(0, o.Faults), w.powerLoss)
+	if o.Expect > 0 {
+		peace = 0
 	}
-	w.run(w.now + o.Faults)
+	w.healed = true
+	w.play(peace)
+	w.run(peace)
+	switch {
+	case o.Rolling:
+		w.rolling()
+	case o.Wounds > 0:
+		w.wounds()
+	default:
+		w.faults()
+	}
 	w.heal()
 	w.settle()
+	w.comeBack()
+	w.bereave()
 	w.finalReads()
+	w.rest()
 	for _, n := range w.nodes {
 		if n.up {
-			closeCrashed(n.db)
+			n.closeCrashed(n.db)
 		}
 	}
 	if w.failure == nil {
@@ -55,20 +57,45 @@ func Run(o Options) Report {
 	return Report{Err: w.failure, Trace: w.trace.Sum64(), Time: w.now, Stats: w.stats}
 }
 
+// faults strike for a while.
+func (w *World) faults() {
+	w.healed = false
+	w.laterOnes()
+	w.slowDisk()
+	w.strike()
+	if w.chance(w.o.PowerLoss) {
+		w.after(w.between(0, w.o.Faults), w.powerLoss)
+	}
+	w.run(w.now + w.o.Faults)
+}
+
 // settle waits until everything is as it should be.
 func (w *World) settle() {
-	deadline := w.now + settleLimit
+	healed := w.now
+	deadline := healed + w.o.Settle
 	for w.failure == nil {
 		w.run(w.now + 200*time.Millisecond)
 		if w.failure != nil {
 			return
 		}
+		w.decideDoubts()
 		what := w.check.settled()
 		if what == "" {
+			w.stats.Settled = w.now - healed
 			return
 		}
 		if w.now > deadline {
-			w.fail("not settled %v after the faults: %s%s", settleLimit, what, w.describe())
+			w.fail("not settled %v after the faults: %s%s", w.o.Settle, what, w.describe())
+		}
+	}
+}
+
+// rest lets the cluster come to rest, and requires that nothing is held on behalf of anybody.
+func (w *World) rest() {
+	w.run(w.now + 2*time.Second)
+	if w.failure == nil {
+		if what := w.check.leftovers(); what != "" {
+			w.fail("at rest: %s", what)
 		}
 	}
 }
@@ -85,22 +112,36 @@ func (w *World) finalReads() {
 			order = append(order, op.key)
 		}
 	}
-	for i, k := range order {
-		if w.failure != nil {
-			return
-		}
-		op := &operation{kind: opGet, key: k}
-		w.clients[i%len(w.clients)].begin(op)
-		for range 40 {
-			if op.done {
-				break
+	for keys := range slices.Chunk(order, 64) {
+		// With limits drawn tiny, a node takes one read at a time and refuses the others.
+		for try := 0; len(keys) > 0 && w.failure == nil; try++ {
+			if try == 5 {
+				w.fail("final read of %s got no answer", keys[0])
 			}
-			w.run(w.now + 50*time.Millisecond)
-		}
-		if op.out.unknown || !op.done {
-			w.fail("final read of %s got no answer", k)
+			keys = w.readAll(keys)
 		}
 	}
+}
+
+// readAll reads keys at once, and returns those that got no answer.
+func (w *World) readAll(keys []string) (left []string) {
+	var ops []*operation
+	for i, k := range keys {
+		ops = append(ops, &operation{kind: opGet, key: k})
+		w.clients[i%len(w.clients)].begin(ops[i])
+	}
+	for range 100 {
+		if w.failure != nil || !slices.ContainsFunc(ops, func(op *operation) bool { return !op.done }) {
+			break
+		}
+		w.run(w.now + 20*time.Millisecond)
+	}
+	for _, op := range ops {
+		if (op.out.unknown || !op.done) && !op.refused {
+			left = append(left, op.key)
+		}
+	}
+	return left
 }
 
 // String tells a run in a line.
@@ -126,7 +167,9 @@ func (w *World) describe() string {
 			v, _ := n.host.View(p)
 			i := n.host.Inspect(p)
 			progress, last := n.host.Progress(p)
-			out += fmt.Sprintf("\n  %v: replica %d term %d leads %v commit %d applied %d/%d last %d pending %v conf %v progress %v", p, i.ID, i.Term, i.Leads, i.Commit, i.Applied.Index, i.Applied.Term, last, v.Pending, i.Applied.Conf, progress)
+			out += fmt.Sprintf("\n  %v: replica %d term %d leads %v commit %d applied %d/%d last %d pending %v doubt "+
+				"%v void %v conf %v progress %v", p, i.ID, i.Term, i.Leads, i.Commit, i.Applied.Index, i.Applied.Term,
+				last, v.Pending, i.InDoubt, i.Void, i.Applied.Conf, progress)
 		}
 	}
 	return out

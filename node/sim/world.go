@@ -14,27 +14,51 @@ import (
 
 // World is the clock, what is to happen, and everyone to whom it happens.
 type World struct {
-	o       Options
-	rng     *rand.Rand
-	now     time.Duration
-	seq     uint64
-	events  eventHeap
-	nodes   []*node
-	net     network
-	clients []*client
-	check   checker
-	trace   hash.Hash64
-	failure error
-	healed  bool
-	cluster kv.ClusterID
-	stats   Stats
+	o          Options
+	rng        *rand.Rand
+	now        time.Duration
+	seq        uint64
+	events     eventHeap
+	nodes      []*node
+	net        network
+	clients    []*client
+	transfers  []*transfer // snapshots on their way
+	check      checker
+	flips      flips
+	trace      hash.Hash64
+	failure    error
+	healed     bool
+	losing     bool // a node is down, and whether for good is decided soon
+	rolled     bool // every node was restarted
+	over       bool // no fault will strike any more
+	cluster    kv.ClusterID
+	stats      Stats
+	calm       time.Duration // no fault strikes until then
+	disks      int64         // numbered, for copies
+	placed     int           // places that were given to nodes
+	attempts   uint64        // to make a cluster
+	succession *succession   // nil: nobody is to be replaced
+	replacing  bool
+	decided    time.Duration // when the operator last gave a replica up
 }
 
 // Stats say what a run went through.
 type Stats struct {
 	Events, Crashes, Restarts, Cuts, Pauses, Transfers, Snapshots int
 	Acked, Unknown, Reads, LeaseReads                             int
+	Panics                                                        int
+	Flips, Rebuilt, GivenUp                                       int
 	Jumps, ReadsOfExpired, Advances                               int
+	KilledAtWrite, KilledAtStart                                  int
+	Pairs, Torn, Views                                            int // reads of two keys together
+	Stale, StaleMortal, Claims, Frozen, LinkCuts                  int
+	// longest time from the end of the faults until all was complete
+	Settled                                             time.Duration
+	SnapshotsBroken, NoRoom                             int
+	Lost, Falls, Bereaved                               int
+	DiskFailures, FullDisks, Stalls, RefusedFull, Stops int
+	Copies, Refusals, Moved, Replaced                   int
+	Formed, Decided                                     int
 }
 
 type event struct {
@@ -111,6 +135,8 @@ func (w *World) between(lo, hi time.Duration) time.Duration {
 func newWorld(o Options) *World {
 	w := &World{o: o, rng: rand.New(rand.NewPCG(o.Seed, 0x9e3779b97f4a7c15)), trace: fnv.New64a()}
 	w.check.init(w)
+	w.flips.wrong, w.flips.spread = map[replicaKey]bool{}, map[kv.PartitionID]bool{}
+	w.flips.givenUp = map[replicaKey]bool{}
 	w.net.init(w)
 	return w
 }

@@ -6,7 +6,7 @@
 // file; the newest takes records, the others are sealed); seal (the mark at a segment's end
 // that says that nothing follows).
 //
-// Caller: package persist, which gives the records their meaning.
+// Caller: package raftlog, which gives the records their meaning.
 //
 // What a crash may leave: all records up to some point that is not before the last synced one.
 // Everything else that Open finds is ErrCorrupt. Each record says which record had been synced

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"pxkv/persist/disk"
 )
 
 // Options of Open. FS, Dir and SegmentBytes are required.
@@ -20,6 +22,8 @@ type Options struct {
 	// Reuse gives each file its length beforehand, and uses the files of removed segments again.
 	// For a disk; in memory it would only waste room.
 	Reuse bool
+	// Alone makes files beforehand while the caller waits, not beside it: for a simulator.
+	Alone bool
 }
 
 // Log is an open log.
@@ -54,11 +58,17 @@ const maxSpares = 2
 // returned as it is.
 func Open(o Options, record func(number uint64, payload []byte) error) (*Log, error) {
 	l := &Log{o: o}
-	numbers, spares, err := listDir(o.FS, o.Dir)
+	// A name that is there, or is not, may be so in memory only.
+	if !believesUnsynced {
+		if err := disk.SyncDir(o.FS, o.Dir); err != nil {
+			return nil, err
+		}
+	}
+	numbers, left, err := listDir(o.FS, o.Dir)
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range spares { // a crash may have left one half made
+	for _, name := range left { // a crash may have left one half made
 		if err := o.FS.Remove(o.FS.PathJoin(o.Dir, name)); err != nil {
 			return nil, err
 		}
@@ -75,6 +85,29 @@ func Open(o Options, record func(number uint64, payload []byte) error) (*Log, er
 	return l, nil
 }
 
+// makeDurable makes the newest segment outlive a power loss as it was read: a process that was
+// killed may have written a record or a seal that it never synced, and what Open believes others
+// will rest on. Those before it were synced before it was begun.
+//
+// What may not have been synced is written once more. After an fsync that failed, a kernel shows
+// what it did not write, takes it for written, and lets the next fsync succeed.
+func (l *Log) makeDurable(s *segment, content []byte, from int64) error {
+	f, err := l.o.FS.OpenReadWrite(l.o.FS.PathJoin(l.o.Dir, s.name()), vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return err
+	}
+	if end := min(s.end+HeaderLen, int64(len(content))); from < end && !believesFailed {
+		_, err = f.WriteAt(content[from:end], from)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return disk.SyncDir(l.o.FS, l.o.Dir)
+}
+
 // load reads one segment.
 func (l *Log) load(s *segment, oldest, newest bool, record func(uint64, []byte) error) error {
 	content, err := readSegment(l.o.FS, l.o.Dir, s)
@@ -88,9 +121,20 @@ func (l *Log) load(s *segment, oldest, newest bool, record func(uint64, []byte) 
 	if err := c.run(record); err != nil {
 		return err
 	}
-	if c.torn {
+	if newest && !believesUnsynced {
+		if err := l.makeDurable(s, content, c.unsynced()); err != nil {
+			return fmt.Errorf("make %s durable: %w", s.name(), err)
+		}
+	}
+	if c.torn && !leavesTornTail {
 		if err := l.sealTorn(s); err != nil {
 			return fmt.Errorf("seal %s: %w", s.name(), err)
+		}
+	}
+	s.room = int64(len(content))
+	if newest && s.room > s.end+HeaderLen {
+		if err := l.shrink(s, content); err != nil {
+			return fmt.Errorf("shrink %s: %w", s.name(), err)
 		}
 	}
 	l.newest, l.last = s.number, s.last()
@@ -131,7 +175,35 @@ func (l *Log) sealTorn(s *segment) error {
 	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	return SyncDir(l.o.FS, l.o.Dir)
+	return disk.SyncDir(l.o.FS, l.o.Dir)
+}
+
+// shrink gives back the room that the newest segment had beforehand for more records, of which it
+// takes none any more: a file without it is put in its place.
+func (l *Log) shrink(s *segment, content []byte) error {
+	fs, path := l.o.FS, l.o.FS.PathJoin(l.o.Dir, s.name())
+	f, err := fs.Create(path+shrunkSuffix, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(preamble(s.number))
+	if err == nil && s.end > preambleLen {
+		_, err = f.Write(content[preambleLen:s.end])
+	}
+	if err == nil {
+		_, err = f.Write(sealOf(s))
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if err := fs.Rename(path+shrunkSuffix, path); err != nil {
+		return err
+	}
+	s.room = 0
+	return disk.SyncDir(fs, l.o.Dir)
 }
 
 func sealOf(s *segment) []byte {
@@ -171,7 +243,11 @@ func (l *Log) Append(record []byte, sync, roll bool) error {
 		return err
 	}
 	if sync {
-		if err := l.file.SyncData(); err != nil {
+		err := l.file.SyncData()
+		if retriesSync && err != nil {
+			err = l.file.SyncData()
+		}
+		if err != nil {
 			return err
 		}
 		l.synced = number

@@ -5,12 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
+	"os"
 	"slices"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 )
 
 const dir = "log"
@@ -37,7 +42,9 @@ func newDisk(t testing.TB) *vfs.MemFS {
 func open(fs vfs.FS, reuse bool) (*Log, []string, error) {
 	var all []string
 	next := uint64(0)
-	l, err := Open(Options{FS: fs, Dir: dir, SegmentBytes: 4 << 10, Reuse: reuse}, func(number uint64, payload []byte) error {
+	l, err := Open(Options{
+		FS: fs, Dir: dir, SegmentBytes: 4 << 10, Reuse: reuse,
+	}, func(number uint64, payload []byte) error {
 		if next != 0 && number != next {
 			return fmt.Errorf("record %d where %d should be", number, next)
 		}
@@ -140,41 +147,81 @@ func TestOldestSegmentsGo(t *testing.T) {
 	}
 }
 
+var errKilled = errors.New("killed")
+
+// mortal is a disk as a process sees it that is killed when it has made so many changes more.
+func mortal(fs vfs.FS, left *atomic.Int64) vfs.FS {
+	return errorfs.Wrap(fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind.ReadOrWrite() == errorfs.OpIsWrite && left.Add(-1) < 0 {
+			return errKilled
+		}
+		return nil
+	}))
+}
+
 // TestCrashes loses power again and again, at once after a write too, and finds every time all
-// that was synced, and no more than was written.
+// that was synced, and no more than was written. Or the process is killed, at any change: the next one
+// finds all that was written, and what it found is there after a power loss. PXKV_CRASH_SEEDS says how
+// many seeds to try.
 func TestCrashes(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(60) {
+	seeds := uint64(200)
+	if n, err := strconv.ParseUint(os.Getenv("PXKV_CRASH_SEEDS"), 10, 64); err == nil {
+		seeds = n
+	}
+	for seed := range seeds {
 		percent := []int{0, 50, 100}[seed%3]
 		rng := rand.New(rand.NewPCG(seed, 1))
 		fs := newDisk(t)
-		first, synced, written := 1, 0, 0
+		first, least, written := 1, 0, 0
 		for life := range 8 {
-			l, got, err := open(fs, seed%2 == 0)
+			var left atomic.Int64
+			left.Store(math.MaxInt64)
+			l, got, err := open(mortal(fs, &left), seed%2 == 0)
 			if err != nil {
 				t.Fatalf("seed %d, life %d: %v", seed, life, err)
 			}
 			found := first + len(got) - 1
-			if found < synced || found > written {
-				t.Fatalf("seed %d, life %d: found up to %d, synced up to %d of %d", seed, life, found, synced, written)
+			if found < least || found > written {
+				t.Fatalf("seed %d, life %d: found up to %d, want %d to %d", seed, life, found, least, written)
 			}
 			want(t, got, first, found)
-			written, synced = found, found // what was found may be relied on
+			synced, whole := found, found // what was found may be relied on
+			written = found
+			kill := rng.IntN(2) == 0
+			if kill {
+				left.Store(rng.Int64N(200))
+			}
 			for range rng.IntN(120) {
 				sync := rng.IntN(3) > 0
-				appendTo(t, l, written+1, written+1, sync)
+				if kill && l.Full() && rng.IntN(2) == 0 {
+					left.Store(rng.Int64N(4)) // where one segment ends and the next begins
+				}
 				written++
-				if sync {
+				if err := l.Append(record(payload(written)), sync, l.Full()); err != nil {
+					if !errors.Is(err, errKilled) {
+						t.Fatalf("seed %d, life %d: %v", seed, life, err)
+					}
+					break
+				}
+				if whole = written; sync {
 					synced = written
 				}
 				if _, segments := l.Bytes(); segments > 3 && rng.IntN(4) == 0 {
+					rest := left.Swap(math.MaxInt64) // else nobody knows where the log begins
 					gone, _ := l.Oldest()
 					must(t, l.RemoveOldest())
 					first = int(gone) + 1
 					synced = max(synced, first-1)
+					left.Store(rest)
 				}
 			}
-			fs = fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rng})
+			if least = synced; kill {
+				left.Store(0)
+				least = whole
+			} else {
+				fs = fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rng})
+			}
 			l.Abandon()
 		}
 	}
@@ -248,6 +295,29 @@ func TestDamage(t *testing.T) {
 			t.Errorf("closed %v: noticed %d times, lost the last record %d times", closed, noticed, lost)
 		}
 		l.Abandon()
+	}
+}
+
+// TestASealThatWasNotSyncedIsBeforeItIsBelieved: a process is killed after it wrote a seal and
+// before it synced it; the next one goes on behind it, and then the power goes.
+func TestASealThatWasNotSyncedIsBeforeItIsBelieved(t *testing.T) {
+	t.Parallel()
+	for _, reuse := range []bool{false, true} {
+		fs := newDisk(t)
+		l, _, err := open(fs, reuse)
+		must(t, err)
+		appendTo(t, l, 1, 3, true)
+		l.making.Wait()
+		_, err = l.file.Write(sealOf(l.current))
+		must(t, err)
+		next, got, err := open(fs, reuse)
+		must(t, err)
+		want(t, got, 1, 3)
+		appendTo(t, next, 4, 4, true)
+		next.making.Wait()
+		_, got, err = open(fs.CrashClone(vfs.CrashCloneCfg{}), reuse)
+		must(t, err)
+		want(t, got, 1, 4)
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"errors"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"pxkv/persist/disk"
 )
 
 // roll seals the newest segment and begins the next.
@@ -14,7 +16,7 @@ func (l *Log) roll() error {
 		}
 	}
 	s := &segment{number: l.newest + 1, first: l.Last() + 1, end: preambleLen}
-	file, err := l.create(s.name())
+	file, err := l.create(s)
 	if err != nil {
 		return err
 	}
@@ -22,7 +24,7 @@ func (l *Log) roll() error {
 		err = file.Sync()
 	}
 	if err == nil {
-		err = SyncDir(l.o.FS, l.o.Dir)
+		err = disk.SyncDir(l.o.FS, l.o.Dir)
 	}
 	if err != nil {
 		return errors.Join(err, file.Close())
@@ -58,9 +60,10 @@ func (l *Log) seal() error {
 }
 
 // create makes the file of a new segment, from a spare one if there is any.
-func (l *Log) create(name string) (vfs.File, error) {
-	path := l.o.FS.PathJoin(l.o.Dir, name)
+func (l *Log) create(s *segment) (vfs.File, error) {
+	path := l.o.FS.PathJoin(l.o.Dir, s.name())
 	if spare := l.takeSpare(); spare != "" {
+		s.room = l.o.SegmentBytes
 		return l.o.FS.ReuseForWrite(l.o.FS.PathJoin(l.o.Dir, spare), path, vfs.WriteCategoryUnspecified)
 	}
 	return l.o.FS.Create(path, vfs.WriteCategoryUnspecified)
@@ -79,7 +82,7 @@ func (l *Log) Oldest() (last uint64, ok bool) {
 	return l.segments[0].last(), true
 }
 
-// Bytes is the size of all segments, without what is still empty in the newest.
+// Bytes is the size of all segments' files, without what is still empty in the newest.
 func (l *Log) Bytes() (total int64, segments int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -87,7 +90,7 @@ func (l *Log) Bytes() (total int64, segments int) {
 		if s == l.writing {
 			total += l.size.Load()
 		} else {
-			total += s.end
+			total += s.length()
 		}
 	}
 	return total, len(l.segments)
@@ -104,7 +107,9 @@ func (l *Log) RemoveOldest() error {
 	}
 	s := l.segments[0]
 	l.segments = l.segments[1:]
-	keep := l.o.Reuse && len(l.spares) < maxSpares
+	// One that a large record made longer would take that much room for ever, and a shorter one
+	// would have to grow.
+	keep := l.o.Reuse && len(l.spares) < maxSpares && s.length() == l.o.SegmentBytes
 	l.mu.Unlock()
 	if err := s.close(); err != nil {
 		return err
@@ -114,7 +119,7 @@ func (l *Log) RemoveOldest() error {
 		if err := l.o.FS.Remove(path); err != nil {
 			return err
 		}
-		return SyncDir(l.o.FS, l.o.Dir)
+		return disk.SyncDir(l.o.FS, l.o.Dir)
 	}
 	// The new name must outlive a crash before the file is used again: else the old name could
 	// come back, with a new segment in it.
@@ -122,7 +127,7 @@ func (l *Log) RemoveOldest() error {
 	if err := l.o.FS.Rename(path, l.o.FS.PathJoin(l.o.Dir, spare)); err != nil {
 		return err
 	}
-	if err := SyncDir(l.o.FS, l.o.Dir); err != nil {
+	if err := disk.SyncDir(l.o.FS, l.o.Dir); err != nil {
 		return err
 	}
 	l.mu.Lock()

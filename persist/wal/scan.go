@@ -15,12 +15,13 @@ import (
 // readable behind that place says that what is missing had been synced: each record names the
 // last one that was synced before it, and a seal, which is written once everything is synced,
 // names the last of all. What cannot be told from a torn write, and so is lost, is damage to
-// the last record that was synced before a crash; Close leaves nothing like it.
+// what the last fsync before a crash covered; Close leaves nothing like it.
 type scan struct {
 	segment *segment
 	newest  bool
 	content []byte
-	torn    bool // the newest segment ends without a seal
+	torn    bool   // the newest segment ends without a seal
+	synced  uint64 // the last record of which one that was read says that it was synced
 }
 
 // readSegment loads a whole segment; it is read once, at Open.
@@ -49,6 +50,10 @@ func (c *scan) run(record func(number uint64, payload []byte) error) error {
 	}
 	s.end = preambleLen
 	next := s.first
+	if !ok && c.newest && c.anyRecord(next) {
+		return fmt.Errorf("%w: %s has records and a damaged preamble, which was synced before them", ErrCorrupt,
+			s.name())
+	}
 	for ok {
 		h, rec, whole := parse(c.content[min(s.end, int64(len(c.content))):], s.number)
 		switch {
@@ -61,6 +66,7 @@ func (c *scan) run(record func(number uint64, payload []byte) error) error {
 		if err := record(h.number, rec[HeaderLen:]); err != nil {
 			return fmt.Errorf("%s, record %d: %w", s.name(), h.number, err)
 		}
+		c.synced = max(c.synced, h.synced)
 		s.offsets = append(s.offsets, uint32(s.end))
 		s.end = aligned(s.end + int64(len(rec)))
 		next++
@@ -69,10 +75,37 @@ func (c *scan) run(record func(number uint64, payload []byte) error) error {
 		return fmt.Errorf("%w: %s is damaged at offset %d", ErrCorrupt, s.name(), s.end)
 	}
 	if behind := c.syncedBehind(next); behind >= next {
-		return fmt.Errorf("%w: %s is damaged at offset %d: record %d is missing, and up to %d all were synced", ErrCorrupt, s.name(), s.end, next, behind)
+		return fmt.Errorf("%w: %s is damaged at offset %d: record %d is missing, and up to %d all were synced",
+			ErrCorrupt, s.name(), s.end, next, behind)
 	}
 	c.torn = true
 	return nil
+}
+
+// unsynced is the offset from which on nothing says that it was synced.
+func (c *scan) unsynced() int64 {
+	s := c.segment
+	switch {
+	case !c.torn || c.synced >= s.last():
+		return s.end // but for the seal
+	case c.synced < s.first:
+		return 0
+	}
+	return int64(s.offsets[c.synced+1-s.first])
+}
+
+// anyRecord reports whether there is a whole record with that number or a later one.
+func (c *scan) anyRecord(next uint64) bool {
+	for at := int64(preambleLen); at <= int64(len(c.content))-HeaderLen; at += alignment {
+		h := readHeader(c.content[at:])
+		if h.number < next || h.number-next > uint64(len(c.content)) {
+			continue
+		}
+		if h, _, whole := parse(c.content[at:], c.segment.number); whole && h.length > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // syncedBehind is the last record of which something readable behind the end says that it was

@@ -2,7 +2,6 @@ package wal
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"hash/crc32"
 	"strconv"
@@ -22,6 +21,7 @@ const (
 
 	segmentSuffix = ".log"
 	spareSuffix   = ".spare"
+	shrunkSuffix  = ".new" // of a segment that is given its length
 )
 
 // segment is one file of the log.
@@ -31,6 +31,7 @@ type segment struct {
 	// offsets of its records, from preambleLen on; a file is far smaller than 4 GiB
 	offsets []uint32
 	end     int64 // offset behind its last record
+	room    int64 // length of its file, unless the records go beyond
 
 	mu   sync.Mutex
 	file vfs.File // for reading; opened when first needed
@@ -40,6 +41,9 @@ func (s *segment) name() string { return fmt.Sprintf("%016d%s", s.number, segmen
 
 // last is the number of its last record; first-1 when it has none.
 func (s *segment) last() uint64 { return s.first + uint64(len(s.offsets)) - 1 }
+
+// length of its file, with its seal.
+func (s *segment) length() int64 { return max(s.room, s.end+HeaderLen) }
 
 // read fills b from the payload of a record that the segment has.
 func (s *segment) read(fs vfs.FS, dir string, at int64, b []byte) error {
@@ -86,20 +90,22 @@ func checkPreamble(b []byte, number uint64) (ok bool, err error) {
 		return false, nil
 	}
 	if v := b[len(preambleMagic)]; v != format {
-		return false, fmt.Errorf("%w %d of the log (this pxkv knows %d; run the version that wrote it, or a newer one)", ErrFormat, v, format)
+		return false, fmt.Errorf("%w %d of the log (this pxkv knows %d; run the version that wrote it, or a newer one)",
+			ErrFormat, v, format)
 	}
 	return binary.LittleEndian.Uint64(b[len(preambleMagic)+1:]) == number, nil
 }
 
-// listDir returns the numbers of the segments and the names of the spare files in a directory.
-func listDir(fs vfs.FS, dir string) (numbers []uint64, spares []string, err error) {
+// listDir returns the numbers of the segments in a directory, and the names of the files that an
+// earlier life left there for its own use.
+func listDir(fs vfs.FS, dir string) (numbers []uint64, left []string, err error) {
 	names, err := fs.List(dir)
 	if err != nil {
 		return nil, nil, err
 	}
 	for _, name := range names {
-		if strings.HasSuffix(name, spareSuffix) {
-			spares = append(spares, name)
+		if strings.HasSuffix(name, spareSuffix) || strings.HasSuffix(name, shrunkSuffix) {
+			left = append(left, name)
 			continue
 		}
 		if digits, ok := strings.CutSuffix(name, segmentSuffix); ok {
@@ -108,14 +114,5 @@ func listDir(fs vfs.FS, dir string) (numbers []uint64, spares []string, err erro
 			}
 		}
 	}
-	return numbers, spares, nil
-}
-
-// SyncDir makes the entries of a directory outlive a crash.
-func SyncDir(fs vfs.FS, dir string) error {
-	d, err := fs.OpenDir(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return numbers, left, nil
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"pxkv/persist/disk"
 )
 
 func (l *Log) spareName() string {
@@ -40,23 +42,29 @@ func (l *Log) takeSpare() string {
 // segment: zeros that are on disk already cost an Append nothing.
 func (l *Log) makeSpare() {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !l.o.Reuse || len(l.spares) > 0 || l.spare {
-		return
+	needed := l.o.Reuse && len(l.spares) == 0 && !l.spare
+	l.spare = l.spare || needed
+	l.mu.Unlock()
+	switch {
+	case !needed:
+	case l.o.Alone:
+		l.addSpare()
+	default:
+		l.making.Go(l.addSpare)
 	}
-	l.spare = true
-	l.making.Go(func() {
-		name := l.spareName()
-		err := l.fillSpare(name)
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.spare = false
-		if err == nil {
-			l.spares = append(l.spares, name)
-		}
-		// Without it the next segment grows as it is written, which is only slower. A disk that
-		// fails will say so to an Append.
-	})
+}
+
+func (l *Log) addSpare() {
+	name := l.spareName()
+	err := l.fillSpare(name)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.spare = false
+	if err == nil {
+		l.spares = append(l.spares, name)
+	}
+	// Without it the next segment grows as it is written, which is only slower. A disk that
+	// fails will say so to an Append.
 }
 
 func (l *Log) fillSpare(name string) error {
@@ -75,5 +83,5 @@ func (l *Log) fillSpare(name string) error {
 	if err = errors.Join(err, f.Close()); err != nil {
 		return errors.Join(err, l.o.FS.Remove(path))
 	}
-	return SyncDir(l.o.FS, l.o.Dir)
+	return disk.SyncDir(l.o.FS, l.o.Dir)
 }

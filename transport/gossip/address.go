@@ -15,6 +15,7 @@ import (
 const (
 	resolveRetry   = 500 * time.Millisecond // between two tries at the start
 	resolveTimeout = 5 * time.Second        // of one try
+	knownTimeout   = 500 * time.Millisecond // of one try for a name at which somebody was reached before
 	maxResolved    = 32                     // addresses of one name that are looked at
 	bindTries      = 10
 )
@@ -37,7 +38,7 @@ func (g *Gossip) resolvePatiently(ctx context.Context, host string) (netip.Addr,
 	ctx, cancel := context.WithTimeout(ctx, g.opts.ResolveTimeout)
 	defer cancel()
 	for {
-		ips, err := g.resolve(ctx, host)
+		ips, err := g.resolve(ctx, host, resolveTimeout)
 		if err == nil {
 			return mostReachable(ips), nil
 		}
@@ -51,11 +52,11 @@ func (g *Gossip) resolvePatiently(ctx context.Context, host string) (netip.Addr,
 }
 
 // resolve looks host up anew, unless it is an IP address. It returns one address at least.
-func (g *Gossip) resolve(ctx context.Context, host string) ([]netip.Addr, error) {
+func (g *Gossip) resolve(ctx context.Context, host string, patience time.Duration) ([]netip.Addr, error) {
 	if ip, err := netip.ParseAddr(host); err == nil {
 		return []netip.Addr{ip.Unmap()}, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	found, err := g.opts.Resolve(ctx, host)
 	if err != nil {

@@ -22,6 +22,7 @@ func openStream(t *testing.T, h *memHost, tr *transport) (ours, theirs net.Conn)
 	t.Helper()
 	there, here := net.Pipe()
 	h.streams <- there
+	go func() { _, _ = here.Write([]byte{0}) }()
 	select {
 	case ours = <-tr.StreamCh():
 	case <-time.After(time.Second):
@@ -29,12 +30,14 @@ func openStream(t *testing.T, h *memHost, tr *transport) (ours, theirs net.Conn)
 	return ours, here
 }
 
+func nobody() []byte { return nil }
+
 func TestStreamsAreBoundedInNumber(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := newMemNet().listen(addr1)
 		var refused atomic.Int64
-		tr := newTransport(h, net.IPv4(10, 0, 0, 1), 7946, func() { refused.Add(1) })
+		tr := newTransport(h, net.IPv4(10, 0, 0, 1), 7946, func() { refused.Add(1) }, nobody)
 		var open []net.Conn
 		for range maxStreams {
 			ours, _ := openStream(t, h, tr)
@@ -74,7 +77,7 @@ func TestStreamsAreBoundedInLength(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := newMemNet().listen(addr1)
-		tr := newTransport(h, net.IPv4(10, 0, 0, 1), 7946, func() {})
+		tr := newTransport(h, net.IPv4(10, 0, 0, 1), 7946, func() {}, nobody)
 		ours, theirs := openStream(t, h, tr)
 		go func() {
 			for {
@@ -146,7 +149,8 @@ func TestWarningsOfMemberlistAreRare(t *testing.T) {
 			text     string
 			warnings int
 		}{
-			{"Failed to send gossip", 2}, {"Refuting a suspect", 2}, {"Stream connection", 0}, {"ignoring alive", 0}, {"no level", 0},
+			{"Failed to send gossip", 2}, {"Refuting a suspect", 2}, {"Stream connection", 0}, {"ignoring alive", 0},
+			{"no level", 0},
 		} {
 			if got := out.count("level=WARN", c.text); got != c.warnings {
 				t.Errorf("%d warnings %q in 100 s, want %d", got, c.text, c.warnings)

@@ -75,7 +75,8 @@ func (g *Gossip) refuseStranger(peer Peer, own kv.ClusterID, address string) err
 	g.metrics.refused.WithLabelValues(refusedCluster).Inc()
 	if g.rare.allow("stranger " + peer.ID.String()) {
 		g.log.Warn("gossip: refused a node of another cluster with the same name; check --join and --cluster of both",
-			"our_cluster", own, "its_cluster", peer.Meta.Cluster, "node", peer.Meta.Name, "id", peer.ID, "address", address)
+			"our_cluster", own, "its_cluster", peer.Meta.Cluster, "node", peer.Meta.Name, "id", peer.ID, "address",
+			address)
 	}
 	return fmt.Errorf("refused: node %q is of cluster %v, we are of cluster %v", peer.Meta.Name, peer.Meta.Cluster, own)
 }
@@ -121,7 +122,8 @@ func (d delegate) notifyUp(n *memberlist.Node, change string, level slog.Level) 
 	}
 	g.peers.up(peer, address)
 	g.metrics.changes.WithLabelValues(change).Inc()
-	g.log.Log(context.Background(), level, "gossip: peer heard", "change", change, "node", peer.Meta.Name, "id", peer.ID, "address", address, "epoch", peer.Meta.Epoch)
+	g.log.Log(context.Background(), level, "gossip: peer heard", "change", change, "node", peer.Meta.Name, "id",
+		peer.ID, "address", address, "epoch", peer.Meta.Epoch)
 	signal(g.changed)
 }
 
@@ -134,7 +136,9 @@ func (d delegate) NotifyLeave(n *memberlist.Node) {
 	}
 	g.peers.down(id)
 	g.metrics.changes.WithLabelValues("down").Inc()
-	g.log.Info("gossip: peer heard no more", "id", id, "address", n.Address(), "left", n.State == memberlist.StateLeft)
+	peer, _, _ := peerOf(n) // what it said is not understood: nameless
+	g.log.Info("gossip: peer heard no more", "node", peer.Meta.Name, "id", id, "address", n.Address(), "left",
+		n.State == memberlist.StateLeft)
 	signal(g.changed)
 	if len(g.peers.list()) == 0 {
 		signal(g.seek)
@@ -147,14 +151,16 @@ func (d delegate) NotifyConflict(existing, other *memberlist.Node) {
 	g := d.g
 	g.metrics.conflict.Inc()
 	if existing.Name != g.opts.ID.String() {
-		g.log.Debug("gossip: a node is heard at two addresses", "id", existing.Name, "address", existing.Address(), "other", other.Address())
+		g.log.Debug("gossip: a node is heard at two addresses", "id", existing.Name, "address", existing.Address(),
+			"other", other.Address())
 		return
 	}
 	// Others still know us at our address before the last restart. Until they notice that
 	// nobody is there they do not believe the new one; seek goes on telling them.
 	g.conflicted.Store(true)
 	if g.rare.allow("conflict " + other.Address()) {
-		g.log.Warn("gossip: others know this node at another address; this is normal for some seconds after it moved, else a copy of its data directory is in use there",
+		g.log.Warn("gossip: others know this node at another address; this is normal for some seconds after it "+
+			"moved, else a copy of its data directory is in use there",
 			"address", existing.Address(), "other", other.Address())
 	}
 }

@@ -5,9 +5,10 @@
 // Nouns: Gossip is this node's ear and mouth. A Peer is another node of the same cluster, or
 // a fresh one that is in no cluster yet. A stranger is a node of another cluster: it is
 // refused. Join addresses and member addresses are where peers are looked for, for ever,
-// since memberlist forgets the dead after half a minute.
+// since memberlist forgets the dead after half a minute. A Place is what a join address leads to,
+// and who answers there: that is no hearsay (Look).
 //
-// Callers: cmd/pxkv builds it, node reads it and calls SetMeta and SetMembers. In order:
+// Callers: cmd/pxkv/server builds it, node reads it and calls SetMeta and SetMembers. In order:
 // New, Run in a goroutine of its own, wait for Started, use it, cancel Run's context, wait
 // for Run. All methods may be called at any time and by any goroutine.
 //

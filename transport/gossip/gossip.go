@@ -3,6 +3,8 @@ package gossip
 import (
 	"errors"
 	"log/slog"
+	"net"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -29,12 +31,15 @@ type Gossip struct {
 	seek        chan struct{} // look for peers now, not only at the next interval
 	conflicted  atomic.Bool   // our id was heard at another address
 
+	transport atomic.Pointer[transport] // nil before Started
+
 	mu      sync.Mutex
 	meta    Meta
 	words   []byte // meta, encoded
 	address string // advertised host:port once started
 	bound   string // host:port once started
 	members []string
+	led     map[string]netip.Addr // where addresses of Join and members led to somebody
 }
 
 // New validates the options and starts nothing. Its error lists every fault.
@@ -54,6 +59,7 @@ func New(opts Options) (*Gossip, error) {
 		changed:     make(chan struct{}, 1),
 		metaChanged: make(chan struct{}, 1),
 		seek:        make(chan struct{}, 1),
+		led:         make(map[string]netip.Addr),
 		meta:        opts.Meta,
 		words:       words,
 	}
@@ -68,10 +74,16 @@ func New(opts Options) (*Gossip, error) {
 // Started is closed when this node listens and says its Meta.
 func (g *Gossip) Started() <-chan struct{} { return g.started }
 
-// Addr returns the host:port that this node is bound to, empty before Started.
+// Addr returns the host:port that this node is bound to, empty before Started. All addresses are [::],
+// as elsewhere.
 func (g *Gossip) Addr() string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	host, _, err := net.SplitHostPort(g.opts.Bind)
+	_, port, _ := net.SplitHostPort(g.bound)
+	if ip, _ := netip.ParseAddr(host); err == nil && port != "" && (host == "" || ip.IsUnspecified()) {
+		return net.JoinHostPort("::", port)
+	}
 	return g.bound
 }
 
@@ -100,6 +112,10 @@ func (g *Gossip) Lookup(id kv.NodeID) (Peer, bool) {
 	peer, _, ok := g.peers.lookup(id)
 	return peer, ok
 }
+
+// Seen returns the address at which a node was last heard, also when it is not alive any more. It is
+// a hint: what answers there may be another node by now.
+func (g *Gossip) Seen(id kv.NodeID) (netip.Addr, bool) { return g.peers.seen(id) }
 
 // SetMeta changes what this node says of itself. Others hear it within a second or so. An
 // empty Addresses.Gossip means the advertised address. After an error nothing has changed.

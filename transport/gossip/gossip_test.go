@@ -38,7 +38,9 @@ func startThree(t *testing.T, net *memNet) (a, b, c *testNode) {
 	a = startMem(t, net, addr1, Options{ID: 1, Meta: meta("a"), Join: join})
 	b = startMem(t, net, addr2, Options{ID: 2, Meta: meta("b"), Join: join})
 	c = startMem(t, net, addr3, Options{ID: 3, Meta: meta("c"), Join: join})
-	within(t, 3*time.Second, "all three see each other", func() bool { return a.sees(2, 3) && b.sees(1, 3) && c.sees(1, 2) })
+	within(t, 3*time.Second, "all three see each other", func() bool {
+		return a.sees(2, 3) && b.sees(1, 3) && c.sees(1, 2)
+	})
 	return a, b, c
 }
 
@@ -51,7 +53,9 @@ func TestNodesFindEachOther(t *testing.T) {
 		// c knows only b, and b only a.
 		b := startMem(t, net, addr2, Options{ID: 2, Join: []string{addr1}})
 		c := startMem(t, net, addr3, Options{ID: 3, Join: []string{addr2}})
-		within(t, 3*time.Second, "all three see each other", func() bool { return a.sees(2, 3) && b.sees(1, 3) && c.sees(1, 2) })
+		within(t, 3*time.Second, "all three see each other", func() bool {
+			return a.sees(2, 3) && b.sees(1, 3) && c.sees(1, 2)
+		})
 
 		want := Peer{ID: 1, Meta: Meta{Name: "a", Expect: 3, Incarnation: 11, Addresses: kv.Addresses{Gossip: addr1}}}
 		if got, ok := c.Lookup(1); !ok || got != want {
@@ -63,7 +67,9 @@ func TestNodesFindEachOther(t *testing.T) {
 		if _, ok := c.Lookup(99); ok || c.Alive(99) || !c.Alive(3) {
 			t.Error("a node that never was is known or alive, or the own is not")
 		}
-		within(t, time.Second, "OnChange is called", func() bool { return a.changes.Load() > 0 && c.changes.Load() > 0 })
+		within(t, time.Second, "OnChange is called", func() bool {
+			return a.changes.Load() > 0 && c.changes.Load() > 0
+		})
 	})
 }
 
@@ -135,7 +141,9 @@ func TestADeadNodeIsMissed(t *testing.T) {
 				if p, ok := nodes[0].Lookup(dead); !ok || p.ID != dead {
 					t.Error("what the dead node said last is forgotten")
 				}
-				never(t, time.Minute, "somebody else was missed", func() bool { return len(nodes[0].Peers()) != members-2 })
+				never(t, time.Minute, "somebody else was missed", func() bool {
+					return len(nodes[0].Peers()) != members-2
+				})
 			})
 		})
 	}
@@ -144,7 +152,9 @@ func TestADeadNodeIsMissed(t *testing.T) {
 func TestAStoppedNodeLeavesAtOnce(t *testing.T) {
 	bubble(t, func(t *testing.T, net *memNet) {
 		a, b, c := startThree(t, net)
-		warnings := func() int { return a.log.count("level=WARN") + b.log.count("level=WARN") + c.log.count("level=WARN") }
+		warnings := func() int {
+			return a.log.count("level=WARN") + b.log.count("level=WARN") + c.log.count("level=WARN")
+		}
 		before := warnings() // the first that started may have complained of being alone
 		c.stop()
 		if len(c.Peers()) != 0 {

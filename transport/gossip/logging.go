@@ -53,7 +53,8 @@ func (w *logWriter) Write(line []byte) (int, error) {
 	level, text := splitLine(line)
 	serious := level == "WARN" || level == "ERR" || level == "ERROR"
 	// What our own delegate refuses it logs itself, and better.
-	if serious && !w.quiet.Load() && !strings.HasPrefix(text, "ignoring alive message") && w.limiter.allow(kindOf(text)) {
+	if serious && !w.quiet.Load() && !strings.HasPrefix(text, "ignoring alive message") &&
+		w.limiter.allow(kindOf(text)) {
 		w.log.Warn("memberlist: " + text)
 	} else {
 		w.log.Debug("memberlist: " + text)

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/memberlist"
@@ -131,14 +132,14 @@ func (h *memHost) DialTimeout(address string, timeout time.Duration) (net.Conn, 
 		return nil, errors.New("dial timeout")
 	}
 	if target == nil {
-		return nil, errors.New("connection refused")
+		return nil, syscall.ECONNREFUSED
 	}
 	here, there := net.Pipe()
 	select {
 	case target.streams <- there:
 		return here, nil
 	default:
-		return nil, errors.New("connection refused")
+		return nil, syscall.ECONNREFUSED
 	}
 }
 

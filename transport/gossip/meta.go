@@ -40,6 +40,9 @@ type Peer struct {
 // fields that they know, which lets nodes of two releases hear each other.
 const metaVersion = 1
 
+// metaFixed is how many bytes stand before the fields of variable length.
+const metaFixed = 1 + 8 + 8
+
 // encodeMeta returns: version (1 byte), cluster and incarnation (8 bytes each, big endian),
 // epoch and expect (uvarint), name and the HTTP, RESP, peer and gossip addresses (each its
 // length as uvarint and its bytes).
@@ -55,12 +58,13 @@ func encodeMeta(m Meta) ([]byte, error) {
 	b = binary.AppendUvarint(b, uint64(m.Expect))
 	a := &m.Addresses
 	for _, s := range []string{m.Name, a.HTTP, a.RESP, a.Peer, a.Gossip} {
-		b = binary.AppendUvarint(b, uint64(len(s)))
-		b = append(b, s...)
+		b = kv.AppendBytes(b, s)
 	}
 	if len(b) > memberlist.MetaMaxSize {
-		return nil, fmt.Errorf("name and addresses of node %q are %d bytes too long together for gossip: shorten --name or --advertise",
-			m.Name, len(b)-memberlist.MetaMaxSize)
+		return nil,
+			fmt.Errorf("name and addresses of node %q are %d bytes too long together for gossip: shorten --name or "+
+				"--advertise",
+				m.Name, len(b)-memberlist.MetaMaxSize)
 	}
 	return b, nil
 }
@@ -73,12 +77,16 @@ func decodeMeta(b []byte) (Meta, error) {
 	if len(b) == 0 || b[0] != metaVersion {
 		return Meta{}, fmt.Errorf("meta is not of version %d: %.16x", metaVersion, b)
 	}
-	d := decoder{rest: b[1:]}
-	m := Meta{Cluster: kv.ClusterID(d.uint64()), Incarnation: d.uint64(), Epoch: kv.Epoch(d.uvarint())}
-	expect := d.uvarint()
-	m.Name = d.text()
-	m.Addresses = kv.Addresses{HTTP: d.text(), RESP: d.text(), Peer: d.text(), Gossip: d.text()}
-	if d.failed {
+	if len(b) < metaFixed {
+		return Meta{}, fmt.Errorf("meta of %d bytes is cut short", len(b))
+	}
+	m := Meta{Cluster: kv.ClusterID(binary.BigEndian.Uint64(b[1:])), Incarnation: binary.BigEndian.Uint64(b[9:])}
+	d := kv.NewDecoder(b[metaFixed:])
+	m.Epoch = kv.Epoch(d.Uvarint())
+	expect := d.Uvarint()
+	m.Name = d.String()
+	m.Addresses = kv.Addresses{HTTP: d.String(), RESP: d.String(), Peer: d.String(), Gossip: d.String()}
+	if d.Err() != nil {
 		return Meta{}, fmt.Errorf("meta of %d bytes is cut short", len(b))
 	}
 	if expect > maxExpect {
@@ -102,49 +110,12 @@ func (m *Meta) validate() error {
 		{"http", a.HTTP}, {"resp", a.RESP}, {"peer", a.Peer}, {"gossip", a.Gossip},
 	} {
 		if len(f.address) > maxAddressBytes || !utf8.ValidString(f.address) {
-			errs = append(errs, fmt.Errorf("%s address %.300q must be at most %d bytes of UTF-8", f.what, f.address, maxAddressBytes))
+			errs = append(errs, fmt.Errorf("%s address %.300q must be at most %d bytes of UTF-8", f.what, f.address,
+				maxAddressBytes))
 		}
 	}
 	if m.Expect < 0 || m.Expect > maxExpect {
 		errs = append(errs, fmt.Errorf("expected number of nodes %d must be 0 to %d", m.Expect, maxExpect))
 	}
 	return errors.Join(errs...)
-}
-
-// decoder takes fields from the front of rest. After the first that is not there it has
-// failed, and everything else it returns is zero.
-type decoder struct {
-	rest   []byte
-	failed bool
-}
-
-func (d *decoder) uint64() uint64 {
-	if d.failed || len(d.rest) < 8 {
-		d.failed = true
-		return 0
-	}
-	v := binary.BigEndian.Uint64(d.rest)
-	d.rest = d.rest[8:]
-	return v
-}
-
-func (d *decoder) uvarint() uint64 {
-	v, n := binary.Uvarint(d.rest)
-	if d.failed || n <= 0 {
-		d.failed = true
-		return 0
-	}
-	d.rest = d.rest[n:]
-	return v
-}
-
-func (d *decoder) text() string {
-	n := d.uvarint()
-	if d.failed || n > uint64(len(d.rest)) {
-		d.failed = true
-		return ""
-	}
-	s := string(d.rest[:n])
-	d.rest = d.rest[n:]
-	return s
 }

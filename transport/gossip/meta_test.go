@@ -17,9 +17,10 @@ func TestMetaRoundTrip(t *testing.T) {
 	text := rapid.StringN(0, -1, 60)
 	rapid.Check(t, func(t *rapid.T) {
 		m := Meta{
-			Cluster:     kv.ClusterID(rapid.Uint64().Draw(t, "cluster")),
-			Name:        rapid.StringN(1, -1, maxNameBytes).Draw(t, "name"),
-			Addresses:   kv.Addresses{HTTP: text.Draw(t, "http"), RESP: text.Draw(t, "resp"), Peer: text.Draw(t, "peer"), Gossip: text.Draw(t, "gossip")},
+			Cluster: kv.ClusterID(rapid.Uint64().Draw(t, "cluster")),
+			Name:    rapid.StringN(1, -1, maxNameBytes).Draw(t, "name"),
+			Addresses: kv.Addresses{HTTP: text.Draw(t, "http"), RESP: text.Draw(t, "resp"),
+				Peer: text.Draw(t, "peer"), Gossip: text.Draw(t, "gossip")},
 			Epoch:       kv.Epoch(rapid.Uint64().Draw(t, "epoch")),
 			Incarnation: rapid.Uint64().Draw(t, "incarnation"),
 			Expect:      rapid.IntRange(0, maxExpect).Draw(t, "expect"),
@@ -72,7 +73,9 @@ func TestMetaThatCannotBeSaid(t *testing.T) {
 		{Meta{Name: "a", Expect: maxExpect + 1}, "expected number"},
 		{Meta{Name: "a", Addresses: kv.Addresses{Peer: strings.Repeat("a", maxAddressBytes+1)}}, "peer address"},
 		{Meta{Name: "a", Addresses: kv.Addresses{RESP: "\xff"}}, "resp address"},
-		{Meta{Name: "a", Addresses: kv.Addresses{HTTP: long, RESP: long, Peer: long, Gossip: long}}, "bytes too long together"},
+		{Meta{
+			Name: "a", Addresses: kv.Addresses{HTTP: long, RESP: long, Peer: long, Gossip: long},
+		}, "bytes too long together"},
 	} {
 		if b, err := encodeMeta(c.meta); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: %x, %v; want an error about the %s", c.meta, b, err, c.want)
@@ -92,7 +95,8 @@ func TestDecodeMetaIsBounded(t *testing.T) {
 }
 
 func FuzzDecodeMeta(f *testing.F) {
-	for _, m := range []Meta{{Name: "a"}, {Cluster: 1, Name: "n1", Epoch: 1 << 40, Incarnation: 1 << 63, Expect: 5, Addresses: kv.Addresses{HTTP: "a:1", RESP: "b:2", Peer: "c:3", Gossip: "d:4"}}} {
+	for _, m := range []Meta{{Name: "a"}, {Cluster: 1, Name: "n1", Epoch: 1 << 40, Incarnation: 1 << 63, Expect: 5,
+		Addresses: kv.Addresses{HTTP: "a:1", RESP: "b:2", Peer: "c:3", Gossip: "d:4"}}} {
 		b, err := encodeMeta(m)
 		if err != nil {
 			f.Fatal(err)

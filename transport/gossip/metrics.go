@@ -28,13 +28,17 @@ func newMetrics(r prometheus.Registerer, alive func() float64) (*metrics, error)
 		alive: prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "pxkv_gossip_peers_alive", Help: "Other nodes that gossip holds alive."}, alive),
 		changes: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "pxkv_gossip_peer_changes_total", Help: "Peers that appeared (up), changed what they say (update) or went (down)."}, []string{"change"}),
+			Name: "pxkv_gossip_peer_changes_total",
+			Help: "Peers that appeared (up), changed what they say (update) or went (down)."}, []string{"change"}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "pxkv_gossip_refused_total", Help: "Words of other nodes that were refused, by reason."}, []string{"reason"}),
+			Name: "pxkv_gossip_refused_total", Help: "Words of other nodes that were refused, by reason."},
+			[]string{"reason"}),
 		joins: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "pxkv_gossip_joins_total", Help: "Attempts to reach a join or member address, by result."}, []string{"result"}),
+			Name: "pxkv_gossip_joins_total", Help: "Attempts to reach a join or member address, by result."},
+			[]string{"result"}),
 		streams: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "pxkv_gossip_streams_refused_total", Help: "Incoming connections closed because too many were open."}),
+			Name: "pxkv_gossip_streams_refused_total",
+			Help: "Incoming connections closed because too many were open."}),
 		conflict: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "pxkv_gossip_address_conflicts_total", Help: "Times that one node id was heard at two addresses."}),
 	}

@@ -91,7 +91,8 @@ func TestAPortInUseIsAnError(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = g.Run(t.Context())
-	if err == nil || !strings.Contains(err.Error(), taken.Addr().String()) || !strings.Contains(err.Error(), "address already in use") {
+	if err == nil || !strings.Contains(err.Error(), taken.Addr().String()) ||
+		!strings.Contains(err.Error(), "address already in use") {
 		t.Errorf("Run: %v", err)
 	}
 	if g.Addr() != "" {
@@ -104,6 +105,9 @@ func TestAllAddressesAdvertiseOneThatCanBeDialled(t *testing.T) {
 	for _, bind := range []string{":0", "0.0.0.0:0"} {
 		n := startNode(t, Options{ID: 1, Bind: bind})
 		p, _ := n.Lookup(1)
+		if got := n.Addr(); !strings.HasPrefix(got, "[::]:") {
+			t.Errorf("bound to %s it says that it listens on %s", bind, got)
+		}
 		at, err := netip.ParseAddrPort(p.Meta.Addresses.Gossip)
 		if err != nil || at.Addr().IsUnspecified() || at.Port() == 0 {
 			t.Errorf("bound to %s it says it is at %q", bind, p.Meta.Addresses.Gossip)

@@ -1,6 +1,7 @@
 package gossip
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -55,23 +56,15 @@ type Options struct {
 }
 
 func (o *Options) setDefaults() {
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
-	setDefault(&o.ProbeInterval, 500*time.Millisecond)
-	setDefault(&o.AloneInterval, time.Second)
-	setDefault(&o.RejoinInterval, 10*time.Second)
-	setDefault(&o.ResolveTimeout, 30*time.Second)
+	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
+	o.ProbeInterval = cmp.Or(o.ProbeInterval, 500*time.Millisecond)
+	o.AloneInterval = cmp.Or(o.AloneInterval, time.Second)
+	o.RejoinInterval = cmp.Or(o.RejoinInterval, 10*time.Second)
+	o.ResolveTimeout = cmp.Or(o.ResolveTimeout, 30*time.Second)
 	if o.Resolve == nil {
 		o.Resolve = func(ctx context.Context, host string) ([]netip.Addr, error) {
 			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 		}
-	}
-}
-
-func setDefault(d *time.Duration, value time.Duration) {
-	if *d == 0 {
-		*d = value
 	}
 }
 
@@ -82,7 +75,8 @@ func (o *Options) validate() error {
 		errs = append(errs, errors.New("node id is 0: draw one first"))
 	}
 	if n := len(o.ClusterName); n == 0 || n > memberlist.LabelMaxSize {
-		errs = append(errs, fmt.Errorf("cluster name %.300q must be 1 to %d bytes long", o.ClusterName, memberlist.LabelMaxSize))
+		errs = append(errs, fmt.Errorf("cluster name %.300q must be 1 to %d bytes long", o.ClusterName,
+			memberlist.LabelMaxSize))
 	}
 	if o.Transport == nil {
 		if _, _, err := splitHostPort(o.Bind); err != nil {

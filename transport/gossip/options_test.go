@@ -12,14 +12,17 @@ import (
 func TestNewReportsEveryFault(t *testing.T) {
 	t.Parallel()
 	_, err := New(Options{
-		Bind: "7946", Join: []string{"ok.example", "a:b:c", ":7946", "x:99999"}, AdvertiseHost: strings.Repeat("h", 300),
+		Bind: "7946", Join: []string{
+			"ok.example", "a:b:c", ":7946", "x:99999",
+		}, AdvertiseHost: strings.Repeat("h", 300),
 		AloneInterval: -1, Meta: Meta{Expect: -1, Addresses: kv.Addresses{HTTP: strings.Repeat("h", 300)}},
 	})
 	if err == nil {
 		t.Fatal("nothing is wrong")
 	}
 	for _, want := range []string{
-		"node id is 0", "cluster name", "listen on", `"a:b:c"`, `":7946"`, `"x:99999"`, "advertise", "negative", "node name", "http address", "expected number",
+		"node id is 0", "cluster name", "listen on", `"a:b:c"`, `":7946"`, `"x:99999"`, "advertise", "negative",
+		"node name", "http address", "expected number",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the error does not tell about %s: %v", want, err)

@@ -137,6 +137,29 @@ func (p *peers) lookup(id kv.NodeID) (peer Peer, alive, ok bool) {
 	return r.peer, r.alive, true
 }
 
+func (p *peers) seen(id kv.NodeID) (netip.Addr, bool) {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	r, ok := p.known[id]
+	if !ok || stranger(p.own, r.peer.Meta.Cluster) {
+		return netip.Addr{}, false
+	}
+	return r.address.Addr(), true
+}
+
+// heardAs returns where the node was heard last that calls its own address so.
+func (p *peers) heardAs(address string) (at netip.AddrPort, ok bool) {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	var last uint64
+	for _, r := range p.known {
+		if r.peer.Meta.Addresses.Gossip == address && r.turn > last {
+			at, ok, last = r.address, true, r.turn
+		}
+	}
+	return at, ok
+}
+
 // reached returns the addresses at which alive peers are heard: as memberlist dials them,
 // and as they call them themselves. Strangers count: there is no use in dialling them again.
 func (p *peers) reached() (dialled map[netip.AddrPort]bool, called map[string]bool) {

@@ -30,7 +30,7 @@ func (g *Gossip) Run(ctx context.Context) error {
 	t, err := g.listen(ctx, logger)
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil // stopped before it began
+			return nil //nolint:nilerr // stopped before it began
 		}
 		return fmt.Errorf("start gossip: %w", err)
 	}
@@ -38,8 +38,10 @@ func (g *Gossip) Run(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("start gossip: %w", err), t.Shutdown())
 	}
+	g.transport.Store(t)
 	close(g.started)
-	g.log.Info("gossip: listening", "address", g.Addr(), "advertised", net.JoinHostPort(t.ip.String(), strconv.Itoa(t.port)))
+	g.log.Info("gossip: listening", "address", g.Addr(), "advertised",
+		net.JoinHostPort(t.ip.String(), strconv.Itoa(t.port)))
 
 	var wg sync.WaitGroup
 	wg.Go(func() { g.notify(ctx) })
@@ -103,7 +105,7 @@ func (g *Gossip) listen(ctx context.Context, logger *log.Logger) (*transport, er
 	if ip == nil {
 		ip = auto
 	}
-	t := newTransport(inner, ip, port, g.metrics.streams.Inc)
+	t := newTransport(inner, ip, port, g.metrics.streams.Inc, g.whoAmI)
 
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -3,6 +3,7 @@ package gossip
 import (
 	"context"
 	"errors"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -110,24 +111,40 @@ func (g *Gossip) seekOnce(ctx context.Context, ml *memberlist.Memberlist, own ne
 // addresses returns where to look for peers: Join and the members, without ourselves.
 func (g *Gossip) addresses() []string {
 	g.mu.Lock()
-	defer g.mu.Unlock()
 	all := slices.Concat(g.opts.Join, g.members)
+	g.mu.Unlock()
 	slices.Sort(all)
-	all = slices.Compact(all)
-	return slices.DeleteFunc(all, func(a string) bool {
-		return a == g.address || a == g.bound || a == g.meta.Addresses.Gossip
-	})
+	return slices.DeleteFunc(slices.Compact(all), g.isOwn)
+}
+
+// isOwn reports whether an address is written as this node's own is.
+func (g *Gossip) isOwn(address string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return address == g.address || address == g.bound || address == g.meta.Addresses.Gossip
 }
 
 // seekAt resolves one address anew and exchanges states with the nodes there, except where
 // one is heard already. It returns how many it reached.
-func (g *Gossip) seekAt(ctx context.Context, ml *memberlist.Memberlist, address string, ownPort uint16, heard map[netip.AddrPort]bool) (int, error) {
+func (g *Gossip) seekAt(ctx context.Context, ml *memberlist.Memberlist, address string, ownPort uint16,
+	heard map[netip.AddrPort]bool) (int, error) {
 	host, port, err := splitJoin(address, strconv.Itoa(int(ownPort)))
 	if err != nil {
 		return 0, err
 	}
-	ips, err := g.resolve(ctx, host)
-	if err != nil {
+	known := g.lastAt(address)
+	patience := resolveTimeout
+	if len(known) > 0 {
+		patience = knownTimeout
+	}
+	ips, err := g.resolve(ctx, host, patience)
+	switch {
+	case err == nil:
+	case len(known) > 0:
+		// A name server that is down or slow does not keep us apart: they are where they were.
+		g.log.Debug("gossip: a name does not resolve, trying where it led before", "host", host, "err", err)
+		ips = known
+	default:
 		g.metrics.joins.WithLabelValues("failed").Inc()
 		return 0, err
 	}
@@ -145,8 +162,36 @@ func (g *Gossip) seekAt(ctx context.Context, ml *memberlist.Memberlist, address 
 		}
 		g.metrics.joins.WithLabelValues("ok").Inc()
 		reached++
+		g.remember(address, ip)
 	}
 	return reached, errors.Join(errs...)
+}
+
+// lastAt returns where somebody was reached by an address before: by a join, or because who calls
+// itself so was heard there.
+func (g *Gossip) lastAt(address string) []netip.Addr {
+	if nameIsAll {
+		return nil
+	}
+	var known []netip.Addr
+	g.mu.Lock()
+	if ip, ok := g.led[address]; ok {
+		known = append(known, ip)
+	}
+	g.mu.Unlock()
+	if at, ok := g.peers.heardAs(address); ok && !slices.Contains(known, at.Addr()) {
+		known = append(known, at.Addr())
+	}
+	return known
+}
+
+// remember notes where an address led, for as long as it is one to look at.
+func (g *Gossip) remember(address string, ip netip.Addr) {
+	looked := g.addresses()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	maps.DeleteFunc(g.led, func(a string, _ netip.Addr) bool { return !slices.Contains(looked, a) })
+	g.led[address] = ip
 }
 
 // oneLine undoes the lists with bullets that memberlist's errors are.

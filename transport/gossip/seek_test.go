@@ -55,7 +55,9 @@ func TestANodeMovesToAnotherAddress(t *testing.T) {
 	bubble(t, func(t *testing.T, net *memNet) {
 		a, b, c := startThree(t, net)
 		net.isolate(addr3)
-		moved := startMem(t, net, addr4, Options{ID: 3, Meta: Meta{Cluster: 7, Name: "c", Incarnation: 2}, Join: []string{addr1, addr2}})
+		moved := startMem(t, net, addr4, Options{
+			ID: 3, Meta: Meta{Cluster: 7, Name: "c", Incarnation: 2}, Join: []string{addr1, addr2},
+		})
 		knows := func(n *testNode) bool {
 			p, ok := n.Lookup(3)
 			return ok && n.Alive(3) && p.Meta.Addresses.Gossip == addr4 && p.Meta.Incarnation == 2
@@ -71,7 +73,9 @@ func TestANodeMovesToAnotherAddress(t *testing.T) {
 func TestACopiedDataDirectoryIsNoticed(t *testing.T) {
 	bubble(t, func(t *testing.T, net *memNet) {
 		a, _, _ := startThree(t, net)
-		copied := startMem(t, net, addr4, Options{ID: 3, Meta: Meta{Cluster: 7, Name: "c", Incarnation: 2}, Join: []string{addr1}})
+		copied := startMem(t, net, addr4, Options{
+			ID: 3, Meta: Meta{Cluster: 7, Name: "c", Incarnation: 2}, Join: []string{addr1},
+		})
 		never(t, 5*time.Minute, "the copy took the place of the original", func() bool {
 			p, _ := a.Lookup(3)
 			return !a.Alive(3) || p.Meta.Incarnation == 2
@@ -80,6 +84,55 @@ func TestACopiedDataDirectoryIsNoticed(t *testing.T) {
 			t.Error("the copy did not log that there is another")
 		}
 	})
+}
+
+// A cluster whose name server is down, or does not answer, finds its members again: they are where
+// they were.
+func TestNamesThatStopResolvingKeepNobodyApart(t *testing.T) {
+	for name, failing := range map[string]func(context.Context) error{
+		"down":     func(context.Context) error { return errors.New("the name server is down") },
+		"no reply": func(ctx context.Context) error { <-ctx.Done(); return context.Cause(ctx) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, net *memNet) {
+				var down atomic.Bool
+				resolve := func(ctx context.Context, host string) ([]netip.Addr, error) {
+					if down.Load() {
+						return nil, failing(ctx)
+					}
+					return []netip.Addr{
+						netip.MustParseAddr(map[string]string{"a.test": "10.0.0.1", "b.test": "10.0.0.2"}[host]),
+					}, nil
+				}
+				const a1, b2 = "a.test:7946", "b.test:7946"
+				a := startMem(t, net, addr1, Options{ID: 1, AdvertiseHost: "a.test", Resolve: resolve})
+				b := startMem(t, net, addr2, Options{
+					ID: 2, AdvertiseHost: "b.test", Join: []string{a1}, Resolve: resolve,
+				})
+				for _, n := range []*testNode{a, b} {
+					n.SetMembers([]string{a1, b2})
+				}
+				within(t, 3*time.Second, "they see each other", func() bool { return a.sees(2) && b.sees(1) })
+
+				down.Store(true)
+				net.separate(func(x, y netip.AddrPort) bool { return x != y })
+				within(t, 10*time.Second, "they are apart", func() bool { return a.sees() && b.sees() })
+				time.Sleep(10 * time.Minute)
+				net.separate(nil)
+				t.Logf("together after %v", within(t, 15*time.Second, "they find each other", func() bool {
+					return a.sees(2) && b.sees(1)
+				}))
+
+				b.stop() // and comes back as another process, which knows nobody: a finds it
+				within(t, 3*time.Second, "b is gone", func() bool { return a.sees() })
+				time.Sleep(10 * time.Minute)
+				startMem(t, net, addr2, Options{
+					ID: 2, Meta: Meta{Name: "b", Incarnation: 2}, Join: []string{a1}, Resolve: resolve,
+				})
+				within(t, 15*time.Second, "a finds it where it was", func() bool { return a.sees(2) })
+			})
+		})
+	}
 }
 
 func TestNamesAreResolvedAnew(t *testing.T) {
@@ -93,7 +146,9 @@ func TestNamesAreResolvedAnew(t *testing.T) {
 		}
 		move := func(ip string) { a := netip.MustParseAddr(ip); at.Store(&a) }
 
-		a := startMem(t, net, addr1, Options{ID: 1, Join: []string{"peer.example", "other.example:1"}, Resolve: resolve})
+		a := startMem(t, net, addr1, Options{
+			ID: 1, Join: []string{"peer.example", "other.example:1"}, Resolve: resolve,
+		})
 		never(t, 5*time.Second, "somebody is there", func() bool { return len(a.Peers()) > 0 })
 		if a.log.count("no other node can be reached yet", "no such host") != 1 {
 			t.Error("a does not say why it is alone, once")
@@ -139,7 +194,8 @@ func TestAdvertisedNameMustResolve(t *testing.T) {
 		}
 		start := time.Now()
 		err = g.Run(t.Context())
-		if err == nil || !strings.Contains(err.Error(), "--advertise") || !strings.Contains(err.Error(), "no such host") {
+		if err == nil || !strings.Contains(err.Error(), "--advertise") ||
+			!strings.Contains(err.Error(), "no such host") {
 			t.Errorf("Run: %v", err)
 		}
 		if waited := time.Since(start); waited < 29*time.Second || waited > 31*time.Second {

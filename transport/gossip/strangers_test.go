@@ -35,17 +35,23 @@ func TestAFreshNodeMeetsAnyone(t *testing.T) {
 		a := startMem(t, net, addr1, Options{ID: 1, Meta: Meta{Cluster: 0xaaa, Name: "a"}})
 		b := startMem(t, net, addr2, Options{ID: 2, Meta: Meta{Cluster: 0xbbb, Name: "b"}})
 		f := startMem(t, net, addr3, Options{ID: 3, Meta: Meta{Name: "f"}, Join: []string{addr1, addr2}})
-		within(t, 15*time.Second, "the fresh node meets both", func() bool { return f.sees(1, 2) && a.sees(3) && b.sees(3) })
+		within(t, 15*time.Second, "the fresh node meets both", func() bool {
+			return f.sees(1, 2) && a.sees(3) && b.sees(3)
+		})
 		never(t, time.Minute, "the clusters met", func() bool { return !a.sees(3) || !b.sees(3) })
 
 		if err := f.SetMeta(Meta{Cluster: 0xaaa, Name: "f"}); err != nil {
 			t.Fatal(err)
 		}
-		within(t, 3*time.Second, "it has only its own cluster", func() bool { return f.sees(1) && a.sees(3) && b.sees() })
+		within(t, 3*time.Second, "it has only its own cluster", func() bool {
+			return f.sees(1) && a.sees(3) && b.sees()
+		})
 		if _, ok := b.Lookup(3); ok {
 			t.Error("b still knows what the fresh node said")
 		}
-		never(t, time.Minute, "it met the other cluster again", func() bool { return !f.sees(1) || !a.sees(3) || !b.sees() })
+		never(t, time.Minute, "it met the other cluster again", func() bool {
+			return !f.sees(1) || !a.sees(3) || !b.sees()
+		})
 	})
 }
 
@@ -92,7 +98,9 @@ func TestBadMetaIsIgnored(t *testing.T) {
 				if _, err := odd.Join([]string{addr1}); err != nil {
 					t.Fatal(err)
 				}
-				never(t, time.Minute, "it is a peer, or the others are not", func() bool { return !a.sees(2, 3) || !b.sees(1, 3) })
+				never(t, time.Minute, "it is a peer, or the others are not", func() bool {
+					return !a.sees(2, 3) || !b.sees(1, 3)
+				})
 				if n := a.log.count("is ignored", c.name); n < 1 || n > 2 {
 					t.Errorf("%d lines about it in a minute, want 1 or 2", n)
 				}

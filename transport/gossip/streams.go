@@ -30,7 +30,8 @@ type transport struct {
 	dial                 func(ctx context.Context, address string) (net.Conn, error)
 	ip                   net.IP
 	port                 int
-	refused              func() // a stream was closed because too many were open
+	refused              func()        // a stream was closed because too many were open
+	who                  func() []byte // this node's answer to who is here
 
 	accepted chan net.Conn
 	ctx      context.Context // done when Shutdown begins
@@ -47,9 +48,9 @@ type transport struct {
 var _ memberlist.NodeAwareTransport = (*transport)(nil)
 
 // newTransport starts to take inner's streams. Shutdown ends that.
-func newTransport(inner memberlist.Transport, ip net.IP, port int, refused func()) *transport {
+func newTransport(inner memberlist.Transport, ip net.IP, port int, refused func(), who func() []byte) *transport {
 	t := &transport{
-		Transport: inner, ip: ip, port: port, refused: refused,
+		Transport: inner, ip: ip, port: port, refused: refused, who: who,
 		accepted: make(chan net.Conn),
 		stopped:  make(chan struct{}),
 		streams:  make(map[*stream]struct{}),
@@ -139,12 +140,22 @@ func (t *transport) acceptStreams() {
 				_ = conn.Close()
 				continue
 			}
-			select {
-			case t.accepted <- s:
-			case <-t.ctx.Done():
-				_ = s.Close()
-			}
+			t.accept.Go(func() { t.sort(s) })
 		}
+	}
+}
+
+// sort answers a stream that asks who is here, and hands any other one to memberlist.
+func (t *transport) sort(s *stream) {
+	defer context.AfterFunc(t.ctx, func() { _ = s.Close() })()
+	if answered, err := s.answerWho(t.who); answered || err != nil {
+		_ = s.Close()
+		return
+	}
+	select {
+	case t.accepted <- s:
+	case <-t.ctx.Done():
+		_ = s.Close()
 	}
 }
 
@@ -184,7 +195,8 @@ type stream struct {
 	net.Conn
 	t       *transport
 	inbound bool
-	left    int // bytes that may yet be read; only its one reader uses it
+	left    int    // bytes that may yet be read; only its one reader uses it
+	ahead   []byte // was read to see what the stream is about, and counts in left
 	once    sync.Once
 }
 
@@ -193,7 +205,13 @@ func (s *stream) Read(b []byte) (int, error) {
 	if s.left == 0 {
 		return 0, errStreamLimit
 	}
-	n, err := s.Conn.Read(b[:min(len(b), s.left)])
+	b = b[:min(len(b), s.left)]
+	if len(s.ahead) > 0 {
+		n := copy(b, s.ahead)
+		s.ahead, s.left = s.ahead[n:], s.left-n
+		return n, nil
+	}
+	n, err := s.Conn.Read(b)
 	s.left -= n
 	return n, err
 }

@@ -3,9 +3,9 @@ package httpapi
 import (
 	"net/http"
 	"strconv"
-	"unicode/utf8"
 
 	"pxkv/node/kv"
+	"pxkv/transport/jsontext"
 )
 
 const (
@@ -31,17 +31,17 @@ func (x *exchange) postBatch() {
 	x.w.Header()["Content-Type"] = typeJSON
 	x.sendHeader(http.StatusOK)
 	buf := borrow()
-	p := pairWriter{buf: append(*buf, `{"results":[`...), w: x.w}
+	out := jsontext.Writer{Buf: append(*buf, `{"results":[`...), To: x.w}
 	for i := range answers {
 		if i > 0 {
-			p.buf = append(p.buf, ',')
+			out.Buf = append(out.Buf, ',')
 		}
-		p.result(&cmds[i], &answers[i])
-		p.spill()
+		writeResult(&out, &cmds[i], &answers[i])
+		out.Spill()
 	}
-	p.buf = append(p.buf, "]}"...)
-	p.flush()
-	*buf = p.buf
+	out.Buf = append(out.Buf, "]}"...)
+	out.Flush()
+	*buf = out.Buf
 	giveBack(buf)
 }
 
@@ -59,9 +59,6 @@ func (x *exchange) readBatch() (q query, cmds []kv.Command, err error) {
 	body, err := x.readBody(min(maxBatchBytes, x.server.opt.jsonBodyLimit()))
 	if err != nil {
 		return q, nil, err
-	}
-	if !utf8.Valid(body) {
-		return q, nil, errInvalidJSON
 	}
 	cmds, err = parseBatch(body)
 	for i := range cmds {
@@ -87,27 +84,15 @@ func ofOp(i int, err error) error {
 
 // parseBatch decodes {"ops":[...]}. Unknown members are ignored, as in the body of a pair.
 func parseBatch(body []byte) (cmds []kv.Command, err error) {
-	i := skipSpace(body, 0)
-	if i >= len(body) || body[i] != '{' {
-		if err := wholeValue(body, i); err != nil {
-			return nil, jsonError(err)
-		}
-		return nil, errNoOps
-	}
-	var ops span
-	end, err := eachMember(body, i, func(name string, at span) error {
-		if name == "ops" {
+	var ops jsontext.Span
+	if _, err = jsontext.Document(body, func(name []byte, at jsontext.Span) {
+		if string(name) == "ops" {
 			ops = at
 		}
-		return nil
-	})
-	if err == nil {
-		err = onlySpace(body, end)
+	}); err != nil {
+		return nil, refusalOfJSON(err)
 	}
-	if err != nil {
-		return nil, jsonError(err)
-	}
-	if ops.end == 0 || body[ops.begin] != '[' {
+	if ops.End == 0 || body[ops.Begin] != '[' {
 		return nil, errNoOps
 	}
 	return parseOps(body, ops)
@@ -115,35 +100,21 @@ func parseBatch(body []byte) (cmds []kv.Command, err error) {
 
 var errNoOps = invalid(`The body needs a member "ops" that is an array`)
 
-func jsonError(err error) error {
-	if err == errSyntax {
-		return errInvalidJSON
-	}
-	return err
-}
-
 // parseOps decodes the elements of an array that was checked already.
-func parseOps(body []byte, ops span) (cmds []kv.Command, err error) {
-	i := skipSpace(body, ops.begin+1)
-	for body[i] != ']' {
+func parseOps(body []byte, ops jsontext.Span) (cmds []kv.Command, err error) {
+	err = jsontext.Elements(body, ops, func(begin int) error {
 		if len(cmds) == maxBatchOps {
-			return nil, invalid("More than %d operations", maxBatchOps)
+			return invalid("More than %d operations", maxBatchOps)
 		}
-		// What follows is taken apart before the operation is decoded, which changes its bytes.
-		end, _, err := skipValue(body, i)
+		cmd, err := parseOp(body, begin)
 		if err != nil {
-			return nil, jsonError(err)
-		}
-		next := skipSpace(body, end)
-		if body[next] == ',' {
-			next = skipSpace(body, next+1)
-		}
-		cmd, err := parseOp(body, i)
-		if err != nil {
-			return nil, ofOp(len(cmds), err)
+			return ofOp(len(cmds), err)
 		}
 		cmds = append(cmds, cmd)
-		i = next
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return cmds, nil
 }
@@ -153,9 +124,9 @@ func parseOp(body []byte, i int) (cmd kv.Command, err error) {
 	if body[i] != '{' {
 		return cmd, invalid("it is not an object")
 	}
-	var op, key, value, ttl, version span
-	if _, err = eachMember(body, i, func(name string, at span) error {
-		switch name {
+	var op, key, value, ttl, version jsontext.Span
+	if _, err = jsontext.Members(body, i, func(name []byte, at jsontext.Span) {
+		switch string(name) {
 		case "op":
 			op = at
 		case "key":
@@ -167,11 +138,10 @@ func parseOp(body []byte, i int) (cmd kv.Command, err error) {
 		case "if_version":
 			version = at
 		}
-		return nil
 	}); err != nil {
-		return cmd, jsonError(err)
+		return cmd, refusalOfJSON(err)
 	}
-	switch string(body[op.begin:op.end]) {
+	switch string(op.Of(body)) {
 	case `"put"`:
 		cmd.Op, cmd.Blind = kv.OpPut, true
 	case `"get"`:
@@ -183,17 +153,17 @@ func parseOp(body []byte, i int) (cmd kv.Command, err error) {
 	default:
 		return cmd, invalid(`its "op" is not "put", "get", "delete" or "incr"`)
 	}
-	if err = setVersion(&cmd, body[version.begin:version.end]); err == nil {
+	if err = setVersion(&cmd, version.Of(body)); err == nil {
 		err = setValue(&cmd, body, value, ttl)
 	}
 	if err != nil {
 		return cmd, err
 	}
-	if key.end == 0 || body[key.begin] != '"' {
+	if key.End == 0 || body[key.Begin] != '"' {
 		return cmd, errMissingKey
 	}
 	var ok bool
-	if cmd.Key, ok = unquote(body[key.begin:key.end], true); !ok {
+	if cmd.Key, ok = jsontext.Unquote(key.Of(body), true); !ok {
 		return cmd, invalid("its key holds half a surrogate pair, which is not text")
 	}
 	return cmd, nil
@@ -220,38 +190,40 @@ func setVersion(cmd *kv.Command, text []byte) error {
 }
 
 // setValue takes the members "value" and "ttl".
-func setValue(cmd *kv.Command, body []byte, value, ttl span) (err error) {
+func setValue(cmd *kv.Command, body []byte, value, ttl jsontext.Span) (err error) {
 	switch cmd.Op {
 	case kv.OpPut:
-		if ttl.end > 0 {
-			if cmd.Expiry, err = ttlMember(body[ttl.begin:ttl.end]); err != nil {
+		if ttl.End > 0 {
+			if cmd.Expiry, err = ttlMember(ttl.Of(body)); err != nil {
 				return err
 			}
-			ttl = span{}
+			ttl = jsontext.Span{}
 		}
-		if value.end == 0 || body[value.begin] == 'n' {
+		if value.End == 0 || body[value.Begin] == 'n' {
 			return errMissingKeyOrValue
 		}
-		cmd.Value, err = valueOf(body, value)
+		if cmd.Value, err = jsontext.Value(body, value); err != nil {
+			return refusalOfJSON(err)
+		}
 	case kv.OpIncr:
-		if value.end == 0 {
+		if value.End == 0 {
 			cmd.Delta = 1
-		} else if cmd.Delta, err = strconv.ParseInt(string(body[value.begin:value.end]), 10, 64); err != nil {
+		} else if cmd.Delta, err = strconv.ParseInt(string(value.Of(body)), 10, 64); err != nil {
 			return invalid(`the "value" to add is not an integer of 64 bits`)
 		}
 	default:
-		if value.end > 0 {
+		if value.End > 0 {
 			return invalid(`"value" goes only with "put" and "incr"`)
 		}
 	}
-	if ttl.end > 0 {
+	if ttl.End > 0 {
 		return invalid(`"ttl" goes only with "put"`)
 	}
 	return err
 }
 
-// result writes what became of one operation.
-func (p *pairWriter) result(cmd *kv.Command, a *kv.Answer) {
+// writeResult writes what became of one operation.
+func writeResult(out *jsontext.Writer, cmd *kv.Command, a *kv.Answer) {
 	var r *refusal
 	if a.Err != nil {
 		r = refusalOf(a.Err, cmd.Op != kv.OpRead)
@@ -262,29 +234,29 @@ func (p *pairWriter) result(cmd *kv.Command, a *kv.Answer) {
 	if r != nil {
 		status = r.status
 	}
-	p.buf = append(p.buf, `{"status":`...)
-	p.buf = strconv.AppendInt(p.buf, int64(status), 10)
+	out.Buf = append(out.Buf, `{"status":`...)
+	out.Buf = strconv.AppendInt(out.Buf, int64(status), 10)
 	switch {
 	case r != nil:
-		p.buf = append(p.buf, ',')
-		p.buf = append(p.buf, r.appendJSON(nil)[1:]...)
-		p.buf = p.buf[:len(p.buf)-1]
+		out.Buf = append(out.Buf, ',')
+		out.Buf = append(out.Buf, r.appendJSON(nil)[1:]...)
+		out.Buf = out.Buf[:len(out.Buf)-1]
 	case cmd.Op == kv.OpIncr:
-		p.buf = append(p.buf, `,"value":`...)
-		p.buf = strconv.AppendInt(p.buf, a.Result.Number, 10)
+		out.Buf = append(out.Buf, `,"value":`...)
+		out.Buf = strconv.AppendInt(out.Buf, a.Result.Number, 10)
 	case cmd.Op == kv.OpRead && a.Result.Item != nil:
-		p.buf = append(p.buf, `,"value":`...)
-		p.value(&a.Result.Item.Value)
+		out.Buf = append(out.Buf, `,"value":`...)
+		out.Value(&a.Result.Item.Value)
 	}
 	if a.Result.Version != 0 {
-		p.buf = append(p.buf, `,"version":`...)
-		p.buf = strconv.AppendUint(p.buf, a.Result.Version, 10)
+		out.Buf = append(out.Buf, `,"version":`...)
+		out.Buf = strconv.AppendUint(out.Buf, a.Result.Version, 10)
 	}
 	if a.Result.Deadline != 0 && r == nil {
-		p.buf = append(p.buf, `,"expires":"`...)
-		p.buf = append(append(p.buf, expires(a.Result.Deadline)...), '"')
+		out.Buf = append(out.Buf, `,"expires":"`...)
+		out.Buf = append(append(out.Buf, expires(a.Result.Deadline)...), '"')
 	}
-	p.buf = append(p.buf, '}')
+	out.Buf = append(out.Buf, '}')
 }
 
 // refusalOfOutcome is how a command that was decided did not succeed, nil when it did.
@@ -300,10 +272,6 @@ func refusalOfOutcome(o kv.Outcome) *refusal {
 		return errNotInteger
 	case kv.Overflow:
 		return errOverflow
-	case kv.ValueTooLarge:
-		return errAnswerTooLarge
 	}
 	return errUnknownOutcome
 }
-
-var errAnswerTooLarge = &refusal{status: http.StatusRequestEntityTooLarge, text: "The values that the batch asks for are too long together", code: "too_large"}

@@ -21,7 +21,9 @@ type benchService struct{ fakeService }
 var benchValue = bytes.Repeat([]byte("v"), 256)
 
 func (*benchService) Write(context.Context, *kv.Command) (kv.Result, error) {
-	return kv.Result{Outcome: kv.Done, Version: 1234567, Receipt: kv.Receipt{Partition: 17, Index: 987654, Node: "node-1"}}, nil
+	return kv.Result{
+		Outcome: kv.Done, Version: 1234567, Receipt: kv.Receipt{Partition: 17, Index: 987654, Node: "node-1"},
+	}, nil
 }
 
 func (*benchService) Read(context.Context, []byte, kv.ReadOptions) (kv.ReadResult, error) {

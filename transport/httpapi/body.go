@@ -20,7 +20,8 @@ func (x *exchange) readBody(limit int) ([]byte, error) {
 	if enc := r.Header["Content-Encoding"]; len(enc) > 0 && !strings.EqualFold(enc[0], "identity") {
 		return nil, &refusal{
 			status: http.StatusUnsupportedMediaType, code: "not_supported",
-			text: "Content-Encoding " + quoted(enc[0]) + " is not supported by this version: send the bytes as they are",
+			text: "Content-Encoding " + quoted(enc[0]) +
+				" is not supported by this version: send the bytes as they are",
 		}
 	}
 	if r.ContentLength == 0 {
@@ -36,7 +37,7 @@ func (x *exchange) readBody(limit int) ([]byte, error) {
 		most, size = int(r.ContentLength), int(r.ContentLength)
 	}
 	size = min(size, most, firstBody)
-	if !x.hold(size) {
+	if !x.account.Take(size) {
 		return nil, errOverloaded
 	}
 	buf := make([]byte, 0, size)
@@ -46,7 +47,7 @@ func (x *exchange) readBody(limit int) ([]byte, error) {
 				break
 			}
 			size = min(2*cap(buf), most)
-			if !x.hold(size - cap(buf)) {
+			if !x.account.Take(size - cap(buf)) {
 				return nil, errOverloaded
 			}
 			buf = append(make([]byte, 0, size), buf...)
@@ -59,20 +60,12 @@ func (x *exchange) readBody(limit int) ([]byte, error) {
 		if err != nil {
 			return nil, bodyError(err)
 		}
-		x.setReadDeadline(x.bodyDeadline(len(buf)))
 	}
 	if len(buf) > limit {
 		return nil, tooLarge("The body", limit)
 	}
-	x.setReadDeadline(time.Time{}) // left alone it would end the request's context
+	x.ready = time.Now()
 	return buf, nil
-}
-
-// bodyDeadline is when the byte after the first n must be here: a client may lag behind
-// the minimum rate by the grace time, so a body takes at most its length over that rate.
-func (x *exchange) bodyDeadline(n int) time.Time {
-	o := &x.server.opt
-	return x.start.Add(o.BodyGrace + time.Duration(n)*time.Second/time.Duration(o.MinBodyRate))
 }
 
 func bodyError(err error) error {

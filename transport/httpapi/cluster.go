@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"pxkv/node/kv"
+	"pxkv/transport/jsontext"
 )
 
 func (x *exchange) getHealth() { x.sendJSON(http.StatusOK, []byte(`{"status":"ok"}`)) }
@@ -39,7 +40,7 @@ func (x *exchange) getOwner() {
 	x.sendView(struct {
 		Key json.RawMessage `json:"key"`
 		kv.OwnerView
-	}{appendString(nil, q.key), x.server.service.Owner(q.key)})
+	}{jsontext.AppendString(nil, q.key), x.server.service.Owner(q.key)})
 }
 
 // sendView answers one of the views of the cluster, which are small and rarely asked for.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"pxkv/node/kv"
+	"pxkv/transport/http1"
 )
 
 // newTestServer makes a server over a service; edit may change its options.
@@ -97,16 +98,20 @@ func TestOriginalCalls(t *testing.T) {
 	t.Parallel()
 	run(t, handler(t), []step{
 		{request: "GET /kv", status: 200, want: `{}`, has: "Content-Type: application/json"},
-		{request: "PUT /kv", body: `{"key":"a","value":"b"}`, status: 200, want: `{"a":"b"}`, has: "Content-Type: application/json"},
+		{request: "PUT /kv", body: `{"key":"a","value":"b"}`, status: 200, want: `{"a":"b"}`,
+			has: "Content-Type: application/json"},
 		{request: "GET /kv?key=a", status: 200, want: `{"a":"b"}`},
 		{request: "GET /kv/?key=a", status: 200, want: `{"a":"b"}`},
 		{request: "GET /kv?key=nope", status: 404, want: `{"error":"Key not found"}`},
-		{request: "PUT /kv", body: ` { "value" : { "z": 1.50, "a" : [1, 2,{ }] } , "key":"o" } `, status: 200, want: `{"o":{"z":1.50,"a":[1,2,{}]}}`},
-		{request: "PUT /kv", body: `{"key":"n","value":123456789012345678901234567890.10e+5}`, status: 200, want: `{"n":123456789012345678901234567890.10e+5}`},
+		{request: "PUT /kv", body: ` { "value" : { "z": 1.50, "a" : [1, 2,{ }] } , "key":"o" } `, status: 200,
+			want: `{"o":{"z":1.50,"a":[1,2,{}]}}`},
+		{request: "PUT /kv", body: `{"key":"n","value":123456789012345678901234567890.10e+5}`, status: 200,
+			want: `{"n":123456789012345678901234567890.10e+5}`},
 		{request: "PUT /kv", body: `{"key":"f","value":false}`, status: 200, want: `{"f":false}`},
 		{request: "PUT /kv", body: `{"key":"z","value":0}`, status: 200, want: `{"z":0}`},
 		{request: "PUT /kv", body: `{"key":"e","value":""}`, status: 200, want: `{"e":""}`},
-		{request: "GET /kv", status: 200, want: `{"a":"b","e":"","f":false,"n":123456789012345678901234567890.10e+5,"o":{"z":1.50,"a":[1,2,{}]},"z":0}`},
+		{request: "GET /kv", status: 200,
+			want: `{"a":"b","e":"","f":false,"n":123456789012345678901234567890.10e+5,"o":{"z":1.50,"a":[1,2,{}]},"z":0}`},
 		{request: "GET /kv/", status: 200, want: `~{"a":"b","e":""`},
 		{request: "DELETE /kv", body: `{"key":"a"}`, status: 200, want: `{"result":"Key deleted"}`},
 		{request: "DELETE /kv", body: `{"key":"a"}`, status: 404, want: `{"error":"Key not found"}`},
@@ -135,7 +140,8 @@ func TestOriginalCalls(t *testing.T) {
 		{request: "OPTIONS *", status: 404, want: `{"error":"Invalid path"}`},
 		// Of two members of one name the last counts; unknown members are ignored.
 		{request: "PUT /kv", body: `{"key":"a","key":"b","value":1,"x":{},"value":2}`, status: 200, want: `{"b":2}`},
-		{request: "PUT /kv", body: `{"\u006bey":"\u00e9\ud83d\ude00<&>","value":"\n\u0001\"\\/é"}`, status: 200, want: `{"é😀<&>":"\n\u0001\"\\/é"}`},
+		{request: "PUT /kv", body: `{"\u006bey":"\u00e9\ud83d\ude00<&>","value":"\n\u0001\"\\/é"}`, status: 200,
+			want: `{"é😀<&>":"\n\u0001\"\\/é"}`},
 	})
 }
 
@@ -147,18 +153,21 @@ func TestMatchOfPairs(t *testing.T) {
 		{request: "PUT /kv", body: `{"key":"obj","value":{"a": 1}}`, status: 200, want: "~"},
 		{request: "PUT /kv", body: `{"key":"empty","value":""}`, status: 200, want: "~"},
 		{request: "PUT /kv/spaced", body: `{ "a": 1 }`, header: "Content-Type: application/json", status: 201},
-		{request: "GET /kv?feature_toggle=true", status: 200, want: `{"feature_toggle":"true"}`, has: "X-Pxkv-Partition: 2|X-Pxkv-Node: n1"},
+		{request: "GET /kv?feature_toggle=true", status: 200, want: `{"feature_toggle":"true"}`,
+			has: "X-Pxkv-Partition: 2|X-Pxkv-Node: n1"},
 		{request: "GET /kv?feature_toggle=false", status: 404, want: `{"error":"Key not found"}`},
 		{request: "GET /kv?nope=true", status: 404, want: `{"error":"Key not found"}`},
 		{request: "GET /kv?flag=true", status: 200, want: `{"flag":"true"}`},
-		{request: "GET /kv?flag=true&feature_toggle=true", status: 200, want: `{"flag":"true","feature_toggle":"true"}`, has: "X-Pxkv-Index:"},
+		{request: "GET /kv?flag=true&feature_toggle=true", status: 200, want: `{"flag":"true","feature_toggle":"true"}`,
+			has: "X-Pxkv-Index:"},
 		{request: "GET /kv?flag=true&feature_toggle=no", status: 404, want: `{"error":"Key not found"}`},
 		{request: "GET /kv?flag=true&flag=false", status: 404, want: `{"error":"Key not found"}`},
 		{request: "GET /kv?obj=%7B%22a%22:1%7D", status: 200, want: `{"obj":"{\"a\":1}"}`},
 		{request: "GET /kv?spaced=%7B%22a%22:1%7D", status: 200, want: `{"spaced":"{\"a\":1}"}`},
 		{request: "GET /kv?empty", status: 200, want: `{"empty":""}`},
 		{request: "GET /kv?=true", status: 400, want: `{"error":"Missing key"}`},
-		{request: "GET /kv?flag=true&consistency=stale", status: 200, want: `{"flag":"true"}`, has: "X-Pxkv-Staleness-Ms: 42"},
+		{request: "GET /kv?flag=true&consistency=stale", status: 200, want: `{"flag":"true"}`,
+			has: "X-Pxkv-Staleness-Ms: 42"},
 		{request: "GET /kv?flag=true&prefix=a", status: 400, want: "~Parameter prefix does not go with"},
 		{request: "GET /kv?flag=true&key=a", status: 400, want: "~does not go with key"},
 		{request: "GET /kv?" + strings.Repeat("a=b&", 65), status: 400, want: "~More than 64"},
@@ -168,10 +177,12 @@ func TestMatchOfPairs(t *testing.T) {
 func TestRawResource(t *testing.T) {
 	t.Parallel()
 	run(t, handler(t), []step{
-		{request: "GET /kv/a", status: 404, want: `{"error":"Key not found"}`, has: "X-Pxkv-Partition: 1|X-Pxkv-Index: 100|X-Pxkv-Node: n1|ETag:"},
+		{request: "GET /kv/a", status: 404, want: `{"error":"Key not found"}`,
+			has: "X-Pxkv-Partition: 1|X-Pxkv-Index: 100|X-Pxkv-Node: n1|ETag:"},
 		{request: "PUT /kv/a", body: "hello", status: 201, has: `ETag: "1"|X-Pxkv-Index: 101|X-Pxkv-Node: n1`},
 		{request: "PUT /kv/a", body: "hello!", status: 200, has: `ETag: "2"`},
-		{request: "GET /kv/a", status: 200, want: "hello!", has: `ETag: "2"|Content-Type: text/plain; charset=utf-8|Last-Modified: Thu, 01 Jan 2026 00:00:00 GMT|X-Content-Type-Options: nosniff`},
+		{request: "GET /kv/a", status: 200, want: "hello!",
+			has: `ETag: "2"|Content-Type: text/plain; charset=utf-8|Last-Modified: Thu, 01 Jan 2026 00:00:00 GMT|X-Content-Type-Options: nosniff`},
 		{request: "PUT /kv/a", body: "\xff\x00", status: 200},
 		{request: "GET /kv/a", status: 200, want: "\xff\x00", has: "Content-Type: application/octet-stream"},
 		{request: "GET /kv?key=a", status: 200, want: `{"a":{"$binary":"/wA="}}`},
@@ -181,17 +192,20 @@ func TestRawResource(t *testing.T) {
 		{request: "PUT /kv/a", body: "{\"\xff\":1}", header: "Content-Type: application/json", status: 200},
 		{request: "GET /kv?key=a", status: 200, want: `{"a":{"$binary":"eyL/IjoxfQ=="}}`},
 		{request: "PUT /kv/a", body: "<p>", header: "Content-Type: text/html", status: 200},
-		{request: "GET /kv/a", status: 200, want: "<p>", has: "Content-Type: text/html|Content-Security-Policy: sandbox"},
+		{request: "GET /kv/a", status: 200, want: "<p>",
+			has: "Content-Type: text/html|Content-Security-Policy: sandbox"},
 		{request: "PUT /kv/a", body: "", status: 200},
 		{request: "GET /kv/a", status: 200, want: "", has: "Content-Type: text/plain; charset=utf-8"},
 		{request: "PUT /kv", body: `{"key":"j","value":[1, 2]}`, status: 200, want: `{"j":[1,2]}`},
 		{request: "GET /kv/j", status: 200, want: "[1,2]", has: "Content-Type: application/json"},
-		{request: "PUT /kv", body: `{"key":"b","value":{"$binary":"aGk="}}`, status: 200, want: `{"b":{"$binary":"aGk="}}`},
+		{request: "PUT /kv", body: `{"key":"b","value":{"$binary":"aGk="}}`, status: 200,
+			want: `{"b":{"$binary":"aGk="}}`},
 		{request: "GET /kv/b", status: 200, want: "hi", has: "Content-Type: application/octet-stream"},
 		{request: "PUT /kv", body: `{"key":"b","value":{"$binary":""}}`, status: 200, want: `{"b":{"$binary":""}}`},
 		{request: "PUT /kv", body: `{"key":"b","value":{"$binary":"a"}}`, status: 400, want: "~$binary"},
 		{request: "PUT /kv", body: `{"key":"b","value":{"$binary":5}}`, status: 400, want: "~$binary"},
-		{request: "PUT /kv", body: `{"key":"b","value":{"$binary":"a","x":1}}`, status: 200, want: `{"b":{"$binary":"a","x":1}}`},
+		{request: "PUT /kv", body: `{"key":"b","value":{"$binary":"a","x":1}}`, status: 200,
+			want: `{"b":{"$binary":"a","x":1}}`},
 		{request: "DELETE /kv/b", status: 200, want: `{"result":"Key deleted"}`},
 		{request: "DELETE /kv/b", status: 404, want: `{"error":"Key not found"}`},
 		{request: "PUT /kv/", body: "x", status: 400, want: `{"error":"Missing key"}`},
@@ -218,7 +232,8 @@ func TestOddKeys(t *testing.T) {
 		{request: "GET /kv?key=a+b", status: 404, want: `~Key not found`},
 		{request: "PUT /kv/%FF%00%22", body: "bytes", status: 201},
 		{request: "GET /kv?key=%FF%00%22", status: 200, want: `{"\udcff\u0000\"":"bytes"}`},
-		{request: "PUT /kv", body: `{"key":"\udcff\u0000\"","value":"again"}`, status: 200, want: `{"\udcff\u0000\"":"again"}`},
+		{request: "PUT /kv", body: `{"key":"\udcff\u0000\"","value":"again"}`, status: 200,
+			want: `{"\udcff\u0000\"":"again"}`},
 		{request: "GET /kv/%FF%00%22", status: 200, want: "again"},
 		{request: "GET /cluster/owner?key=%FF", status: 200, want: `~"key":"\udcff"`},
 		{request: "PUT /kv", body: `{"key":"\ud800","value":"x"}`, status: 400, want: "~half a surrogate pair"},
@@ -226,7 +241,8 @@ func TestOddKeys(t *testing.T) {
 		{request: "PUT /kv", body: `{"key":"a","value":["\udcff"]}`, status: 200, want: `{"a":["\udcff"]}`},
 		{request: "PUT /kv/key?", body: "k", status: 201},
 		{request: "DELETE /kv/a", status: 200, want: "~"},
-		{request: "GET /kv?keys_only", status: 200, want: `["..","/","a+b","a/","a/../b","a/b","key","\udcff\u0000\""]`},
+		{request: "GET /kv?keys_only", status: 200,
+			want: `["..","/","a+b","a/","a/../b","a/b","key","\udcff\u0000\""]`},
 		{request: "PUT /kv/" + strings.Repeat("k", 4096), body: "x", status: 201},
 		{request: "PUT /kv/" + strings.Repeat("k", 4097), body: "x", status: 400, want: "~4096"},
 		{request: "GET /kv/" + strings.Repeat("k", 4097), status: 400, want: "~4096"},
@@ -248,7 +264,8 @@ func TestLimits(t *testing.T) {
 		{request: "PUT /kv/a", body: text(1000), status: 201},
 		{request: "PUT /kv/a", body: text(1001), status: 413, want: `~"code":"too_large"`},
 		{request: "PUT /kv", body: `{"key":"a","value":"` + text(1000) + `"}`, status: 200, want: "~"},
-		{request: "PUT /kv", body: `{"key":"a","value":"` + text(1001) + `"}`, status: 413, want: `~"code":"too_large"`},
+		{request: "PUT /kv", body: `{"key":"a","value":"` + text(1001) + `"}`, status: 413,
+			want: `~"code":"too_large"`},
 		{request: "PUT /kv", body: text(2*1000 + 64<<10 + 1), status: 413, want: `~"code":"too_large"`},
 		{request: "PUT /kv", body: deep(500), status: 200, want: "~"},
 		{request: "PUT /kv", body: deep(1001), status: 400, want: "~deeper than 1000"},
@@ -277,7 +294,8 @@ func TestReadOptionsReachTheService(t *testing.T) {
 	}{
 		{"", kv.ReadOptions{}, 10 * time.Second},
 		{"?consistency=linearizable&timeout=30", kv.ReadOptions{}, 30 * time.Second},
-		{"?consistency=stale&min_index=77&timeout=1500ms", kv.ReadOptions{Consistency: kv.Stale, MinIndex: 77}, 1500 * time.Millisecond},
+		{"?consistency=stale&min_index=77&timeout=1500ms", kv.ReadOptions{Consistency: kv.Stale, MinIndex: 77},
+			1500 * time.Millisecond},
 		{"?timeout=0.5", kv.ReadOptions{}, 500 * time.Millisecond},
 	} {
 		w := do(t, h, "GET /kv/a"+c.query, "")
@@ -287,6 +305,11 @@ func TestReadOptionsReachTheService(t *testing.T) {
 		if stale := w.Header().Get("X-Pxkv-Staleness-Ms"); (stale == "42") != (c.want.Consistency == kv.Stale) {
 			t.Errorf("%s: staleness %q", c.query, stale)
 		}
+	}
+	f.ageless = true
+	if h := do(t, h, "GET /kv/a?consistency=stale", "").Header(); h.Get("X-Pxkv-Partition") == "" ||
+		h["X-Pxkv-Staleness-Ms"] != nil {
+		t.Errorf("a replica that cannot tell its age says %v", h)
 	}
 }
 
@@ -317,7 +340,8 @@ func TestHead(t *testing.T) {
 	for path, want := range map[string]struct {
 		status int
 		length int64
-	}{"/kv/a": {200, 5}, "/kv?key=a": {200, 13}, "/kv/nope": {404, 25}, "/kv": {200, -1}, "/kv?limit=1": {200, 13}, "/healthz": {200, 15}} {
+	}{"/kv/a": {200, 5}, "/kv?key=a": {200, 13}, "/kv/nope": {404, 25}, "/kv": {200, -1}, "/kv?limit=1": {200,
+		13}, "/healthz": {200, 15}} {
 		res, err := s.Client().Head(s.URL + path)
 		if err != nil {
 			t.Fatal(err)
@@ -335,9 +359,12 @@ func TestClusterCalls(t *testing.T) {
 	run(t, newTestServer(t, f, nil).Handler(), []step{
 		{request: "GET /healthz", status: 200, want: `{"status":"ok"}`},
 		{request: "GET /readyz", status: 200, want: `{"status":"ready"}`},
-		{request: "GET /cluster", status: 200, want: `{"id":"0000000000005eed","name":"pxkv","node":"n1","epoch":7,"version":1,"partitions":4,"replicas":3,"members":[{"id":"00000000000000a1","name":"n1","state":"active","reachable":true,"addresses":{"http":"10.0.0.1:8080","resp":"10.0.0.1:6379","peer":"10.0.0.1:7947","gossip":"10.0.0.1:7946"},"replicas":4,"leaders":4}]}`},
-		{request: "GET /cluster/partitions", status: 200, want: `~[{"partition":0,"slots":[0,4095],"leader":"n1","replicas":[{"node":"n1","id":1}]},`},
-		{request: "GET /cluster/owner?key=%3Ca%3E", status: 200, want: `{"key":"<a>","slot":12288,"partition":3,"leader":"n1","replicas":[{"node":"n1","id":4}]}`},
+		{request: "GET /cluster", status: 200,
+			want: `{"id":"0000000000005eed","name":"pxkv","node":"n1","epoch":7,"version":1,"partitions":4,"replicas":3,"ready":true,"members":[{"id":"00000000000000a1","name":"n1","state":"active","reachable":true,"addresses":{"http":"10.0.0.1:8080","resp":"10.0.0.1:6379","peer":"10.0.0.1:7947","gossip":"10.0.0.1:7946"},"replicas":4,"leaders":4}]}`},
+		{request: "GET /cluster/partitions", status: 200,
+			want: `~[{"partition":0,"slots":[0,4095],"leader":"n1","replicas":[{"node":"n1","id":1}]},`},
+		{request: "GET /cluster/owner?key=%3Ca%3E", status: 200,
+			want: `{"key":"<a>","slot":12288,"partition":3,"leader":"n1","replicas":[{"node":"n1","id":4}]}`},
 		{request: "GET /cluster/owner", status: 400, want: `{"error":"Missing key"}`},
 		{request: "GET /cluster/owner?key=a&x=1", status: 400, want: "~not known here"},
 		{request: "GET /cluster/plan", status: 404, want: "~Invalid path"},
@@ -347,7 +374,8 @@ func TestClusterCalls(t *testing.T) {
 	})
 	f.notReady = errors.New("partition 3 has no reachable leader")
 	run(t, newTestServer(t, f, func(o *Options) { o.Debug = true }).Handler(), []step{
-		{request: "GET /readyz", status: 503, want: `{"error":"partition 3 has no reachable leader","code":"not_ready"}`, has: "Retry-After: 1"},
+		{request: "GET /readyz", status: 503,
+			want: `{"error":"partition 3 has no reachable leader","code":"not_ready"}`, has: "Retry-After: 1"},
 		{request: "GET /debug/pprof/", status: 200, want: "~goroutine"},
 		{request: "GET /debug/pprof/cmdline", status: 200, want: "~"},
 		{request: "GET /debug/pprof/nope", status: 404, want: "~Invalid path"},
@@ -356,7 +384,7 @@ func TestClusterCalls(t *testing.T) {
 
 func TestOptionsAreChecked(t *testing.T) {
 	t.Parallel()
-	_, err := New(Options{MaxConns: -1, RequestTimeout: time.Hour})
+	_, err := New(Options{Limits: http1.Limits{MaxConns: -1}, RequestTimeout: time.Hour})
 	for _, want := range []string{"Service", "MaxConns", "RequestTimeout"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v does not name %s", err, want)

@@ -5,11 +5,15 @@ import (
 	"strconv"
 
 	"pxkv/node/kv"
+	"pxkv/transport/jsontext"
 )
 
 var (
-	errNotInteger = &refusal{status: http.StatusConflict, text: "Value is not an integer of 64 bits", code: "not_integer"}
-	errOverflow   = &refusal{status: http.StatusConflict, text: "Value would be larger or smaller than an integer of 64 bits can be", code: "overflow"}
+	errNotInteger = &refusal{
+		status: http.StatusConflict, text: "Value is not an integer of 64 bits", code: "not_integer",
+	}
+	errOverflow = &refusal{status: http.StatusConflict,
+		text: "Value would be larger or smaller than an integer of 64 bits can be", code: "overflow"}
 )
 
 // addRaw answers POST /kv/{key}?incr=N.
@@ -34,7 +38,7 @@ func (x *exchange) addRaw() {
 	}
 	buf := borrow()
 	*buf = append(*buf, `{"key":`...)
-	*buf = appendString(*buf, cmd.Key)
+	*buf = jsontext.AppendString(*buf, cmd.Key)
 	*buf = append(*buf, `,"value":`...)
 	*buf = append(strconv.AppendInt(*buf, res.Number, 10), '}')
 	x.sendJSON(http.StatusOK, *buf)

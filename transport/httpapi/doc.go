@@ -1,18 +1,17 @@
-// Package httpapi is the HTTP front door for clients: it turns requests into kv commands
+// Package httpapi serves clients by HTTP: it turns requests into kv commands
 // and reads, and answers into HTTP. docs/api.md is its contract in words, openapi.json the
 // same for machines.
 //
-// Nouns: Server (the listener and its life), Service (the few methods of a node that it
+// Nouns: Server (the routes, and who serves them), Service (the few methods of a node that it
 // calls), exchange (one request and its answer), refusal (an error that this package
-// decided), query (parsed parameters), pairWriter (JSON answers, piece by piece), door (who
-// serves connections), plain request (one that the door answers itself; net/http gets the rest).
+// decided), query (parsed parameters). Connections are package http1's, JSON is jsontext's.
 //
-// Callers: only cmd/pxkv, which gives a Service, calls Listen and then Run, and ends Run's
+// Callers: only cmd/pxkv/server, which gives a Service, calls Listen and then Run, and ends Run's
 // context to stop. Tests use Handler.
 //
 // It must not import the node, decide where a key lives, or retry a write. It holds no
-// data: what a client can make it keep in memory is bounded by Options.MaxConns,
-// Options.MaxValueBytes and Options.MaxBufferedBytes.
+// data: what a client can make it keep in memory is bounded by Options.Limits,
+// Options.MaxValueBytes and Options.Budget.
 //
 // Three rules run through the package:
 //

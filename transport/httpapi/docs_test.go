@@ -68,7 +68,8 @@ func TestDocumentedExamples(t *testing.T) {
 	got, want := strings.Split(out.String(), "\n"), strings.Split(string(text), "\n")
 	for i := range min(len(got), len(want)) {
 		if got[i] != want[i] {
-			t.Fatalf("docs/api.md, line %d\n  says %s\nanswer %s\n(go test ./transport/httpapi -run Documented -update-docs writes the answers anew)", i+1, want[i], got[i])
+			t.Fatalf("docs/api.md, line %d\n  says %s\nanswer %s\n(go test ./transport/httpapi -run Documented "+
+				"-update-docs writes the answers anew)", i+1, want[i], got[i])
 		}
 	}
 	if len(got) != len(want) {
@@ -111,7 +112,8 @@ func curl(t *testing.T, client *http.Client, addr, command string) string {
 	if !strings.HasPrefix(url, documented) {
 		t.Fatalf("%s: the address should be %s", command, documented)
 	}
-	req, err := http.NewRequest(cmp.Or(method, "GET"), "http://"+addr+strings.TrimPrefix(url, documented), strings.NewReader(body))
+	req, err := http.NewRequest(cmp.Or(method, "GET"), "http://"+addr+strings.TrimPrefix(url, documented),
+		strings.NewReader(body))
 	if err != nil {
 		t.Fatalf("%s: %v", command, err)
 	}

@@ -17,29 +17,26 @@ type exchange struct {
 	w      http.ResponseWriter
 	r      *http.Request
 	start  time.Time
+	ready  time.Time // when all of the request was here: its time limit begins
 	op     op
 	status int // what was sent, 0 before that
 
 	// writing says that the Service took a write: from here on a failure of whatever kind
 	// is an unknown outcome.
 	writing bool
-	held    int64 // bytes taken from Server.buffers
+	// account counts what is held for this request: its body, the values that answer it, its page.
+	account kv.Account
 	// ctx lies here and not in an allocation of its own: it is what withDeadline returns.
 	ctx kv.Deadline
 }
 
 // serve answers one request.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
-	x := &exchange{server: s, w: w, r: r, start: time.Now()}
+	now := time.Now()
+	x := &exchange{server: s, w: w, r: r, start: now, ready: now}
+	x.account.Open(s.opt.Budget, kv.OfClients)
 	s.metrics.inFlight.Inc()
 	defer x.finish()
-	if c, ok := r.Context().Value(connKey{}).(*conn); ok {
-		c.answering = true
-	}
-	if r.ContentLength != 0 {
-		// For bodies that nobody reads, too: net/http drains those on its own.
-		x.setReadDeadline(x.start.Add(s.opt.BodyGrace))
-	}
 	x.route()
 }
 
@@ -48,8 +45,10 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 func (x *exchange) finish() {
 	s := x.server
 	p := recover()
-	if p != nil && p != http.ErrAbortHandler {
-		s.log.Error("panic while answering an HTTP request", "op", opNames[x.op], "panic", p, "stack", string(debug.Stack()))
+	if p != nil && p != http.ErrAbortHandler { //nolint:errorlint // a panic is no wrapped error
+		s.metrics.panics.Inc()
+		s.log.Error("panic while answering an HTTP request", "op", opNames[x.op], "panic", p, "stack",
+			string(debug.Stack()))
 		if x.status == 0 {
 			if x.writing {
 				x.refuse(errUnknownOutcome)
@@ -62,7 +61,9 @@ func (x *exchange) finish() {
 		}
 	}
 	x.ctx.Release()
-	s.buffers.give(x.held)
+	if !accountKept {
+		x.account.Close()
+	}
 	s.metrics.inFlight.Dec()
 	end := outcomeAborted
 	if p == nil {
@@ -74,10 +75,11 @@ func (x *exchange) finish() {
 	}
 }
 
-// withDeadline gives the context that ends with the client, or timeout after the
-// request's start. It is called at most once.
+// withDeadline gives the context that ends with the client, or timeout after the whole
+// request was here: a slow upload has its own limits. It is called at most once.
 func (x *exchange) withDeadline(timeout time.Duration) context.Context {
-	x.ctx.Begin(x.r.Context(), x.start.Add(timeout))
+	x.ctx.Begin(x.r.Context(), x.ready.Add(timeout))
+	x.ctx.Account = &x.account
 	return &x.ctx
 }
 
@@ -87,24 +89,6 @@ func (x *exchange) timeout(asked time.Duration) time.Duration {
 		return x.server.opt.RequestTimeout
 	}
 	return asked
-}
-
-// setReadDeadline limits reading of the body; the zero time is no limit. Recorders in
-// tests have no deadline.
-func (x *exchange) setReadDeadline(t time.Time) {
-	if d, ok := x.w.(interface{ SetReadDeadline(time.Time) error }); ok {
-		// An error means that the connection is gone, which the next read will say.
-		_ = d.SetReadDeadline(t)
-	}
-}
-
-// hold takes n bytes of the server's buffer budget until the exchange ends.
-func (x *exchange) hold(n int) bool {
-	if !x.server.buffers.take(int64(n)) {
-		return false
-	}
-	x.held += int64(n)
-	return true
 }
 
 // Header values that never change, shared by all answers. net/http only reads them.

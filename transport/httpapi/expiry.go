@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"pxkv/node/kv"
+	"pxkv/transport/jsontext"
 )
 
 // maxTTL is the longest life in milliseconds that can be asked for: 100 years.
@@ -29,17 +30,21 @@ func parseTTL(text string) (kv.Expiry, bool) {
 func parseTTLParameter(value string) (kv.Expiry, error) {
 	e, ok := parseTTL(value)
 	if !ok {
-		return e, invalid("Parameter ttl: %s is neither seconds nor a duration (30, 1.5, 500ms, 24h) from 1ms to 100 years", quoted(value))
+		return e,
+			invalid("Parameter ttl: %s is neither seconds nor a duration (30, 1.5, 500ms, 24h) from 1ms to 100 years",
+				quoted(value))
 	}
 	return e, nil
 }
 
 // ttlMember reads the member "ttl" of a JSON body: a number of seconds, or a text.
 func ttlMember(text []byte) (kv.Expiry, error) {
-	wrong := invalid(`Member "ttl": %s is neither seconds nor a duration (30, 1.5, "500ms", "24h") from 1ms to 100 years`, quoted(string(text)))
+	wrong := invalid(
+		`Member "ttl": %s is neither seconds nor a duration (30, 1.5, "500ms", "24h") from 1ms to 100 years`, quoted(
+			string(text)))
 	switch c := text[0]; {
 	case c == '"':
-		inside, ok := unquote(text, false)
+		inside, ok := jsontext.Unquote(text, false)
 		if !ok {
 			return kv.Expiry{}, wrong
 		}
@@ -54,7 +59,10 @@ func ttlMember(text []byte) (kv.Expiry, error) {
 	return e, nil
 }
 
+// lastMoment is the last that RFC 3339 can tell, in Unix milliseconds. Redis clients may give later deadlines.
+var lastMoment = time.Date(9999, 12, 31, 23, 59, 59, 999e6, time.UTC).UnixMilli()
+
 // expires is the value of X-Pxkv-Expires.
 func expires(deadlineMS int64) string {
-	return time.UnixMilli(deadlineMS).UTC().Format("2006-01-02T15:04:05.000Z07:00")
+	return time.UnixMilli(min(deadlineMS, lastMoment)).UTC().Format("2006-01-02T15:04:05.000Z07:00")
 }

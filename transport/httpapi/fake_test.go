@@ -14,8 +14,9 @@ import (
 )
 
 // fakeService is a linearizable map with versions: what a whole cluster looks like from
-// its front door.
+// its server.
 type fakeService struct {
+	ageless bool // it cannot tell how old stale reads are
 	mu      sync.Mutex
 	items   map[string]kv.Item
 	version uint64
@@ -50,7 +51,8 @@ func (f *fakeService) Batch(ctx context.Context, cmds []kv.Command) []kv.Answer 
 		if cmds[i].Op == kv.OpRead {
 			var r kv.ReadResult
 			if r, err = f.Read(ctx, cmds[i].Key, kv.ReadOptions{}); r.Found {
-				a.Result = kv.Result{Outcome: kv.Done, Version: r.Item.Version, Deadline: r.Item.Deadline, Item: &r.Item, Receipt: r.Receipt}
+				a.Result = kv.Result{Outcome: kv.Done, Version: r.Item.Version, Deadline: r.Item.Deadline,
+					Item: &r.Item, Receipt: r.Receipt}
 			} else {
 				a.Result = kv.Result{Outcome: kv.NotFound, Receipt: r.Receipt}
 			}
@@ -76,7 +78,7 @@ func (f *fakeService) Write(ctx context.Context, cmd *kv.Command) (kv.Result, er
 	f.writes++
 	f.index[kv.PartitionID(len(cmd.Key)%4)]++
 	old, exists := f.items[string(cmd.Key)]
-	res := kv.Result{Outcome: kv.Done, Version: old.Version, Receipt: f.receipt(cmd.Key)}
+	res := kv.Result{Outcome: kv.Done, Version: old.Version, Deadline: old.Deadline, Receipt: f.receipt(cmd.Key)}
 	met := map[kv.CondKind]bool{
 		kv.CondNone: true, kv.CondAbsent: !exists, kv.CondPresent: exists,
 		kv.CondVersion: exists && old.Version == cmd.Cond.Version,
@@ -88,7 +90,7 @@ func (f *fakeService) Write(ctx context.Context, cmd *kv.Command) (kv.Result, er
 		res.Outcome = kv.NotFound
 	case cmd.Op == kv.OpDelete:
 		delete(f.items, string(cmd.Key))
-		res.Version = 0
+		res.Version, res.Deadline = 0, 0
 	default:
 		v, deadline := cmd.Value, int64(0)
 		v.Data = bytes.Clone(v.Data)
@@ -110,7 +112,9 @@ func (f *fakeService) Write(ctx context.Context, cmd *kv.Command) (kv.Result, er
 			v = kv.Value{Kind: kv.JSON, Data: strconv.AppendInt(nil, res.Number, 10)}
 		}
 		f.version++
-		f.items[string(cmd.Key)] = kv.Item{Key: bytes.Clone(cmd.Key), Value: v, Version: f.version, Modified: fakeModified, Deadline: deadline}
+		f.items[string(cmd.Key)] = kv.Item{
+			Key: bytes.Clone(cmd.Key), Value: v, Version: f.version, Modified: fakeModified, Deadline: deadline,
+		}
 		res.Version, res.Created, res.Deadline = f.version, !exists && !cmd.Blind, deadline
 	}
 	return res, nil
@@ -126,9 +130,13 @@ func (f *fakeService) Read(ctx context.Context, key []byte, opt kv.ReadOptions) 
 		return kv.ReadResult{}, f.failRead
 	}
 	item, found := f.items[string(key)]
-	res := kv.ReadResult{Found: found, Item: item, Receipt: f.receipt(key)}
+	res := kv.ReadResult{Found: found, Item: item, Length: int64(len(item.Value.Data)), Receipt: f.receipt(key)}
+	res.Item.Value.Data = opt.Part.Of(item.Value.Data)
 	if opt.Consistency == kv.Stale {
 		res.StalenessMS = 42
+		if f.ageless {
+			res.StalenessMS = kv.StalenessUnknown
+		}
 	}
 	return res, nil
 }
@@ -169,10 +177,12 @@ func (f *fakeService) List(ctx context.Context, q kv.ListQuery) iter.Seq2[kv.Ite
 
 func (f *fakeService) Cluster() kv.ClusterView {
 	return kv.ClusterView{
-		ID: 0x5eed, Name: "pxkv", Node: "n1", Epoch: 7, Version: 1, Partitions: 4, Replicas: 3,
+		ID: 0x5eed, Name: "pxkv", Node: "n1", Epoch: 7, Version: 1, Partitions: 4, Replicas: 3, Ready: true,
 		Members: []kv.MemberView{{
 			ID: 0xa1, Name: "n1", State: kv.Active, Reachable: true, Replicas: 4, Leaders: 4,
-			Addresses: kv.Addresses{HTTP: "10.0.0.1:8080", RESP: "10.0.0.1:6379", Peer: "10.0.0.1:7947", Gossip: "10.0.0.1:7946"},
+			Addresses: kv.Addresses{
+				HTTP: "10.0.0.1:8080", RESP: "10.0.0.1:6379", Peer: "10.0.0.1:7947", Gossip: "10.0.0.1:7946",
+			},
 		}},
 	}
 }

@@ -30,7 +30,8 @@ func send(t testing.TB, h http.Handler, r *http.Request) *httptest.ResponseRecor
 		if err := json.Unmarshal(body, &e); err != nil || e.Error == "" || !utf8.Valid(body) {
 			t.Fatalf("%s %q: error %d is not JSON: %q", r.Method, r.RequestURI, w.Code, body)
 		}
-	case w.Header().Get("Content-Type") == "application/json" && len(body) > 0 && !strings.HasPrefix(r.URL.Path, "/kv/"):
+	case w.Header().Get("Content-Type") == "application/json" && len(body) > 0 &&
+		!strings.HasPrefix(r.URL.Path, "/kv/"):
 		if !json.Valid(body) || !utf8.Valid(body) {
 			t.Fatalf("%s %q: answer is not JSON: %q", r.Method, r.RequestURI, body)
 		}
@@ -39,7 +40,8 @@ func send(t testing.TB, h http.Handler, r *http.Request) *httptest.ResponseRecor
 }
 
 func newRequest(method, target string, body []byte) *http.Request {
-	r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(method + " " + target + " HTTP/1.1\r\nHost: x\r\n\r\n")))
+	r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(method + " " + target +
+		" HTTP/1.1\r\nHost: x\r\n\r\n")))
 	if err != nil {
 		return nil
 	}
@@ -48,18 +50,44 @@ func newRequest(method, target string, body []byte) *http.Request {
 }
 
 func fuzzHandler(f testing.TB) http.Handler {
-	s := newTestServer(f, newFake(), func(o *Options) { o.MaxValueBytes = 1000 })
-	do(f, s.Handler(), "PUT /kv", `{"key":"a","value":"b"}`)
-	return s.Handler()
+	return fuzzHandlers(f)(0)
+}
+
+// fuzzHandlers makes handlers of several limits, and returns how one is chosen: 0 is that of the defaults
+// with a value limit of 1,000 bytes, all others are tiny. None of them may hold anything between two requests.
+func fuzzHandlers(f testing.TB) func(limits uint8) http.Handler {
+	var handlers []http.Handler
+	for i := range uint64(6) {
+		s := newTestServer(f, newFake(), func(o *Options) {
+			if o.MaxValueBytes = 1000; i > 0 {
+				tinyOptions(rand.New(rand.NewPCG(i, 2)))(o)
+			}
+		})
+		do(f, s.Handler(), "PUT /kv", `{"key":"a","value":"b"}`)
+		handlers = append(handlers, holdsNothing(f, s))
+	}
+	return func(limits uint8) http.Handler { return handlers[int(limits)%len(handlers)] }
+}
+
+// holdsNothing is the handler of a server that must have given back what it counted when it has answered.
+func holdsNothing(f testing.TB, s *Server) http.Handler {
+	h := s.Handler()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.ServeHTTP(w, r)
+		if held := s.opt.Budget.Held(); held != 0 {
+			panic(fmt.Sprintf("%s %q was answered, and %d bytes are held", r.Method, r.RequestURI, held))
+		}
+	})
 }
 
 func FuzzPutBody(f *testing.F) {
-	for _, text := range jsonTexts {
-		f.Add([]byte(text))
+	for i, text := range bodies {
+		f.Add([]byte(text), uint8(0))
+		f.Add([]byte(text), uint8(1+i%5))
 	}
-	h := fuzzHandler(f)
-	f.Fuzz(func(t *testing.T, body []byte) {
-		checkScanner(t, body)
+	handlers := fuzzHandlers(f)
+	f.Fuzz(func(t *testing.T, body []byte, limits uint8) {
+		h := handlers(limits)
 		w := send(t, h, newRequest("PUT", "/kv", body))
 		if w.Code != 200 {
 			return
@@ -83,12 +111,16 @@ func FuzzPutBody(f *testing.F) {
 }
 
 func FuzzQuery(f *testing.F) {
-	for _, q := range queries {
-		f.Add(q)
+	for i, q := range queries {
+		f.Add(q, uint8(0))
+		f.Add(q, uint8(1+i%5))
 	}
-	h := fuzzHandler(f)
-	f.Fuzz(func(t *testing.T, q string) {
-		for _, target := range []string{"GET /kv?", "GET /kv/a?", "PUT /kv/b?", "DELETE /kv/b?", "GET /cluster/owner?"} {
+	handlers := fuzzHandlers(f)
+	f.Fuzz(func(t *testing.T, q string, limits uint8) {
+		h := handlers(limits)
+		for _, target := range []string{
+			"GET /kv?", "GET /kv/a?", "PUT /kv/b?", "DELETE /kv/b?", "GET /cluster/owner?",
+		} {
 			method, path, _ := strings.Cut(target, " ")
 			if r := newRequest(method, path+q, nil); r != nil {
 				send(t, h, r)
@@ -103,11 +135,13 @@ func FuzzQuery(f *testing.F) {
 }
 
 func FuzzRawPath(f *testing.F) {
-	for _, p := range paths {
-		f.Add(p, []byte("value"))
+	for i, p := range paths {
+		f.Add(p, []byte("value"), uint8(0))
+		f.Add(p, []byte("value"), uint8(1+i%5))
 	}
-	h := fuzzHandler(f)
-	f.Fuzz(func(t *testing.T, path string, value []byte) {
+	handlers := fuzzHandlers(f)
+	f.Fuzz(func(t *testing.T, path string, value []byte, limits uint8) {
+		h := handlers(limits)
 		r := newRequest("PUT", "/kv/"+path, value)
 		if r == nil {
 			return
@@ -126,13 +160,14 @@ func FuzzRawPath(f *testing.F) {
 }
 
 func FuzzConditions(f *testing.F) {
-	for _, c := range conditions {
-		f.Add(c, "")
-		f.Add("", c)
-		f.Add(c, c)
+	for i, c := range conditions {
+		f.Add(c, "", uint8(0))
+		f.Add("", c, uint8(1+i%5))
+		f.Add(c, c, uint8(0))
 	}
-	h := fuzzHandler(f)
-	f.Fuzz(func(t *testing.T, match, none string) {
+	handlers := fuzzHandlers(f)
+	f.Fuzz(func(t *testing.T, match, none string, limits uint8) {
+		h := handlers(limits)
 		for _, target := range []string{"GET /kv/a", "GET /kv?key=a", "PUT /kv/a", "DELETE /kv/b"} {
 			method, path, _ := strings.Cut(target, " ")
 			r := newRequest(method, path, nil)
@@ -148,16 +183,31 @@ func FuzzConditions(f *testing.F) {
 }
 
 var (
+	bodies = []string{
+		``, `null`, `"a"`, `"\ud83d"`, "\"\xff\"", `0`, `1e+5`, `01`, `[]`, `[1,]`, `[1 2]`, `[1,[2,[3]]]`, `[`, `{}`,
+		`{ }`, `{"a"}`, `{"a":1,}`, `{"a":1}}`, `{"a":[}`,
+		`{"a":{"b":[{"c":null}]}}`, ` { "a" : [ 1 , { } , [ ] ] } `, "\ufeff{}", `{"a":1}x`,
+		`{"key":"a","value":1}`, `{"key":"a","value":{"$binary":"aGk="}}`,
+		`{"key":"a","value":{"$binary":"aGk="},"ttl":1}`, `{"key":"\udcff","value":null}`,
+		`{"key":"a","value":{"$binary" : "\u0061Gk="} }`, `{"\u0076alue":[1, 2],"key":"\ud83d\ude00"}`,
+		`{"key":["x"],"value":{"a": {"b": "c d"}}}`,
+	}
 	queries = []string{
-		"", "key=a", "key=", "key", "key=a&key=b", "a=b", "a=b&c=d", "=", "=x", "&&&", "key=%61", "key=a%2", "key=%zz", "key=a+b", "k%65y=a",
-		"limit=1", "limit=0", "limit=x", "cursor=AWE", "cursor=AQ", "cursor=!", "prefix=a&limit=2&keys_only", "keys_only=x", "consistency=stale&key=a",
-		"consistency=x", "min_index=5&key=a", "min_index=18446744073709551616", "timeout=5", "timeout=1h", "timeout=1e300", "timeout=-1", "ttl=1", "ttl=1.5", "ttl=24h", "ttl=0", "ttl=-1s", "ttl=1e300", "ttl=nan", "incr=1", "incr=-9223372036854775809", "glob=*", "where=a",
+		"", "key=a", "key=", "key", "key=a&key=b", "a=b", "a=b&c=d", "=", "=x", "&&&", "key=%61", "key=a%2", "key=%zz",
+		"key=a+b", "k%65y=a",
+		"limit=1", "limit=0", "limit=x", "cursor=AWE", "cursor=AQ", "cursor=!", "prefix=a&limit=2&keys_only",
+		"keys_only=x", "consistency=stale&key=a",
+		"consistency=x", "min_index=5&key=a", "min_index=18446744073709551616", "timeout=5", "timeout=1h",
+		"timeout=1e300", "timeout=-1", "ttl=1", "ttl=1.5", "ttl=24h", "ttl=0", "ttl=-1s", "ttl=1e300", "ttl=nan",
+		"incr=1", "incr=-9223372036854775809", "glob=*", "where=a",
 	}
 	paths = []string{
-		"a", "", "/", "//", "..", "../..", "a/b", "a%2Fb", "%00", "%FF%FE", "%E2%82%AC", "a+b", "a%2Bb", "a%20b", "a?b", "a#b", "%", "%2", "%zz", "a;b", "é", "a/./b/", "%25", "*",
+		"a", "", "/", "//", "..", "../..", "a/b", "a%2Fb", "%00", "%FF%FE", "%E2%82%AC", "a+b", "a%2Bb", "a%20b", "a?b",
+		"a#b", "%", "%2", "%zz", "a;b", "é", "a/./b/", "%25", "*",
 	}
 	conditions = []string{
-		`*`, `"1"`, `W/"1"`, `"1","2"`, `"1", W/"2" ,"3"`, `"`, `""`, `1`, `W/`, `W/1`, `"1" "2"`, `"1",`, `,`, `,"1"`, ` `, `"a b"`, `"01"`, `"-1"`, `"18446744073709551616"`, `*,"1"`, "\"\xff\"",
+		`*`, `"1"`, `W/"1"`, `"1","2"`, `"1", W/"2" ,"3"`, `"`, `""`, `1`, `W/`, `W/1`, `"1" "2"`, `"1",`, `,`, `,"1"`,
+		` `, `"a b"`, `"01"`, `"-1"`, `"18446744073709551616"`, `*,"1"`, "\"\xff\"",
 	}
 )
 
@@ -179,12 +229,14 @@ func TestMalformedRequests(t *testing.T) {
 		if rng.IntN(2) == 0 {
 			path += "?" + mutate(rng, pick(queries))
 		}
-		body := mutate(rng, pick(jsonTexts))
+		body := mutate(rng, pick(bodies))
 		if rng.IntN(5) == 0 {
 			path = mutate(rng, path)
 		}
 		raw := fmt.Sprintf("%s %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n", method, path, len(body))
-		for _, name := range []string{"If-Match", "If-None-Match", "Content-Type", "Idempotency-Key", "Content-Encoding"} {
+		for _, name := range []string{
+			"If-Match", "If-None-Match", "Content-Type", "Idempotency-Key", "Content-Encoding",
+		} {
 			if rng.IntN(6) == 0 {
 				raw += name + ": " + mutate(rng, pick(conditions)) + "\r\n"
 			}

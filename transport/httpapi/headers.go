@@ -15,7 +15,7 @@ type about struct {
 	modified  int64  // Last-Modified in Unix milliseconds; 0 is none
 	deadline  int64  // X-Pxkv-Expires in Unix milliseconds; 0 is none
 	stale     bool
-	staleness int64 // milliseconds
+	staleness int64 // milliseconds; negative: not known, and no header
 }
 
 // describe sets the headers. All their values are cut from one string and stored in one
@@ -57,7 +57,7 @@ func (x *exchange) describe(a about) {
 	if a.version != 0 {
 		h["Etag"] = values[2:3:3]
 	}
-	if a.stale {
+	if a.stale && a.staleness >= 0 {
 		h["X-Pxkv-Staleness-Ms"] = values[3:4:4]
 	}
 	if a.modified != 0 {

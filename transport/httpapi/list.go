@@ -8,13 +8,14 @@ import (
 	"time"
 
 	"pxkv/node/kv"
+	"pxkv/transport/jsontext"
 )
 
 const (
 	// pageBytes is the size at which a page of a limited list ends early, so that it can be
 	// kept until its cursor is known.
 	pageBytes = 4 << 20
-	// pageStep is how much of the buffer budget a growing page takes at a time.
+	// pageStep is how much of the budget a growing page takes at a time.
 	pageStep = 64 << 10
 )
 
@@ -30,21 +31,21 @@ func (x *exchange) list(q *query) error {
 		x.sendHeader(http.StatusOK) // no need to walk over the cluster for nobody
 		return nil
 	}
-	ctx, cancel := context.WithCancelCause(x.r.Context())
+	ctx, cancel := context.WithCancelCause(kv.WithAccount(x.r.Context(), &x.account))
 	defer cancel(nil)
 	out := &listWriter{x: x, keysOnly: q.keys, limit: q.limit, patience: x.timeout(q.timeout)}
 	out.timer = time.AfterFunc(out.patience, func() { cancel(context.DeadlineExceeded) })
 	defer out.timer.Stop()
 
 	buf := borrow()
-	out.pairs.buf = *buf
+	out.pairs.Buf = *buf
 	if q.limit == 0 {
-		out.pairs.w = out
+		out.pairs.To = out
 	}
 	err := out.run(ctx, kv.ListQuery{
 		Prefix: q.prefix, From: q.from, KeysOnly: q.keys, Consistency: q.read.Consistency, Limit: listLimit(q.limit),
 	})
-	*buf = out.pairs.buf
+	*buf = out.pairs.Buf
 	giveBack(buf)
 	return err
 }
@@ -60,11 +61,11 @@ func listLimit(limit int) int {
 // listWriter writes the items of one list.
 type listWriter struct {
 	x        *exchange
-	pairs    pairWriter
+	pairs    jsontext.Writer
 	keysOnly bool
 	limit    int // 0 streams
 	count    int // items written
-	held     int // bytes of the buffer budget taken for a page
+	held     int // bytes of the budget taken for a page
 
 	// A list has no time limit as a whole. The timer ends it when the service needs longer
 	// than patience for the next piece; it stands still while the client takes one.
@@ -87,7 +88,7 @@ func (l *listWriter) run(ctx context.Context, query kv.ListQuery) error {
 			return err
 		}
 		level := slog.LevelWarn
-		if l.pairs.err != nil || l.x.r.Context().Err() != nil {
+		if l.pairs.Err != nil || l.x.r.Context().Err() != nil {
 			level = slog.LevelDebug // the client went away, or stopped reading
 		}
 		l.x.server.log.Log(context.WithoutCancel(ctx), level, "a list broke off", "after_items", l.count, "error", err)
@@ -95,13 +96,13 @@ func (l *listWriter) run(ctx context.Context, query kv.ListQuery) error {
 	}
 	l.close()
 	if l.x.status != 0 {
-		l.pairs.flush()
+		l.pairs.Flush()
 		return nil
 	}
 	if next != nil {
 		l.x.w.Header()["X-Pxkv-Cursor"] = []string{cursorText(next)}
 	}
-	l.x.sendJSON(http.StatusOK, l.pairs.buf)
+	l.x.sendJSON(http.StatusOK, l.pairs.Buf)
 	return nil
 }
 
@@ -111,7 +112,7 @@ func (l *listWriter) items(ctx context.Context, query kv.ListQuery) (next []byte
 		if err != nil {
 			return nil, err
 		}
-		full, err := l.pageFull()
+		full, err := l.pageFull(&item)
 		if err != nil {
 			return nil, err
 		}
@@ -119,8 +120,8 @@ func (l *listWriter) items(ctx context.Context, query kv.ListQuery) (next []byte
 			return bytes.Clone(item.Key), nil
 		}
 		l.add(&item)
-		if l.pairs.spill(); l.pairs.err != nil {
-			return nil, l.pairs.err
+		if l.pairs.Spill(); l.pairs.Err != nil {
+			return nil, l.pairs.Err
 		}
 	}
 	return nil, nil
@@ -128,13 +129,14 @@ func (l *listWriter) items(ctx context.Context, query kv.ListQuery) (next []byte
 
 // pageFull reports whether the next item belongs to the next page: by count, by size, or
 // because the node holds too much for other requests. A page has at least one item.
-func (l *listWriter) pageFull() (bool, error) {
+func (l *listWriter) pageFull(next *kv.Item) (bool, error) {
 	if l.limit == 0 {
 		return false, nil
 	}
-	size := len(l.pairs.buf)
-	for l.held <= size {
-		if !l.x.hold(pageStep) {
+	size := len(l.pairs.Buf)
+	need := max(cap(l.pairs.Buf), size+len(next.Key)+len(next.Value.Data))
+	for l.held <= need {
+		if !l.x.account.Take(pageStep) {
 			if l.count == 0 {
 				return false, errOverloaded
 			}
@@ -149,32 +151,32 @@ func (l *listWriter) add(item *kv.Item) {
 	p := &l.pairs
 	switch {
 	case l.count > 0:
-		p.buf = append(p.buf, ',')
+		p.Buf = append(p.Buf, ',')
 	case l.keysOnly:
-		p.buf = append(p.buf, '[')
+		p.Buf = append(p.Buf, '[')
 	default:
-		p.buf = append(p.buf, '{')
+		p.Buf = append(p.Buf, '{')
 	}
 	l.count++
-	p.key(item.Key)
+	p.Key(item.Key)
 	if l.keysOnly {
 		return
 	}
-	p.buf = append(p.buf, ':')
-	p.value(&item.Value)
+	p.Buf = append(p.Buf, ':')
+	p.Value(&item.Value)
 }
 
 // close ends the object or array.
 func (l *listWriter) close() {
 	switch {
 	case l.count == 0 && l.keysOnly:
-		l.pairs.buf = append(l.pairs.buf, "[]"...)
+		l.pairs.Buf = append(l.pairs.Buf, "[]"...)
 	case l.count == 0:
-		l.pairs.buf = append(l.pairs.buf, "{}"...)
+		l.pairs.Buf = append(l.pairs.Buf, "{}"...)
 	case l.keysOnly:
-		l.pairs.buf = append(l.pairs.buf, ']')
+		l.pairs.Buf = append(l.pairs.Buf, ']')
 	default:
-		l.pairs.buf = append(l.pairs.buf, '}')
+		l.pairs.Buf = append(l.pairs.Buf, '}')
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"pxkv/node/kv"
+	"pxkv/transport/wiretest"
 )
 
 func TestListPages(t *testing.T) {
@@ -30,7 +31,8 @@ func TestListPages(t *testing.T) {
 		sizes []int
 	}{
 		{"limit=10", []int{10, 10, 6}}, {"limit=13", []int{13, 13}}, {"limit=26", []int{26}}, {"limit=1000", []int{26}},
-		{"limit=10&prefix=k", []int{10, 10, 5}}, {"limit=25&prefix=k", []int{25}}, {"limit=10&prefix=none", []int{0}}, {"limit=10&prefix=k1", []int{10}},
+		{"limit=10&prefix=k", []int{10, 10, 5}}, {"limit=25&prefix=k", []int{25}}, {"limit=10&prefix=none", []int{0}},
+		{"limit=10&prefix=k1", []int{10}},
 	} {
 		cursor := ""
 		seen := map[string]any{}
@@ -54,7 +56,8 @@ func TestListPages(t *testing.T) {
 		}
 	}
 	run(t, h, []step{
-		{request: "GET /kv?limit=2&prefix=k", status: 200, want: `{"k00":0,"k01":1}`, has: "X-Pxkv-Cursor: AWswMg|Content-Length:"},
+		{request: "GET /kv?limit=2&prefix=k", status: 200, want: `{"k00":0,"k01":1}`,
+			has: "X-Pxkv-Cursor: AWswMg|Content-Length:"},
 		{request: "GET /kv?limit=2&prefix=k&keys_only=true&cursor=AWswMg", status: 200, want: `["k02","k03"]`},
 		{request: "GET /kv?prefix=k2&cursor=AWsyMw", status: 200, want: `{"k23":23,"k24":24}`, has: "X-Pxkv-Cursor:"},
 		{request: "GET /kv?prefix=nope", status: 200, want: `{}`},
@@ -71,20 +74,24 @@ func TestPageEndsBySize(t *testing.T) {
 	f := newFake()
 	for i := range 10 {
 		key := fmt.Sprintf("k%d", i)
-		f.items[key] = kv.Item{Key: []byte(key), Value: kv.Value{Kind: kv.String, Data: bytes.Repeat([]byte("v"), 1<<20)}, Version: 1}
+		f.items[key] = kv.Item{
+			Key: []byte(key), Value: kv.Value{Kind: kv.String, Data: bytes.Repeat([]byte("v"), 1<<20)}, Version: 1,
+		}
 	}
 	s := newTestServer(t, f, nil)
 	w := do(t, s.Handler(), "GET /kv?limit=10", "")
 	var got map[string]string
-	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || len(got) != 4 || w.Header().Get("X-Pxkv-Cursor") != cursorText([]byte("k4")) {
+	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || len(got) != 4 ||
+		w.Header().Get("X-Pxkv-Cursor") != cursorText([]byte("k4")) {
 		t.Errorf("%d pairs, cursor %q, %v", len(got), w.Header().Get("X-Pxkv-Cursor"), err)
 	}
-	s.buffers.used.Store(s.buffers.limit - 2*pageStep)
+	most := int(s.opt.Budget.Limit() / 8 * int64(kv.OfClients))
+	s.opt.Budget.Force(most - 3<<19)
 	w = do(t, s.Handler(), "GET /kv?limit=10", "")
 	if w.Code != 200 || w.Header().Get("X-Pxkv-Cursor") != cursorText([]byte("k1")) {
 		t.Errorf("with little budget: %d, cursor %q", w.Code, w.Header().Get("X-Pxkv-Cursor"))
 	}
-	s.buffers.used.Store(s.buffers.limit)
+	s.opt.Budget.Force(3 << 19)
 	if w = do(t, s.Handler(), "GET /kv?limit=10", ""); w.Code != 503 {
 		t.Errorf("without budget: %d", w.Code)
 	}
@@ -95,7 +102,7 @@ func TestLongListTakesConstantMemory(t *testing.T) {
 	const n = 1_000_000
 	f.list = manyItems(n, nil)
 	addr, _ := start(t, f, nil)
-	c := dial(t, addr)
+	c := wiretest.Dial(t, addr)
 	io.WriteString(c, "GET /kv HTTP/1.1\r\nHost: x\r\n\r\n")
 	res, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil {
@@ -142,7 +149,7 @@ func TestBrokenListIsNeverWellFormed(t *testing.T) {
 		f := newFake()
 		f.list = manyItems(n, kv.Errorf(kv.Unavailable, "partition 3 has no leader"))
 		addr, _ := start(t, f, nil)
-		c := dial(t, addr)
+		c := wiretest.Dial(t, addr)
 		io.WriteString(c, "GET /kv HTTP/1.1\r\nHost: x\r\n\r\n")
 		res, err := http.ReadResponse(bufio.NewReader(c), nil)
 		if err != nil {
@@ -156,8 +163,9 @@ func TestBrokenListIsNeverWellFormed(t *testing.T) {
 			t.Errorf("%d items: %d, %v, %d bytes", n, res.StatusCode, err, len(body))
 		}
 		if n > 100 {
-			eventually(t, "the abort is counted", func() bool {
-				_, metrics := ask(t, dial(t, addr), "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+			wiretest.Eventually(t, "the abort is counted", func() bool {
+				_, metrics := wiretest.Ask(t, wiretest.Dial(t, addr),
+					"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
 				return strings.Contains(metrics, `pxkv_http_requests_total{op="list",outcome="aborted"} 1`)
 			})
 		}
@@ -188,8 +196,8 @@ func TestSlowReaderOfAListIsDropped(t *testing.T) {
 			manyItems(1<<30, nil)(ctx, q)(yield)
 		}
 	}
-	addr, _ := start(t, f, func(o *Options) { o.WriteStall = 100 * time.Millisecond })
-	c := dial(t, addr)
+	addr, _ := start(t, f, func(o *Options) { o.Limits.WriteStall = 100 * time.Millisecond })
+	c := wiretest.Dial(t, addr)
 	io.WriteString(c, "GET /kv HTTP/1.1\r\nHost: x\r\n\r\n")
 	<-ended
 	// What the kernels hold can still be read; then it breaks.
@@ -208,10 +216,10 @@ func TestLongListIsNotCut(t *testing.T) {
 	f := newFake()
 	f.list = manyItems(400_000, nil)
 	addr, _ := start(t, f, func(o *Options) {
-		o.WriteStall, o.RequestTimeout = time.Second, time.Second
-		o.ReadHeaderTimeout, o.IdleTimeout = 100*time.Millisecond, 100*time.Millisecond
+		o.Limits.WriteStall, o.RequestTimeout = time.Second, time.Second
+		o.Limits.ReadHeaderTimeout, o.Limits.IdleTimeout = 100*time.Millisecond, 100*time.Millisecond
 	})
-	c := dial(t, addr)
+	c := wiretest.Dial(t, addr)
 	begin := time.Now()
 	io.WriteString(c, "GET /kv HTTP/1.1\r\nHost: x\r\n\r\n")
 	res, err := http.ReadResponse(bufio.NewReader(c), nil)
@@ -239,8 +247,9 @@ func TestLargeValuesLeaveInPieces(t *testing.T) {
 	values := map[string]kv.Value{
 		"binary": {Kind: kv.Binary, Data: bytes.Repeat([]byte{0xff, 0, 7, 9}, 50_001)},
 		"json":   {Kind: kv.JSON, Data: []byte("[" + strings.Repeat("1,", 100_000) + "1]")},
-		"raw":    {Kind: kv.JSON, ContentType: "application/json", Data: []byte("[ \"" + strings.Repeat(`\" `, 100_000) + "\" ,\n 1 ]")},
-		"text":   {Kind: kv.String, Data: []byte(strings.Repeat("a€\x00😀", 50_000))},
+		"raw": {Kind: kv.JSON, ContentType: "application/json",
+			Data: []byte("[ \"" + strings.Repeat(`\" `, 100_000) + "\" ,\n 1 ]")},
+		"text": {Kind: kv.String, Data: []byte(strings.Repeat("a€\x00😀", 50_000))},
 	}
 	for k, v := range values {
 		f.items[k] = kv.Item{Key: []byte(k), Value: v, Version: 1}

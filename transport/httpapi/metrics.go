@@ -27,7 +27,9 @@ const (
 	opLimit
 )
 
-var opNames = [opLimit]string{"other", "get", "put", "delete", "list", "match", "incr", "batch", "cluster", "health", "metrics", "debug"}
+var opNames = [opLimit]string{
+	"other", "get", "put", "delete", "list", "match", "incr", "batch", "cluster", "health", "metrics", "debug",
+}
 
 // outcome says how a request ended; it labels metrics.
 type outcome uint8
@@ -45,7 +47,9 @@ const (
 	outcomeLimit
 )
 
-var outcomeNames = [outcomeLimit]string{"ok", "not_found", "condition", "invalid", "unavailable", "unknown", "full", "internal", "aborted"}
+var outcomeNames = [outcomeLimit]string{
+	"ok", "not_found", "condition", "invalid", "unavailable", "unknown", "full", "internal", "aborted",
+}
 
 func outcomeOf(status int) outcome {
 	switch {
@@ -70,33 +74,32 @@ func outcomeOf(status int) outcome {
 // metrics are the package's own. The counters of all label pairs are looked up once, so a
 // request costs two atomic additions and one histogram observation.
 type metrics struct {
-	requests    *prometheus.CounterVec
-	latency     *prometheus.HistogramVec
-	inFlight    prometheus.Gauge
-	connections prometheus.GaugeFunc
-	rejected    prometheus.Counter
+	requests *prometheus.CounterVec
+	latency  *prometheus.HistogramVec
+	inFlight prometheus.Gauge
+	panics   prometheus.Counter
 
 	counters  [opLimit][outcomeLimit]prometheus.Counter
 	observers [opLimit]prometheus.Observer
 }
 
-func newMetrics(openConns func() float64) *metrics {
+func newMetrics() *metrics {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "pxkv_http_requests_total", Help: "HTTP requests by operation and outcome.",
 		}, []string{"op", "outcome"}),
 		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "pxkv_http_request_seconds", Help: "Time from a request's headers to the end of its answer.",
-			Buckets: []float64{1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1, 2.5, 5, 10},
+			Buckets: []float64{
+				1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
+			},
 		}, []string{"op"}),
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "pxkv_http_in_flight_requests", Help: "HTTP requests being answered.",
 		}),
-		connections: prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "pxkv_http_connections", Help: "Open HTTP connections.",
-		}, openConns),
-		rejected: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "pxkv_http_connections_rejected_total", Help: "HTTP connections turned away because there were too many.",
+		panics: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "pxkv_http_panics_total",
+			Help: "HTTP requests that ended early because of a mistake in this program.",
 		}),
 	}
 	for o, name := range opNames {
@@ -110,7 +113,7 @@ func newMetrics(openConns func() float64) *metrics {
 
 func (m *metrics) register(r *prometheus.Registry) error {
 	var faults []error
-	for _, c := range []prometheus.Collector{m.requests, m.latency, m.inFlight, m.connections, m.rejected} {
+	for _, c := range []prometheus.Collector{m.requests, m.latency, m.inFlight, m.panics} {
 		faults = append(faults, r.Register(c))
 	}
 	return errors.Join(faults...)

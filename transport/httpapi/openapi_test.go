@@ -2,9 +2,13 @@ package httpapi
 
 import (
 	"encoding/json"
+	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
+
+	"pxkv/node/kv"
 )
 
 // TestOpenAPINamesEveryRoute holds the document and the routes together, both ways.
@@ -45,9 +49,47 @@ func TestOpenAPINamesEveryRoute(t *testing.T) {
 			t.Errorf("the document has %s, which the server has not", path)
 		}
 	}
-	for p, name := range map[param]string{paramKey: "key", paramPrefix: "prefix", paramLimit: "limit", paramCursor: "cursor", paramKeysOnly: "keys_only", paramConsistency: "consistency", paramMinIndex: "min_index", paramTimeout: "timeout", paramTTL: "ttl", paramIncr: "incr"} {
+	for p, name := range map[param]string{paramKey: "key", paramPrefix: "prefix", paramLimit: "limit",
+		paramCursor: "cursor", paramKeysOnly: "keys_only", paramConsistency: "consistency", paramMinIndex: "min_index",
+		paramTimeout: "timeout",
+		paramTTL:     "ttl", paramIncr: "incr"} {
 		if paramOf(name) != p || !strings.Contains(string(openAPI), `"name": "`+name+`"`) {
 			t.Errorf("parameter %s is not in the document", name)
+		}
+	}
+}
+
+// What an answer may hold is in the document, and nothing else is.
+func TestOpenAPINamesEveryFieldOfTheViews(t *testing.T) {
+	t.Parallel()
+	type schema struct {
+		Properties map[string]schema
+		Items      *schema
+	}
+	var doc struct {
+		Components struct{ Schemas map[string]schema }
+	}
+	if err := json.Unmarshal(openAPI, &doc); err != nil {
+		t.Fatal(err)
+	}
+	cluster := doc.Components.Schemas["Cluster"]
+	for _, tc := range []struct {
+		view any
+		is   schema
+	}{
+		{kv.ClusterView{}, cluster}, {kv.MemberView{}, *cluster.Properties["members"].Items},
+		{kv.WaitingView{}, *cluster.Properties["waiting"].Items},
+		{kv.PartitionView{}, doc.Components.Schemas["Partition"]}, {kv.OwnerView{}, doc.Components.Schemas["Owner"]},
+		{kv.ReplicaView{}, doc.Components.Schemas["Replica"]},
+	} {
+		var fields []string
+		for f := range reflect.TypeOf(tc.view).Fields() {
+			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			fields = append(fields, name)
+		}
+		slices.Sort(fields)
+		if got := slices.Sorted(maps.Keys(tc.is.Properties)); !slices.Equal(got, fields) {
+			t.Errorf("%T has the fields %v, the document %v", tc.view, fields, got)
 		}
 	}
 }

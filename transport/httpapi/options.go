@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"iter"
@@ -10,9 +11,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"pxkv/node/kv"
+	"pxkv/transport/http1"
 )
 
-// Service is what the front door needs of a node. Its methods are called concurrently.
+// Service is what this package needs of a node. Its methods are called concurrently.
 type Service interface {
 	// Write carries out a command and answers when its outcome is known. It may keep the
 	// command's bytes. An error is a *kv.Error, or is taken for an unknown outcome.
@@ -42,18 +44,14 @@ type Options struct {
 	Logger   *slog.Logger         // default discards
 	Debug    bool                 // serve /debug/pprof/
 
-	MaxValueBytes    int   // longest value in bytes, default kv.DefaultMaxValueBytes
-	MaxConns         int   // open connections, default 10000; further ones get 503 and are closed
-	MaxHeaderBytes   int   // request line and headers in bytes, default 64 KiB
-	MaxBufferedBytes int64 // request bodies and list pages held at one time, default 256 MiB
+	MaxValueBytes int // longest value in bytes, default kv.DefaultMaxValueBytes
 
-	RequestTimeout    time.Duration // for requests without timeout=, default 10 s
-	ReadHeaderTimeout time.Duration // from a request's first byte to the end of its headers, default 10 s
-	BodyGrace         time.Duration // a body may lag so long behind MinBodyRate, default 10 s
-	MinBodyRate       int           // bytes per second a body must average after BodyGrace, default 16 KiB
-	WriteStall        time.Duration // a client that takes less than 32 KiB of its answer in this time is dropped, default 30 s
-	IdleTimeout       time.Duration // between requests of a connection, default 120 s
-	ShutdownGrace     time.Duration // for requests under way when Run is told to end, default 10 s
+	// Budget is what request bodies, values and list pages are counted in while they are held. It
+	// must have room for one body. Default one of 256 MiB, or four bodies.
+	Budget *kv.Budget
+
+	RequestTimeout time.Duration // for requests without timeout=, default 10 s
+	Limits         http1.Limits  // on connections and on how fast clients must be
 }
 
 // maxTimeout is the largest timeout= that a request may ask for.
@@ -61,50 +59,35 @@ const maxTimeout = 60 * time.Second
 
 // withDefaults returns the options with every unset field filled in.
 func (o Options) withDefaults() Options {
-	orDefault(&o.Listen, ":8080")
-	orDefault(&o.Logger, slog.New(slog.DiscardHandler))
-	orDefault(&o.MaxValueBytes, kv.DefaultMaxValueBytes)
-	orDefault(&o.MaxConns, 10_000)
-	orDefault(&o.MaxHeaderBytes, 64<<10)
-	orDefault(&o.MaxBufferedBytes, max(256<<20, 2*int64(o.jsonBodyLimit())))
-	orDefault(&o.RequestTimeout, 10*time.Second)
-	orDefault(&o.ReadHeaderTimeout, 10*time.Second)
-	orDefault(&o.BodyGrace, 10*time.Second)
-	orDefault(&o.MinBodyRate, 16<<10)
-	orDefault(&o.WriteStall, 30*time.Second)
-	orDefault(&o.IdleTimeout, 120*time.Second)
-	orDefault(&o.ShutdownGrace, 10*time.Second)
-	if o.Registry == nil {
-		o.Registry = prometheus.NewRegistry()
+	o.Listen = cmp.Or(o.Listen, ":8080")
+	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
+	o.MaxValueBytes = cmp.Or(o.MaxValueBytes, kv.DefaultMaxValueBytes)
+	if o.Budget == nil {
+		o.Budget = kv.NewBudget(max(256<<20, 4*int64(o.jsonBodyLimit())))
 	}
+	o.RequestTimeout = cmp.Or(o.RequestTimeout, 10*time.Second)
+	o.Registry = cmp.Or(o.Registry, prometheus.NewRegistry())
 	return o
 }
 
 // validate reports every fault of filled-in options at once.
 func (o Options) validate() error {
-	var faults []error
+	faults := []error{o.Limits.Validate()}
 	if o.Service == nil {
 		faults = append(faults, errors.New("httpapi: Options.Service is required"))
 	}
 	if o.RequestTimeout > maxTimeout {
 		faults = append(faults, errors.New("httpapi: Options.RequestTimeout must be at most 60s"))
 	}
-	if o.MaxBufferedBytes < int64(o.jsonBodyLimit()) {
-		faults = append(faults, errors.New("httpapi: Options.MaxBufferedBytes must hold one body: twice MaxValueBytes and 64 KiB"))
+	if o.Budget.Limit() < int64(o.jsonBodyLimit()) {
+		faults = append(faults,
+			errors.New("httpapi: Options.Budget must hold one body: twice MaxValueBytes and 64 KiB"))
 	}
-	for _, f := range []struct {
-		name string
-		ok   bool
-	}{
-		{"MaxValueBytes", o.MaxValueBytes > 0}, {"MaxConns", o.MaxConns > 0},
-		{"MaxHeaderBytes", o.MaxHeaderBytes > 0}, {"MinBodyRate", o.MinBodyRate > 0},
-		{"RequestTimeout", o.RequestTimeout > 0}, {"ReadHeaderTimeout", o.ReadHeaderTimeout > 0},
-		{"BodyGrace", o.BodyGrace > 0}, {"WriteStall", o.WriteStall > 0},
-		{"IdleTimeout", o.IdleTimeout > 0}, {"ShutdownGrace", o.ShutdownGrace > 0},
-	} {
-		if !f.ok {
-			faults = append(faults, errors.New("httpapi: Options."+f.name+" must not be negative"))
-		}
+	if o.MaxValueBytes < 0 {
+		faults = append(faults, errors.New("httpapi: Options.MaxValueBytes must not be negative"))
+	}
+	if o.RequestTimeout < 0 {
+		faults = append(faults, errors.New("httpapi: Options.RequestTimeout must not be negative"))
 	}
 	return errors.Join(faults...)
 }
@@ -113,10 +96,3 @@ func (o Options) validate() error {
 // JSON (quotes and line breaks double, base64 adds a third). A value that grows to more
 // than twice its size must be written raw.
 func (o Options) jsonBodyLimit() int { return 2*o.MaxValueBytes + 64<<10 }
-
-func orDefault[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
-}

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"math"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -94,12 +95,12 @@ func parseQuery(raw string, allowed param) (q query, err error) {
 			continue
 		}
 		rawName, rawValue, _ := strings.Cut(pair, "=")
-		name, ok := unescapeQuery(rawName)
-		if !ok {
+		name, err := url.QueryUnescape(rawName)
+		if err != nil {
 			return q, invalid("Parameter name %s has a bad percent-encoding", quoted(rawName))
 		}
-		value, ok := unescapeQuery(rawValue)
-		if !ok {
+		value, err := url.QueryUnescape(rawValue)
+		if err != nil {
 			return q, invalid("Parameter %s has a bad percent-encoding", quoted(name))
 		}
 		if err := q.set(name, value, allowed); err != nil {
@@ -171,7 +172,9 @@ func (q *query) only(allowed param, what string) error {
 	if wrong == 0 {
 		return nil
 	}
-	for _, name := range []string{"key", "prefix", "limit", "cursor", "keys_only", "consistency", "min_index", "timeout"} {
+	for _, name := range []string{
+		"key", "prefix", "limit", "cursor", "keys_only", "consistency", "min_index", "timeout",
+	} {
 		if wrong&paramOf(name) != 0 {
 			return invalid("Parameter %s does not go with %s", name, what)
 		}
@@ -225,46 +228,6 @@ func parseTimeout(value string) (time.Duration, error) {
 		return 0, invalid("Parameter timeout: %s is neither seconds nor a duration (5, 500ms) up to 60s", quoted(value))
 	}
 	return d, nil
-}
-
-// unescapeQuery decodes a name or value of a query string, where + is a space.
-func unescapeQuery(s string) (string, bool) {
-	if strings.IndexByte(s, '%') < 0 && strings.IndexByte(s, '+') < 0 {
-		return s, true
-	}
-	out := make([]byte, 0, len(s))
-	for i := 0; i < len(s); i++ {
-		switch c := s[i]; c {
-		case '+':
-			out = append(out, ' ')
-		case '%':
-			if i+2 >= len(s) {
-				return "", false
-			}
-			hi, lo := unhex(s[i+1]), unhex(s[i+2])
-			if hi > 15 || lo > 15 {
-				return "", false
-			}
-			out = append(out, hi<<4|lo)
-			i += 2
-		default:
-			out = append(out, c)
-		}
-	}
-	return string(out), true
-}
-
-// unhex returns a hexadecimal digit's value, or 255.
-func unhex(c byte) byte {
-	switch {
-	case '0' <= c && c <= '9':
-		return c - '0'
-	case 'a' <= c && c <= 'f':
-		return c - 'a' + 10
-	case 'A' <= c && c <= 'F':
-		return c - 'A' + 10
-	}
-	return 255
 }
 
 // quoted shows a client's text in an error, shortened.

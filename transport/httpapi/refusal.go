@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"pxkv/node/kv"
+	"pxkv/transport/jsontext"
 )
 
 // refusal is an error as a client sees it.
@@ -23,10 +24,10 @@ func (r *refusal) Error() string { return r.text }
 // appendJSON appends the error's JSON object to dst.
 func (r *refusal) appendJSON(dst []byte) []byte {
 	dst = append(dst, `{"error":`...)
-	dst = appendString(dst, r.text)
+	dst = jsontext.AppendString(dst, r.text)
 	if r.code != "" {
 		dst = append(dst, `,"code":`...)
-		dst = appendString(dst, r.code)
+		dst = jsontext.AppendString(dst, r.code)
 	}
 	return append(dst, '}')
 }
@@ -42,13 +43,32 @@ var (
 
 var (
 	errUnknownOutcome = &refusal{status: http.StatusGatewayTimeout, text: "Outcome unknown", code: "unknown"}
-	errNotInTime      = &refusal{status: http.StatusServiceUnavailable, text: "No answer in time: retry, or give a longer timeout=", code: "unavailable"}
-	errOverloaded     = &refusal{status: http.StatusServiceUnavailable, text: "This node holds too many request bytes at the moment: retry", code: "overloaded"}
-	errCondition      = &refusal{status: http.StatusPreconditionFailed, text: "Condition not met", code: "condition"}
-	errSlowBody       = &refusal{status: http.StatusRequestTimeout, text: "The body was not received in time", code: "timeout"}
-	errBrokenBody     = &refusal{status: http.StatusBadRequest, text: "The body ended early", code: "invalid"}
-	errInternal       = &refusal{status: http.StatusInternalServerError, text: "Internal error", code: "internal"}
+	errNotInTime      = &refusal{status: http.StatusServiceUnavailable,
+		text: "No answer in time: retry, or give a longer timeout=", code: "unavailable"}
+	errOverloaded = &refusal{
+		status: http.StatusServiceUnavailable, text: kv.ErrOverloaded().Text, code: kv.Overloaded.String(),
+	}
+	errCondition = &refusal{status: http.StatusPreconditionFailed, text: "Condition not met", code: "condition"}
+	errSlowBody  = &refusal{
+		status: http.StatusRequestTimeout, text: "The body was not received in time", code: "timeout",
+	}
+	errBrokenBody = &refusal{status: http.StatusBadRequest, text: "The body ended early", code: "invalid"}
+	errInternal   = &refusal{status: http.StatusInternalServerError, text: "Internal error", code: "internal"}
 )
+
+// refusalOfHTTP is the body of what is refused before it is a request.
+func refusalOfHTTP(status int, text string) (contentType string, body []byte) {
+	r := refusal{text: text, code: "bad_request"}
+	switch status {
+	case http.StatusExpectationFailed:
+		r.code = "not_supported"
+	case http.StatusRequestHeaderFieldsTooLarge:
+		r.code = "headers_too_large"
+	case http.StatusServiceUnavailable:
+		r.code = "too_many_clients"
+	}
+	return typeJSON[0], r.appendJSON(nil)
+}
 
 // invalid makes a 400 for a request that will never succeed as it is.
 func invalid(format string, args ...any) *refusal {
@@ -58,11 +78,13 @@ func invalid(format string, args ...any) *refusal {
 // notSupported makes a 400 for a part of the request that this version cannot honour and
 // that must not be ignored.
 func notSupported(format string, args ...any) *refusal {
-	return &refusal{status: http.StatusBadRequest, text: fmt.Sprintf(format, args...) + " is not supported by this version", code: "not_supported"}
+	return &refusal{status: http.StatusBadRequest,
+		text: fmt.Sprintf(format, args...) + " is not supported by this version", code: "not_supported"}
 }
 
 func tooLarge(what string, limit int) *refusal {
-	return &refusal{status: http.StatusRequestEntityTooLarge, text: fmt.Sprintf("%s is larger than the limit of %d bytes", what, limit), code: "too_large"}
+	return &refusal{status: http.StatusRequestEntityTooLarge,
+		text: fmt.Sprintf("%s is larger than the limit of %d bytes", what, limit), code: "too_large"}
 }
 
 var statusOfKind = map[kv.ErrorKind]int{
@@ -72,6 +94,7 @@ var statusOfKind = map[kv.ErrorKind]int{
 	kv.NotLeader:   http.StatusServiceUnavailable,
 	kv.Full:        http.StatusInsufficientStorage,
 	kv.Internal:    http.StatusInternalServerError,
+	kv.Overloaded:  http.StatusServiceUnavailable,
 }
 
 // refusalOf turns any error into what the client sees. After a write was handed to the

@@ -14,18 +14,21 @@ import (
 func TestConditions(t *testing.T) {
 	t.Parallel()
 	run(t, handler(t), []step{
-		{request: "PUT /kv/a", header: `If-Match: *`, body: "x", status: 412, want: `{"error":"Condition not met","code":"condition"}`, has: "ETag:"},
+		{request: "PUT /kv/a", header: `If-Match: *`, body: "x", status: 412,
+			want: `{"error":"Condition not met","code":"condition"}`, has: "ETag:"},
 		{request: "PUT /kv/a", header: `If-Match: "1"`, body: "x", status: 412, want: "~code", has: "ETag:"},
 		{request: "DELETE /kv/a", header: `If-Match: "1"`, status: 412, want: "~code"},
 		{request: "PUT /kv/a", header: `If-None-Match: *`, body: "x", status: 201, has: `ETag: "1"`},
 		{request: "PUT /kv/a", header: `If-None-Match: *`, body: "x", status: 412, want: "~code", has: `ETag: "1"`},
 		{request: "PUT /kv/a", header: `If-Match: "1"`, body: "x", status: 200, has: `ETag: "2"`},
-		{request: "PUT /kv/a", header: `If-Match: "1"`, body: "x", status: 412, want: "~code", has: `ETag: "2"|X-Pxkv-Index: 107`},
+		{request: "PUT /kv/a", header: `If-Match: "1"`, body: "x", status: 412, want: "~code",
+			has: `ETag: "2"|X-Pxkv-Index: 107`},
 		{request: "PUT /kv/a", header: `If-Match: *`, body: "x", status: 200, has: `ETag: "3"`},
 		{request: "PUT /kv/a", header: `If-Match: "abc"`, body: "x", status: 412, want: "~code", has: `ETag: "3"`},
 		{request: "PUT /kv/a", header: `If-Match: "03"`, body: "x", status: 412, want: "~code"},
 		{request: "PUT /kv/a", header: `If-Match: "99999999999999999999999"`, body: "x", status: 412, want: "~code"},
-		{request: "PUT /kv", header: `If-Match: "3"`, body: `{"key":"a","value":1}`, status: 200, want: `{"a":1}`, has: `ETag: "4"`},
+		{request: "PUT /kv", header: `If-Match: "3"`, body: `{"key":"a","value":1}`, status: 200, want: `{"a":1}`,
+			has: `ETag: "4"`},
 		{request: "PUT /kv", header: `If-Match: "3"`, body: `{"key":"a","value":1}`, status: 412, want: "~code"},
 		{request: "PUT /kv/a", header: `If-Match: 4`, body: "x", status: 400, want: "~If-Match"},
 		{request: "PUT /kv/a", header: `If-Match: "4`, body: "x", status: 400, want: "~If-Match"},
@@ -37,13 +40,16 @@ func TestConditions(t *testing.T) {
 		{request: "PUT /kv/a", header: `If-Match: "4"|If-None-Match: *`, body: "x", status: 400, want: "~together"},
 		{request: "PUT /kv/a", header: `If-None-Match: "4"`, body: "x", status: 400, want: "~other than *"},
 		{request: "DELETE /kv/a", header: `If-None-Match: *`, status: 400, want: "~on DELETE"},
-		{request: "PUT /kv/a", header: `If-Unmodified-Since: Thu, 01 Jan 2026 00:00:00 GMT`, body: "x", status: 400, want: "~If-Unmodified-Since"},
+		{request: "PUT /kv/a", header: `If-Unmodified-Since: Thu, 01 Jan 2026 00:00:00 GMT`, body: "x", status: 400,
+			want: "~If-Unmodified-Since"},
 		{request: "PUT /kv/a", header: `Content-Range: bytes 0-1/2`, body: "x", status: 400, want: "~Content-Range"},
 		{request: "PUT /kv/a", header: `Idempotency-Key: 1`, body: "x", status: 400, want: "~Idempotency-Key"},
-		{request: "DELETE /kv", header: `Idempotency-Key: 1`, body: `{"key":"a"}`, status: 400, want: "~Idempotency-Key"},
+		{request: "DELETE /kv", header: `Idempotency-Key: 1`, body: `{"key":"a"}`, status: 400,
+			want: "~Idempotency-Key"},
 		{request: "PUT /kv/a", header: `Content-Encoding: gzip`, body: "x", status: 415, want: "~gzip"},
 
-		{request: "GET /kv/a", header: `If-None-Match: "4"`, status: 304, has: `ETag: "4"|Content-Type:|X-Pxkv-Node: n1`},
+		{request: "GET /kv/a", header: `If-None-Match: "4"`, status: 304,
+			has: `ETag: "4"|Content-Type:|X-Pxkv-Node: n1`},
 		{request: "GET /kv/a", header: `If-None-Match: "1", W/"4" , "9"`, status: 304},
 		{request: "GET /kv/a", header: `If-None-Match: *`, status: 304},
 		{request: "GET /kv/a", header: `If-None-Match: "5"`, status: 200, want: "1"},
@@ -70,15 +76,19 @@ func TestRefusalsByName(t *testing.T) {
 			step{request: "DELETE /kv/a?" + name + "=1", status: 400, want: want})
 	}
 	for _, method := range []string{"PATCH", "OPTIONS", "TRACE", "FOO"} {
-		for path, allow := range map[string]string{"/kv": "GET, HEAD, PUT, DELETE", "/kv/": "GET, HEAD, PUT, DELETE, POST", "/kv/a": "GET, HEAD, PUT, DELETE, POST"} {
-			steps = append(steps, step{request: method + " " + path, status: 405, want: `~"code":"method"`, has: "Allow: " + allow})
+		for path, allow := range map[string]string{"/kv": "GET, HEAD, PUT, DELETE",
+			"/kv/": "GET, HEAD, PUT, DELETE, POST", "/kv/a": "GET, HEAD, PUT, DELETE, POST"} {
+			steps = append(steps, step{
+				request: method + " " + path, status: 405, want: `~"code":"method"`, has: "Allow: " + allow,
+			})
 		}
 	}
 	steps = append(steps, []step{
 		{request: "POST /kv?incr=1", status: 405, want: "~POST", has: "Allow: GET, HEAD, PUT, DELETE"},
 		{request: "POST /healthz", status: 405, want: "~method", has: "Allow: GET, HEAD"},
 		{request: "PUT /kv/a?tll=5", body: "x", status: 400, want: `~Parameter \"tll\" is not known here`},
-		{request: "PUT /kv?consistency=stale", body: `{"key":"a","value":1}`, status: 400, want: "~consistency does not apply"},
+		{request: "PUT /kv?consistency=stale", body: `{"key":"a","value":1}`, status: 400,
+			want: "~consistency does not apply"},
 		{request: "GET /kv/a?limit=1", status: 400, want: "~limit does not apply"},
 		{request: "GET /kv?key=a&limit=1", status: 400, want: "~limit does not go with key"},
 		{request: "GET /kv?key=a&key=b", status: 400, want: "~key is given twice"},
@@ -132,7 +142,8 @@ func TestServiceErrors(t *testing.T) {
 		h := newTestServer(t, f, nil).Handler()
 		for _, request := range []string{"GET /kv?key=a", "GET /kv/a", "GET /kv", "GET /kv?limit=3", "GET /kv?a=b"} {
 			w := do(t, h, request, "")
-			if w.Code != c.read || !strings.Contains(w.Body.String(), `"code":"`+c.code+`"`) || strings.Contains(w.Body.String(), "secret") {
+			if w.Code != c.read || !strings.Contains(w.Body.String(), `"code":"`+c.code+`"`) ||
+				strings.Contains(w.Body.String(), "secret") {
 				t.Errorf("%s with %v: %d %s", request, c.err, w.Code, w.Body)
 			}
 			if retry := w.Header().Get("Retry-After"); (retry == "1") != (c.read == 503) {
@@ -162,4 +173,5 @@ func TestPanicsBecomeAnswers(t *testing.T) {
 	if !strings.Contains(logged.String(), "panic while answering") {
 		t.Errorf("the panic is not in the log: %s", logged.String())
 	}
+	run(t, h, []step{{request: "GET /metrics", status: 200, want: "~pxkv_http_panics_total 2\n"}})
 }

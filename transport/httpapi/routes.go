@@ -69,7 +69,8 @@ func fixedRoutes(debug bool) map[string]*route {
 		m[r.path] = r
 	}
 	if debug {
-		for _, name := range []string{"", "cmdline", "profile", "symbol", "trace", "allocs", "block", "goroutine", "heap", "mutex", "threadcreate"} {
+		for _, name := range []string{"", "cmdline", "profile", "symbol", "trace", "allocs", "block", "goroutine",
+			"heap", "mutex", "threadcreate"} {
 			m[debugPrefix+name] = profiles
 		}
 	}

@@ -21,7 +21,7 @@ func (x *exchange) putPair() {
 		cmd.Key, cmd.Value, cmd.Expiry, err = p.key, p.value, p.expiry, p.checkPut()
 	}
 	if err == nil {
-		_, err = x.write(cmd)
+		err = x.write(cmd)
 	}
 	if err != nil {
 		x.fail(err)
@@ -47,7 +47,7 @@ func (x *exchange) deletePair() {
 		p, err = parsePairBody(body)
 	}
 	if err == nil {
-		_, err = x.write(&kv.Command{Op: kv.OpDelete, Key: p.key})
+		err = x.write(&kv.Command{Op: kv.OpDelete, Key: p.key})
 	}
 	if err != nil {
 		x.fail(err)
@@ -98,7 +98,7 @@ func rawValue(data []byte, contentType string) kv.Value {
 
 // deleteRaw answers DELETE /kv/{key}.
 func (x *exchange) deleteRaw() {
-	if _, err := x.write(&kv.Command{Op: kv.OpDelete, Key: x.pathKey()}); err != nil {
+	if err := x.write(&kv.Command{Op: kv.OpDelete, Key: x.pathKey()}); err != nil {
 		x.fail(err)
 		return
 	}
@@ -106,12 +106,13 @@ func (x *exchange) deleteRaw() {
 }
 
 // write checks a command and gives it to the service.
-func (x *exchange) write(cmd *kv.Command) (kv.Result, error) {
+func (x *exchange) write(cmd *kv.Command) error {
 	q, err := x.prepare(cmd, paramTimeout)
 	if err != nil {
-		return kv.Result{}, err
+		return err
 	}
-	return x.hand(cmd, &q)
+	_, err = x.hand(cmd, &q)
+	return err
 }
 
 // prepare checks a command and its request's parameters, and takes the condition from the

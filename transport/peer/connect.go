@@ -6,7 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"sync"
+	"net/netip"
+	"slices"
 	"time"
 
 	"pxkv/node/kv"
@@ -18,42 +19,57 @@ var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interv
 
 // connect dials a peer and shakes hands. The connection is tracked; the caller hands it to
 // release.
-func (t *Transport) connect(ctx context.Context, to kv.NodeID, p purpose) (net.Conn, Remote, error) {
-	addr, ok := t.opt.Resolve(to)
-	if !ok {
-		return nil, Remote{}, fmt.Errorf("no address of node %v is known", to)
-	}
-	d := net.Dialer{Timeout: t.opt.DialTimeout, KeepAliveConfig: keepAlive}
-	d.SetMultipathTCP(false)
-	conn, err := d.DialContext(ctx, "tcp", addr)
+func (t *Transport) connect(ctx context.Context, to kv.NodeID, p purpose) (net.Conn, agreement, error) {
+	all, err := t.whereabouts(ctx, to)
 	if err != nil {
-		return nil, Remote{}, fmt.Errorf("dial node %v: %w", to, err)
+		return nil, agreement{}, err
 	}
+	for {
+		conn, err := t.dialAny(ctx, all)
+		if err != nil {
+			return nil, agreement{}, fmt.Errorf("dial node %s: %w", t.opt.Names.Of(to), err)
+		}
+		a, err := t.greetAt(ctx, conn, to, p)
+		if err == nil {
+			t.remember(to, conn)
+			return conn, a, nil
+		}
+		// Another node may have the address by now, and this one another.
+		at := slices.IndexFunc(all, func(at netip.AddrPort) bool { return at.String() == conn.RemoteAddr().String() })
+		if at < 0 || at == len(all)-1 {
+			return nil, agreement{}, err
+		}
+		all = all[at+1:]
+	}
+}
+
+// greetAt shakes hands on a connection that was dialed.
+func (t *Transport) greetAt(ctx context.Context, conn net.Conn, to kv.NodeID, p purpose) (agreement, error) {
 	if !t.track(conn, false) {
 		conn.Close()
-		return nil, Remote{}, errStopped
+		return agreement{}, errStopped
 	}
-	remote, err := t.shake(ctx, conn, func() (Remote, error) { return t.greet(conn, p, to) })
+	a, err := t.shake(ctx, conn, func() (agreement, error) { return t.greet(conn, p, to) })
 	if err != nil {
 		t.release(conn)
-		return nil, Remote{}, fmt.Errorf("handshake with node %v at %s: %w", to, addr, err)
+		return agreement{}, fmt.Errorf("handshake with node %s at %s: %w", t.opt.Names.Of(to), conn.RemoteAddr(), err)
 	}
-	return conn, remote, nil
+	return a, nil
 }
 
 // shake runs a handshake within the dial timeout and ctx.
-func (t *Transport) shake(ctx context.Context, conn net.Conn, handshake func() (Remote, error)) (Remote, error) {
+func (t *Transport) shake(ctx context.Context, conn net.Conn, handshake func() (agreement, error)) (agreement, error) {
 	if err := conn.SetDeadline(time.Now().Add(t.opt.DialTimeout)); err != nil {
-		return Remote{}, err
+		return agreement{}, err
 	}
-	remote, err := handshake()
+	a, err := handshake()
 	if err != nil {
-		return Remote{}, err
+		return agreement{}, err
 	}
 	if ctx.Err() != nil {
-		return Remote{}, context.Cause(ctx)
+		return agreement{}, context.Cause(ctx)
 	}
-	return remote, conn.SetDeadline(time.Time{})
+	return a, conn.SetDeadline(time.Time{})
 }
 
 // release closes a tracked connection.
@@ -62,108 +78,50 @@ func (t *Transport) release(conn net.Conn) {
 	t.untrack(conn)
 }
 
-// accept takes connections until the listener is closed.
-func (t *Transport) accept() {
-	for pause := time.Duration(0); ; {
-		conn, err := t.listener.Accept()
-		if err == nil {
-			pause = 0
-			t.admit(conn)
-			continue
-		}
-		if t.softCtx.Err() != nil || errors.Is(err, net.ErrClosed) {
-			return
-		}
-		// Out of file descriptors, most likely: try again, slower and slower.
-		pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-		t.quiet.warn("accept", "accept of a peer's connection failed", "error", err)
-		select {
-		case <-time.After(pause):
-		case <-t.softCtx.Done():
-			return
-		}
-	}
-}
-
-// admit serves an accepted connection on a goroutine of its own, if there is room for one.
-func (t *Transport) admit(conn net.Conn) {
-	t.mu.Lock()
-	full := t.inbound >= t.opt.MaxInboundConns
-	if !full {
-		t.inbound++
-	}
-	t.mu.Unlock()
-	if full {
-		conn.Close()
-		t.quiet.warn("full", "closed a peer's connection: too many are open", "limit", t.opt.MaxInboundConns)
-		return
-	}
-	if !t.spawn(func() { t.serve(conn) }) {
-		conn.Close()
-	}
-}
-
 // serve shakes hands on an accepted connection and then does what it is for.
-func (t *Transport) serve(conn net.Conn) {
-	defer func() {
-		t.release(conn)
-		t.mu.Lock()
-		t.inbound--
-		t.mu.Unlock()
-	}()
+func (t *Transport) serve(conn net.Conn) (handedOn bool) {
+	defer t.release(conn)
 	if !t.track(conn, false) {
-		return
+		return false
 	}
 	var h hello
-	freeSlot := func() {}
-	remote, err := t.shake(t.softCtx, conn, func() (_ Remote, err error) {
-		h, err = t.welcome(conn, func(h hello) *refusal {
-			if h.purpose != purposeSnapshot {
-				return nil
-			}
-			select {
-			case t.snapshotsIn <- struct{}{}:
-				freeSlot = sync.OnceFunc(func() { <-t.snapshotsIn })
-				return nil
-			default:
-				return refusef("node %v is busy receiving %d snapshots", t.opt.Identity.Node, t.opt.MaxSnapshotsIn)
-			}
-		})
-		return h.remote(), err
+	a, err := t.shake(t.softCtx, conn, func() (a agreement, err error) {
+		h, a, err = t.welcome(conn)
+		return a, err
 	})
-	defer func() { freeSlot() }()
 	switch {
 	case err != nil:
 		t.logRefusal(conn.RemoteAddr().String(), err)
 	case h.purpose == purposeSnapshot:
-		t.receiveSnapshot(conn, remote, freeSlot)
+		t.takeSnapshot(conn, a.Remote)
 	default:
-		t.runLink(conn, remote, false)
+		t.runLink(conn, a, false)
 	}
+	return false
 }
 
 // runLink makes conn a link of its peer and serves it to its end.
-func (t *Transport) runLink(conn net.Conn, remote Remote, dialed bool) {
+func (t *Transport) runLink(conn net.Conn, a agreement, dialed bool) {
 	defer t.release(conn)
 	for {
-		p := t.peer(remote.Node)
+		p := t.peer(a.Node)
 		if p == nil || !t.track(conn, true) {
 			return
 		}
-		l := newLink(p, conn, remote, dialed)
+		l := newLink(p, conn, a, dialed)
 		ok, gone := p.attach(l)
 		if ok {
+			// Whoever changes the cluster looks through the links afterwards. This one became one of
+			// them either before that, or late enough to see the change here.
+			if !outdatedLinksStay {
+				l.closeIfOutdated(t.opt.Cluster())
+			}
 			l.run()
 		}
 		if !gone {
 			return
 		}
 	}
-}
-
-func isRefusal(err error) bool {
-	_, ok := errors.AsType[*refusal](err)
-	return ok
 }
 
 // logRefusal logs why a connection did not come about. Unreachable peers are everyday; a

@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"errors"
 	"math/rand/v2"
 	"time"
 )
@@ -22,14 +23,14 @@ func (p *peer) dial() {
 	if !p.awaitDial() {
 		return
 	}
-	conn, remote, err := p.t.connect(p.t.softCtx, p.id, purposeLink)
+	conn, a, err := p.t.connect(p.t.softCtx, p.id, purposeLink)
 	p.traffic.dials.Add(1)
 	if err != nil {
 		p.t.logRefusal(p.id.String(), err)
 		p.dialFailed(err)
 		return
 	}
-	p.t.runLink(conn, remote, true)
+	p.t.runLink(conn, a, true)
 }
 
 // awaitDial waits until a dial is due. It returns false when none is needed any more, because
@@ -57,8 +58,11 @@ func (p *peer) awaitDial() bool {
 func (p *peer) dialFailed(err error) {
 	p.mu.Lock()
 	p.dialing = false
-	if isRefusal(err) {
+	r, refused := errors.AsType[*refusal](err)
+	p.refused = ""
+	if refused {
 		p.backoff = maxBackoff // it will not think otherwise soon
+		p.refused = r.Error()
 	}
 	p.slowDown()
 	var ended []call

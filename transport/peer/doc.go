@@ -29,7 +29,8 @@
 // What bounds memory: the outgoing queue of a peer (Options.QueueBytes), the calls in
 // flight (Options.MaxInFlight), the length of a message (Options.MaxFrame, allocated
 // only as its bytes arrive), inbound connections and snapshots. Frames are dropped
-// when the queue is full, which raft tolerates; requests fail with ErrNotSent.
+// when the queue is full, which raft tolerates; requests fail with ErrNotSent. Requests and answers
+// count in the node's budget (Options.Budget) too, frames do not.
 //
 // The package must not import node, decide who is a member (Options.Admit does), retry
 // a request, or look into a payload. PROTOCOL.md documents every byte on the wire.

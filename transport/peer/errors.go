@@ -1,6 +1,10 @@
 package peer
 
-import "errors"
+import (
+	"errors"
+
+	"pxkv/node/kv"
+)
 
 // How a call ends when the peer's handler gave no answer. Compare with errors.Is: the
 // errors that callers see wrap these with the circumstances.
@@ -13,13 +17,32 @@ var (
 	ErrLost = errors.New("no answer to the request, outcome unknown")
 )
 
+// Unreachable reports whether a call ended in ErrNotSent because there is no connection with the peer.
+// Other causes are of this process, or the peer is there and busy.
+func Unreachable(err error) bool {
+	return errors.Is(err, errUnreachable) || errors.Is(err, errDialFailed) || errors.Is(err, errBrokenEarly)
+}
+
+// NoRoom reports whether a call ended in ErrNotSent because the peer had no room for its answer.
+func NoRoom(err error) bool { return errors.Is(err, errDroppedHere) }
+
 // RemoteError is an error that the peer's handler answered with.
 type RemoteError struct {
 	Text string // as the remote error's Error method gave it, at most 4 KiB
+	// Refusal is why a snapshot is not taken; 0 where there is no such reason. errors.AsType finds it.
+	Refusal kv.Refusal
 }
 
 // Error implements error.
 func (e *RemoteError) Error() string { return e.Text }
+
+// Unwrap returns the Refusal, if there is one.
+func (e *RemoteError) Unwrap() error {
+	if e.Refusal == 0 {
+		return nil
+	}
+	return e.Refusal
+}
 
 // causedError is one of the sentinels above with its circumstances. Unlike fmt.Errorf it
 // can be made once and shared by all calls that end for the same cause.
@@ -43,10 +66,10 @@ var (
 	errUnreachable = notSent("the peer is not reachable, and the next attempt to dial is not due")
 	errExpired     = notSent("the deadline passed before the request could be written")
 	errRefusedHere = notSent("the peer refused to process the request")
+	errDroppedHere = notSent("the peer has no room for the answer")
 	errDialFailed  = notSent("the peer could not be reached")
 	errStopping    = notSent("the transport stopped before the request was written")
 	errBrokenEarly = notSent("the connection broke before the request was written")
-	errForgotten   = notSent("the peer was disconnected before the request was written")
 
 	errLate    = lost("the deadline passed")
 	errBroken  = lost("the connection broke")

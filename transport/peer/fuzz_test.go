@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"encoding/binary"
 	"io"
+	"math/rand/v2"
 	"net"
 	"runtime"
 	"testing"
 	"time"
+
+	"pxkv/transport/wiretest"
 )
 
 // FuzzHandshake gives a transport arbitrary bytes instead of a handshake: the connection is
@@ -43,34 +46,59 @@ func FuzzHello(f *testing.F) {
 
 // FuzzLink gives a link arbitrary bytes behind a good handshake. Where fix is set, the
 // lengths and checksums of the stream are made right, so that the fuzzer gets behind them.
+// limits of 0 are the defaults; others are tiny.
 func FuzzLink(f *testing.F) {
-	f.Add(message(item{typ: typeRequest, id: 1, code: 2, millis: 3, payload: []byte("hello")}), false)
-	f.Add(message(item{typ: typeResponse, id: 1, payload: []byte("hello")}), false)
-	f.Add(append(message(item{typ: typePing, id: 1}), message(item{typ: typeBye})...), false)
-	f.Add([]byte{4, typeBye, 0, 0, 0, 9, typePong, 1, 2, 3, 4, 5, 6, 7, 8}, true)
-	f.Add(bytes.Repeat([]byte{0xff}, 64), false)
-	var b book
-	n := start(f, &b, 1, &testHandler{})
-	f.Fuzz(func(t *testing.T, stream []byte, fix bool) {
+	for limits := range uint8(fuzzLimits) {
+		f.Add(message(item{typ: typeRequest, id: 1, code: 2, millis: 3, payload: []byte("hello")}), false, limits)
+		f.Add(message(item{typ: typeResponse, id: 1, payload: []byte("hello")}), false, limits)
+		f.Add(append(message(item{typ: typePing, id: 1}), message(item{typ: typeBye})...), false, limits)
+		f.Add([]byte{4, typeBye, 0, 0, 0, 9, typePong, 1, 2, 3, 4, 5, 6, 7, 8}, true, limits)
+		f.Add(bytes.Repeat([]byte{0xff}, 64), false, limits)
+		f.Add(bytes.Repeat(message(item{
+			typ: typeRequest, id: 1, code: 2, millis: 3, payload: bytes.Repeat([]byte{'x'}, 300),
+		}), 10), false, limits)
+	}
+	nodes := fuzzNodes(f)
+	f.Fuzz(func(t *testing.T, stream []byte, fix bool, limits uint8) {
 		if fix {
 			stream = frameUp(stream)
 		}
-		feed(t, n, stream, stranger(t, 2).hello(purposeLink, 1).encode())
+		feed(t, nodes[limits%fuzzLimits], stream, stranger(t, 2).hello(purposeLink, 1).encode())
 	})
 }
 
 // FuzzSnapshot is FuzzLink for connections that carry a snapshot.
 func FuzzSnapshot(f *testing.F) {
-	f.Add([]byte{1, typeSnapshotHeader, 5, typeSnapshotChunk, 1, 2, 3, 4, 17, typeSnapshotEnd}, true)
-	f.Add(message(item{typ: typeSnapshotHeader, payload: []byte("h")}), false)
-	var b book
-	n := start(f, &b, 1, &testHandler{})
-	f.Fuzz(func(t *testing.T, stream []byte, fix bool) {
+	for limits := range uint8(fuzzLimits) {
+		f.Add([]byte{1, typeSnapshotHeader, 5, typeSnapshotChunk, 1, 2, 3, 4, 17, typeSnapshotEnd}, true, limits)
+		f.Add(message(item{typ: typeSnapshotHeader, payload: []byte("h")}), false, limits)
+	}
+	nodes := fuzzNodes(f)
+	f.Fuzz(func(t *testing.T, stream []byte, fix bool, limits uint8) {
 		if fix {
 			stream = frameUp(stream)
 		}
-		feed(t, n, stream, stranger(t, 2).hello(purposeSnapshot, 1).encode())
+		feed(t, nodes[limits%fuzzLimits], stream, stranger(t, 2).hello(purposeSnapshot, 1).encode())
 	})
+}
+
+// fuzzLimits is how many sets of limits a fuzzer chooses from.
+const fuzzLimits = 5
+
+// fuzzNodes starts a node of each set of limits, the first one with the defaults.
+func fuzzNodes(f *testing.F) (nodes []*node) {
+	for i := range uint64(fuzzLimits) {
+		var b book
+		nodes = append(nodes, start(f, &b, 1, &testHandler{}, func(o *Options) {
+			if i > 0 {
+				r := rand.New(rand.NewPCG(i, 5))
+				tinyOptions(r)(o)
+				o.Budget = tinyBudget(r)
+				o.SnapshotChunk, o.SnapshotAhead, o.MaxSnapshotsIn = 1+r.IntN(100), 1+r.IntN(3), 1+r.IntN(2)
+			}
+		}))
+	}
+	return nodes
 }
 
 // frameUp cuts b into messages with correct checksums: a length byte, then as many bytes of
@@ -86,10 +114,10 @@ func frameUp(b []byte) []byte {
 }
 
 // feed sends stream to n, behind the handshake that begins with hello unless that is nil, then
-// closes, and fails when n does not let go of the connection.
+// closes, and fails when n does not let go of the connection, or holds anything for it.
 func feed(t *testing.T, n *node, stream, hello []byte) {
 	ours, theirs := net.Pipe()
-	n.admit(theirs)
+	n.spawn(func() { n.serve(theirs) })
 	if hello != nil {
 		if err := writeShake(ours, hello); err != nil {
 			t.Fatal(err)
@@ -110,10 +138,10 @@ func feed(t *testing.T, n *node, stream, hello []byte) {
 	_, _ = ours.Write(stream) // fails when n has closed the connection in the middle
 	ours.Close()
 	<-drained
-	eventually(t, "the connection is let go", func() bool {
+	wiretest.Eventually(t, "the connection is let go, and nothing is held for it", func() bool {
 		n.mu.Lock()
 		defer n.mu.Unlock()
-		return n.inbound == 0 && len(n.conns) == 0
+		return len(n.conns) == 0 && n.opt.Budget.Held() == 0
 	})
 }
 
@@ -123,7 +151,7 @@ func TestMemoryFollowsWhatArrivesNotWhatIsClaimed(t *testing.T) {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	for range 10 {
-		if _, err := readRest(bytes.NewReader(make([]byte, sent)), nil, claimed); err == nil {
+		if _, err := readRest(bytes.NewReader(make([]byte, sent)), nil, claimed, 0); err == nil {
 			t.Fatal("a message of which most is missing was read")
 		}
 	}
@@ -138,7 +166,7 @@ func TestReadRestIsExact(t *testing.T) {
 	all := randomBytes(3 << 20)
 	for _, have := range []int{0, 1, 1000, firstAllocation, len(all)} {
 		r := bytes.NewReader(append(bytes.Clone(all[have:]), "next message"...))
-		got, err := readRest(r, all[:have], len(all))
+		got, err := readRest(r, all[:have], len(all), 0)
 		if err != nil || !bytes.Equal(got, all) || r.Len() != len("next message") {
 			t.Errorf("with %d bytes at hand: %d bytes, %v, %d left", have, len(got), err, r.Len())
 		}
@@ -196,7 +224,9 @@ func TestMessageBytes(t *testing.T) {
 	t.Parallel()
 	it := item{typ: typeRequest, id: 0x0102030405060708, code: 9, millis: 0x0a0b0c0d, payload: []byte("pay")}
 	b := message(it)
-	want := []byte{17, 0, 0, 0, 0, 0, 0, 0, typeRequest, 8, 7, 6, 5, 4, 3, 2, 1, 9, 0x0d, 0x0c, 0x0b, 0x0a, 'p', 'a', 'y'}
+	want := []byte{
+		17, 0, 0, 0, 0, 0, 0, 0, typeRequest, 8, 7, 6, 5, 4, 3, 2, 1, 9, 0x0d, 0x0c, 0x0b, 0x0a, 'p', 'a', 'y',
+	}
 	copy(want[4:8], b[4:8]) // the checksum, which check verifies
 	if !bytes.Equal(b, want) {
 		t.Errorf("a request is % x, want % x", b, want)

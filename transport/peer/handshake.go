@@ -50,6 +50,7 @@ type hello struct {
 	node                kv.NodeID
 	incarnation         uint64
 	name                string
+	written             written // formats of what is inside
 }
 
 func (h hello) remote() Remote {
@@ -66,10 +67,10 @@ func (h hello) encode() []byte {
 	b = binary.LittleEndian.AppendUint64(b, uint64(h.node))
 	b = binary.LittleEndian.AppendUint64(b, h.incarnation)
 	b = append(b, byte(len(h.name)))
-	return append(b, h.name...)
+	return h.written.encode(append(b, h.name...))
 }
 
-// decodeHello reads the body of a hello. Bytes behind the name are for later versions.
+// decodeHello reads the body of a hello. Bytes behind its fields are for later versions.
 func decodeHello(b []byte) (hello, error) {
 	if len(b) < helloFixed {
 		return hello{}, fmt.Errorf("a hello of %d bytes is too short", len(b))
@@ -84,11 +85,14 @@ func decodeHello(b []byte) (hello, error) {
 		incarnation: binary.LittleEndian.Uint64(b[29:]),
 	}
 	name := b[helloFixed:]
-	if n := int(b[helloFixed-1]); n <= len(name) {
-		h.name = string(name[:n])
-		return h, nil
+	n := int(b[helloFixed-1])
+	if n > len(name) {
+		return hello{}, errors.New("a hello ends within the cluster name")
 	}
-	return hello{}, errors.New("a hello ends within the cluster name")
+	h.name = string(name[:n])
+	var err error
+	h.written, err = decodeWritten(name[n:])
+	return h, err
 }
 
 // refusal is the error of a handshake that one of the sides ended with a reason.
@@ -112,33 +116,57 @@ func refusef(format string, args ...any) *refusal {
 // this side dialed.
 func (t *Transport) judge(h hello, want kv.NodeID) *refusal {
 	self, cluster := t.opt.Identity, t.opt.Cluster()
+	me, peer := t.opt.Names.Of(self.Node), t.opt.Names.Of(h.node)
 	switch {
 	case h.minVersion > protocolVersion || h.version < protocolMinVersion:
-		return refusef("node %v speaks versions %d to %d of the peer protocol, node %v speaks %d to %d",
-			h.node, h.minVersion, h.version, self.Node, protocolMinVersion, protocolVersion)
+		return refusef("node %s speaks versions %d to %d of the peer protocol, node %s speaks %d to %d",
+			peer, h.minVersion, h.version, me, protocolMinVersion, protocolVersion)
 	case h.purpose != purposeLink && h.purpose != purposeSnapshot:
-		return refusef("node %v knows no connections with purpose %d", self.Node, h.purpose)
+		return refusef("node %s knows no connections with purpose %d", me, h.purpose)
 	case h.name != self.ClusterName:
-		return refusef("node %v belongs to the cluster named %q, node %v to the one named %q",
-			h.node, h.name, self.Node, self.ClusterName)
+		return refusef("node %s belongs to the cluster named %q, node %s to the one named %q",
+			peer, h.name, me, self.ClusterName)
 	case h.cluster != 0 && cluster != 0 && h.cluster != cluster:
-		return refusef("node %v belongs to cluster %v, node %v to cluster %v (both are named %q)",
-			h.node, h.cluster, self.Node, cluster, self.ClusterName)
+		return refusef("node %s belongs to cluster %v, node %s to cluster %v (both are named %q)",
+			peer, h.cluster, me, cluster, self.ClusterName)
 	case h.node == 0:
 		return refusef("the peer gave no node id")
 	case h.node == self.Node && h.incarnation == self.Incarnation:
-		return refusef("node %v reached itself: the address it dialed for a peer is its own", h.node)
+		return refusef("node %s reached itself: the address it dialed for a peer is its own. Give each node an "+
+			"address of its own with --advertise", me)
 	case h.node == self.Node:
-		return refusef("two processes run as node %v: was a data directory copied, or started twice?", h.node)
+		return refusef("two processes run as node %s: was a data directory copied, or started twice?", me)
 	case want != 0 && h.node != want:
-		return refusef("node %v answers at the address of node %v", h.node, want)
+		return refusef("node %s answers at the address of node %s", peer, t.opt.Names.Of(want))
 	case h.want != 0 && h.want != self.Node:
-		return refusef("node %v looks for node %v, but this is node %v", h.node, h.want, self.Node)
+		return refusef("node %s looks for node %s, but this is node %s", peer, t.opt.Names.Of(h.want), me)
+	}
+	if r := t.unreadable(me, peer, h.written); r != nil {
+		return r
+	}
+	known := (*t.peers.Load())[h.node]
+	if known != nil {
+		if why := known.isForeign(h.incarnation); why != "" {
+			return refusef("node %s cannot read what node %s writes: %s; run releases of pxkv that understand "+
+				"each other", me, peer, why)
+		}
+	}
+	if known != nil && known.livesAs(h.incarnation) {
+		return refusef("node %s is connected with node %s as another process, which lives: is a copy of its data "+
+			"directory in use? Stop one of them; if that one has just died, its connections are noticed to be "+
+			"dead within %v", me, peer, t.opt.DeadAfter)
 	}
 	if err := t.opt.Admit(h.remote()); err != nil {
-		return refusef("node %v does not admit node %v: %v", self.Node, h.node, err)
+		return refusef("node %s does not admit node %s: %v", me, peer, err)
 	}
 	return nil
+}
+
+// agreement is what both sides told in a handshake that succeeded. The peer treats this node as
+// told says for as long as the connection lives.
+type agreement struct {
+	Remote
+	told kv.ClusterID // what this node said of its own cluster
 }
 
 // hello returns what this node says about itself.
@@ -146,52 +174,50 @@ func (t *Transport) hello(p purpose, want kv.NodeID) hello {
 	return hello{
 		version: protocolVersion, minVersion: protocolMinVersion, purpose: p, want: want,
 		cluster: t.opt.Cluster(), node: t.opt.Identity.Node, incarnation: t.opt.Identity.Incarnation,
-		name: t.opt.Identity.ClusterName,
+		name: t.opt.Identity.ClusterName, written: t.writes(),
 	}
 }
 
 // greet is the dialer's side of the handshake. The caller sets a deadline on rw.
-func (t *Transport) greet(rw io.ReadWriter, p purpose, want kv.NodeID) (Remote, error) {
-	if err := writeShake(rw, t.hello(p, want).encode()); err != nil {
-		return Remote{}, err
+func (t *Transport) greet(rw io.ReadWriter, p purpose, want kv.NodeID) (agreement, error) {
+	own := t.hello(p, want)
+	if err := writeShake(rw, own.encode()); err != nil {
+		return agreement{}, err
 	}
 	h, err := readHello(rw)
 	if err != nil {
-		return Remote{}, err
+		return agreement{}, err
 	}
 	if r := t.judge(h, want); r != nil {
-		return Remote{}, errors.Join(r, writeShake(rw, encodeRefusal(r)))
+		return agreement{}, errors.Join(r, writeShake(rw, encodeRefusal(r)))
 	}
-	return h.remote(), writeShake(rw, []byte{shakeAccept})
+	return agreement{h.remote(), own.cluster}, writeShake(rw, []byte{shakeAccept})
 }
 
-// welcome is the acceptor's side of the handshake. extra may refuse the peer after judge.
-// The caller sets a deadline on rw.
-func (t *Transport) welcome(rw io.ReadWriter, extra func(hello) *refusal) (hello, error) {
+// welcome is the acceptor's side of the handshake. The caller sets a deadline on rw.
+func (t *Transport) welcome(rw io.ReadWriter) (hello, agreement, error) {
 	h, err := readHello(rw)
 	if err != nil {
-		return hello{}, err
+		return hello{}, agreement{}, err
 	}
-	r := t.judge(h, 0)
-	if r == nil {
-		r = extra(h)
+	if r := t.judge(h, 0); r != nil {
+		return h, agreement{}, errors.Join(r, writeShake(rw, encodeRefusal(r)))
 	}
-	if r != nil {
-		return h, errors.Join(r, writeShake(rw, encodeRefusal(r)))
-	}
-	if err := writeShake(rw, t.hello(h.purpose, h.node).encode()); err != nil {
-		return h, err
+	own := t.hello(h.purpose, h.node)
+	a := agreement{h.remote(), own.cluster}
+	if err := writeShake(rw, own.encode()); err != nil {
+		return h, a, err
 	}
 	typ, body, err := readShake(rw)
 	switch {
 	case err != nil:
-		return h, err
+		return h, a, err
 	case typ == shakeRefuse:
-		return h, decodeRefusal(body)
+		return h, a, decodeRefusal(body)
 	case typ != shakeAccept:
-		return h, fmt.Errorf("handshake message of type %d where an acceptance was due", typ)
+		return h, a, fmt.Errorf("handshake message of type %d where an acceptance was due", typ)
 	}
-	return h, nil
+	return h, a, nil
 }
 
 func readHello(r io.Reader) (hello, error) {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"pxkv/node/kv"
+	"pxkv/transport/wiretest"
 )
 
 // logBook is a log that tests read.
@@ -47,7 +48,8 @@ func TestRefusals(t *testing.T) {
 		{"other cluster name", 2, func(o *Options) { o.Identity.ClusterName = "prod" },
 			`node 0000000000000001 belongs to the cluster named \"test\", node 0000000000000002 to the one named \"prod\"`},
 		{"other cluster id", 2, func(o *Options) { o.Cluster = func() kv.ClusterID { return 0xc2 } },
-			"node 0000000000000001 belongs to cluster 00000000000000c1, node 0000000000000002 to cluster 00000000000000c2"},
+			"node 0000000000000001 belongs to cluster 00000000000000c1, node 0000000000000002 to cluster " +
+				"00000000000000c2"},
 		{"not admitted", 2, func(o *Options) { o.Admit = func(Remote) error { return errors.New("you were removed") } },
 			"node 0000000000000002 does not admit node 0000000000000001: you were removed"},
 		{"another node at the address", 3, func(*Options) {},
@@ -61,7 +63,7 @@ func TestRefusals(t *testing.T) {
 			n2 := start(t, &b, c.id, &testHandler{}, c.change, log2.option)
 			b.set(2, n2.Addr())
 			wantErr(t, get(t, ask(t, n1.Transport, 2, time.Time{}, nil)).err, ErrNotSent)
-			eventually(t, "both logs name the reason", func() bool {
+			wiretest.Eventually(t, "both logs name the reason", func() bool {
 				return log1.count(c.reason) == 1 && log2.count(c.reason) == 1
 			})
 			if links(n1.Transport, 2)+links(n2.Transport, 1) != 0 {
@@ -80,7 +82,7 @@ func TestDialerMayRefuseToo(t *testing.T) {
 	})
 	n2 := start(t, &b, 2, &testHandler{}, log2.option)
 	wantErr(t, get(t, ask(t, n1.Transport, 2, time.Time{}, nil)).err, ErrNotSent)
-	eventually(t, "both logs name the reason", func() bool {
+	wiretest.Eventually(t, "both logs name the reason", func() bool {
 		return log1.count("wrong incarnation") == 1 && log2.count("wrong incarnation") == 1
 	})
 	if links(n2.Transport, 1) != 0 {
@@ -95,14 +97,18 @@ func TestNodeThatReachesItselfOrItsCopy(t *testing.T) {
 	n1 := start(t, &b, 1, &testHandler{}, log1.option)
 	b.set(2, n1.Addr())
 	wantErr(t, get(t, ask(t, n1.Transport, 2, time.Time{}, nil)).err, ErrNotSent)
-	eventually(t, "the log says that it reached itself", func() bool { return log1.count("reached itself") > 0 })
+	wiretest.Eventually(t, "the log says that it reached itself", func() bool {
+		return log1.count("reached itself") > 0
+	})
 
 	var b2 book
 	b2.set(2, n1.Addr())
 	copied := start(t, &b2, 1, &testHandler{}, incarnation(2))
 	b2.set(2, n1.Addr())
 	wantErr(t, get(t, ask(t, copied.Transport, 2, time.Time{}, nil)).err, ErrNotSent)
-	eventually(t, "the log says that there are two", func() bool { return log1.count("two processes run as node") > 0 })
+	wiretest.Eventually(t, "the log says that there are two", func() bool {
+		return log1.count("two processes run as node") > 0
+	})
 }
 
 func TestFreshNodesTalkToEverybodyOfTheirName(t *testing.T) {
@@ -127,7 +133,7 @@ func TestRefusalsAreLoggedOnce(t *testing.T) {
 		}
 		other := stranger(t, 2, func(o *Options) { o.Identity.ClusterName = "prod" })
 		_, err = other.greet(conn, purposeLink, 1)
-		if !isRefusal(err) || !strings.Contains(err.Error(), "prod") {
+		if _, refused := errors.AsType[*refusal](err); !refused || !strings.Contains(err.Error(), "prod") {
 			t.Fatalf("the dialer learned %v", err)
 		}
 		conn.Close()
@@ -161,7 +167,8 @@ func TestVersionsThatDoNotOverlap(t *testing.T) {
 
 func TestHelloSurvivesTheWireAndLaterVersionsMayAppend(t *testing.T) {
 	t.Parallel()
-	h := hello{version: 3, minVersion: 2, purpose: purposeSnapshot, want: 4, cluster: 5, node: 6, incarnation: 7, name: "a cluster"}
+	h := hello{version: 3, minVersion: 2, purpose: purposeSnapshot, want: 4, cluster: 5, node: 6, incarnation: 7,
+		name: "a cluster"}
 	got, err := decodeHello(append(h.encode()[1:], "more"...))
 	if err != nil || got != h {
 		t.Errorf("got %+v, %v", got, err)
@@ -229,7 +236,7 @@ func TestInboundConnectionsAreLimited(t *testing.T) {
 	first, _ := dial(), dial()
 	wantClosed(t, dial())
 	first.Close()
-	eventually(t, "the place is free again", func() bool {
+	wiretest.Eventually(t, "the place is free again", func() bool {
 		conn := dial()
 		_, err := stranger(t, 2).greet(conn, purposeLink, 1)
 		return err == nil

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/goleak"
 
 	"pxkv/node/kv"
+	"pxkv/transport/wiretest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -21,19 +22,25 @@ const testCluster = kv.ClusterID(0xc1)
 // snapshots are read to their end.
 type testHandler struct {
 	frame      func(from Remote, frame []byte)
+	unread     func(frame []byte) error
 	request    func(from Remote, kind uint8, deadline time.Time, payload []byte, reply func([]byte, error))
 	snapshot   func(ctx context.Context, from Remote, header []byte, body io.Reader) error
 	disconnect func(kv.NodeID)
 	batchEnd   func()
 }
 
-func (h *testHandler) HandleFrame(from Remote, frame []byte) {
+func (h *testHandler) HandleFrame(from Remote, frame []byte) error {
 	if h.frame != nil {
 		h.frame(from, frame)
 	}
+	if h.unread != nil {
+		return h.unread(frame)
+	}
+	return nil
 }
 
-func (h *testHandler) HandleRequest(from Remote, kind uint8, deadline time.Time, payload []byte, reply func([]byte, error)) {
+func (h *testHandler) HandleRequest(from Remote, kind uint8, deadline time.Time, payload []byte,
+	reply func([]byte, error)) {
 	if h.request != nil {
 		h.request(from, kind, deadline, payload, reply)
 		return
@@ -121,24 +128,15 @@ func start(t testing.TB, b *book, id kv.NodeID, h Handler, change ...func(*Optio
 		}
 	})
 	t.Cleanup(stop)
-	eventually(t, "the transport runs", func() bool { tr.mu.Lock(); defer tr.mu.Unlock(); return tr.state == running })
+	wiretest.Eventually(t, "the transport runs", func() bool {
+		tr.mu.Lock()
+		defer tr.mu.Unlock()
+		return tr.state == running
+	})
 	return &node{tr, id, stop}
 }
 
 func incarnation(n uint64) func(*Options) { return func(o *Options) { o.Identity.Incarnation = n } }
-
-// eventually polls until ok, and fails the test when that takes too long.
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	pause := 20 * time.Microsecond
-	for deadline := time.Now().Add(20 * time.Second); !ok(); {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain: %s", what)
-		}
-		time.Sleep(pause)
-		pause = min(2*pause, 2*time.Millisecond)
-	}
-}
 
 // within returns a context for calls that should succeed.
 func within(t testing.TB, d time.Duration) context.Context {

@@ -94,8 +94,9 @@ func (t *Transport) lowerNextExpiry(due int64) bool {
 	}
 }
 
-// watch closes links on which nothing arrived for too long, and those with a cluster that
-// turned out not to be ours after a handshake in which we were in none. It pings the others
+// watch closes links on which nothing arrived for too long, those whose peer was told that this
+// node is in no cluster when it is in one by now, and those with a cluster that turned out not to
+// be ours. It pings the others
 // when it is time to, and retires a second link that this side dialed.
 func (p *peer) watch(ping bool) {
 	cluster := p.t.opt.Cluster()
@@ -111,6 +112,10 @@ func (p *peer) watch(ping bool) {
 		}
 		if cluster != 0 && l.remote.Cluster != 0 && cluster != l.remote.Cluster {
 			l.close(errAlien)
+			continue
+		}
+		if l.told != cluster && !outdatedLinksStay {
+			l.close(errOutdated)
 			continue
 		}
 		if ping {

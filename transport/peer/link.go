@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"net"
 	"sync/atomic"
+
+	"pxkv/node/kv"
 )
 
 // Why a link ends, in the log.
@@ -16,7 +18,7 @@ var (
 	errOverdue   = errors.New("the transport stopped")
 	errFlood     = errors.New("the peer sends requests and does not read the answers")
 	errAlien     = errors.New("this node has joined another cluster than the peer's")
-	errForgot    = errors.New("the owner disconnected the peer")
+	errOutdated  = errors.New("this node has joined a cluster since it told the peer that it is in none")
 )
 
 // link is one connection with a peer. It has a reader goroutine (run) and a writer
@@ -28,6 +30,7 @@ type link struct {
 	p      *peer
 	conn   net.Conn
 	remote Remote
+	told   kv.ClusterID  // what the peer was told of this node's cluster
 	dialed bool          // by this side
 	since  int64         // on the transport's clock
 	wake   chan struct{} // holds a token for the parked writer
@@ -41,7 +44,9 @@ type link struct {
 	byeHeard   bool // no more requests and frames from there
 	sentCalls  int  // calls written to this link that have not ended
 	replies    fifo
-	replyBytes int
+	long       fifo  // replies that wait until none of replies does
+	shortBytes int64 // of replies
+	replyBytes atomic.Int64
 	control    []item // pings and pongs, at most maxControl
 
 	inbound      atomic.Int64  // requests handed to the handler and not yet answered
@@ -58,13 +63,15 @@ type link struct {
 // us with pings misses some answers, as it deserves.
 const maxControl = 8
 
-func newLink(p *peer, conn net.Conn, remote Remote, dialed bool) *link {
-	return &link{p: p, conn: conn, remote: remote, dialed: dialed, since: p.t.now(), wake: make(chan struct{}, 1)}
+func newLink(p *peer, conn net.Conn, a agreement, dialed bool) *link {
+	return &link{p: p, conn: conn, remote: a.Remote, told: a.told, dialed: dialed, since: p.t.now(),
+		wake: make(chan struct{}, 1)}
 }
 
 // run serves the link until it breaks.
 func (l *link) run() {
-	l.p.t.log.Info("peer connected", "peer", l.p.id, "addr", l.conn.RemoteAddr(), "dialed", l.dialed)
+	l.p.t.log.Info("peer connected", "peer", l.p.t.opt.Names.Of(l.p.id), "addr", l.conn.RemoteAddr(), "dialed",
+		l.dialed)
 	writerDone := make(chan struct{})
 	go func() {
 		defer close(writerDone)
@@ -79,10 +86,11 @@ func (l *link) run() {
 	<-writerDone
 	l.p.detach(l)
 	level := slog.LevelInfo
-	if errors.Is(err, errDamaged) {
+	if errors.Is(err, errDamaged) || errors.Is(err, errForeign) {
 		level = slog.LevelWarn
 	}
-	l.p.t.log.Log(context.Background(), level, "peer disconnected", "peer", l.p.id, "addr", l.conn.RemoteAddr(), "cause", err)
+	l.p.t.log.Log(context.Background(), level, "peer disconnected", "peer", l.p.t.opt.Names.Of(l.p.id), "addr",
+		l.conn.RemoteAddr(), "cause", err)
 }
 
 // close breaks the link; the first cause counts. p.mu is held.
@@ -94,6 +102,16 @@ func (l *link) close(cause error) {
 	l.conn.Close()
 	l.unpark()
 	l.p.choose()
+}
+
+// closeIfOutdated breaks the link when its peer was told of another cluster than the one that this
+// node is in: the peer would go on dropping our frames as those of a stranger.
+func (l *link) closeIfOutdated(cluster kv.ClusterID) {
+	l.p.mu.Lock()
+	defer l.p.mu.Unlock()
+	if l.told != cluster {
+		l.close(errOutdated)
+	}
 }
 
 // preferred reports whether the smaller node id dialed this link.
@@ -118,7 +136,28 @@ func (l *link) retire() {
 
 // finished reports whether neither side expects anything any more. p.mu is held.
 func (l *link) finished() bool {
-	return l.byeSent && l.byeHeard && l.sentCalls == 0 && l.inbound.Load() == 0 && l.replies.len() == 0
+	return l.byeSent && l.byeHeard && l.sentCalls == 0 && l.inbound.Load() == 0 && l.answers() == 0
+}
+
+// answers is how many replies wait. p.mu is held.
+func (l *link) answers() int { return l.replies.len() + l.long.len() }
+
+// longReply is the longest payload of a reply, in bytes, that is written before those that are longer,
+// whichever was there first, and has room behind them. With a short queue it is less.
+const longReply = 64 << 10
+
+func (l *link) isLong(it *item) bool {
+	return len(it.payload) > min(longReply, l.p.t.opt.QueueBytes/8)
+}
+
+// crowded reports whether there are too many replies for one more to wait: for a short one, of those
+// that are short as well.
+func (l *link) crowded(it *item) bool {
+	waits := l.shortBytes
+	if l.isLong(it) {
+		waits = l.replyBytes.Load()
+	}
+	return l.answers() > 0 && waits+int64(it.cost()) > int64(l.p.t.opt.QueueBytes)
 }
 
 // kick makes the writer look for work, at the end of the reader's batch if one is being
@@ -153,7 +192,12 @@ func (l *link) ping(token int64) {
 }
 
 // reply queues the response to a request of the peer, whose payload had size bytes.
-func (l *link) reply(id uint64, size int64, payload []byte, err error) {
+//
+// The answer to what may have changed something is kept whatever waits already: it may hold the
+// only copy of a value, and the peer must not be told that it was not done. What bounds that memory
+// is that request takes no more while so much waits. The answer to what can be asked again is dropped
+// instead.
+func (l *link) reply(id uint64, kind uint8, size int64, payload []byte, err error) {
 	it := item{typ: typeResponse, id: id, payload: payload}
 	switch {
 	case err == nil:
@@ -166,6 +210,7 @@ func (l *link) reply(id uint64, size int64, payload []byte, err error) {
 		it.code, it.payload = statusError, []byte(text[:min(len(text), maxErrorText)])
 	}
 	limits := &l.p.t.opt
+	counted := false
 
 	l.p.mu.Lock()
 	defer l.p.mu.Unlock()
@@ -174,16 +219,30 @@ func (l *link) reply(id uint64, size int64, payload []byte, err error) {
 	if l.dead {
 		return
 	}
-	if len(it.payload) > limits.MaxFrame || (l.replyBytes+it.cost() > limits.QueueBytes && l.replies.len() > 0) {
-		// The answer cannot be kept. That the request was processed must not be denied.
-		it.code, it.payload = statusLost, nil
-		l.p.traffic.droppedReplies.Add(1)
-	}
-	if l.replies.len() > 2*limits.MaxInFlight {
+	if l.answers() > 2*limits.MaxInFlight { // before anything is counted for it
 		l.close(errFlood)
 		return
 	}
-	l.replies.push(it)
-	l.replyBytes += it.cost()
+	switch {
+	case len(it.payload) > limits.MaxFrame:
+		// The answer cannot be sent. That the request was processed must not be denied.
+		it.code, it.payload = statusLost, nil
+		l.p.traffic.droppedReplies.Add(1)
+	case limits.Repeatable(kind) && (l.crowded(&it) || !limits.Budget.Take(it.cost(), kv.OfPeers)):
+		it.code, it.payload = statusDropped, nil
+		l.p.traffic.droppedReplies.Add(1)
+	case limits.Repeatable(kind):
+		counted = true
+	}
+	if !counted {
+		limits.Budget.Force(it.cost())
+	}
+	if l.isLong(&it) {
+		l.long.push(it)
+	} else {
+		l.replies.push(it)
+		l.shortBytes += int64(it.cost())
+	}
+	l.replyBytes.Add(int64(it.cost()))
 	l.kick()
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"pxkv/node/kv"
+	"pxkv/transport/wiretest"
 )
 
 func TestFramesArriveInOrderAndBatchesEnd(t *testing.T) {
@@ -34,7 +35,9 @@ func TestFramesArriveInOrderAndBatchesEnd(t *testing.T) {
 			t.Fatalf("frame %d was dropped", i)
 		}
 	}
-	eventually(t, "all frames are handled and their batch has ended", func() bool { return atEnd.Load() == total })
+	wiretest.Eventually(t, "all frames are handled and their batch has ended", func() bool {
+		return atEnd.Load() == total
+	})
 	if n := batches.Load(); n > total/4 {
 		t.Errorf("%d frames took %d batches", total, n)
 	}
@@ -59,7 +62,7 @@ func TestOneReadIsOneBatchAndOneWrite(t *testing.T) {
 		all = append(all, message(item{typ: typeFrame, payload: []byte("x")})...)
 		all = append(all, message(item{typ: typeRequest, id: uint64(i), millis: 1000})...)
 	}
-	eventually(t, "the writer has nothing to do", func() bool {
+	wiretest.Eventually(t, "the writer has nothing to do", func() bool {
 		p := n.Transport.peer(2)
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -88,7 +91,7 @@ func TestQueueOverflow(t *testing.T) {
 	n1 := start(t, &b, 1, &testHandler{}, func(o *Options) { o.QueueBytes = 64 << 10 })
 
 	frame := make([]byte, 8<<10)
-	eventually(t, "a frame is dropped", func() bool { return !n1.Send(2, frame) })
+	wiretest.Eventually(t, "a frame is dropped", func() bool { return !n1.Send(2, frame) })
 	wantErr(t, get(t, ask(t, n1.Transport, 2, time.Time{}, frame)).err, errQueueFull)
 	p := (*n1.peers.Load())[2]
 	p.mu.Lock()
@@ -108,12 +111,14 @@ func TestBrokenConnectionLosesWhatWasWritten(t *testing.T) {
 	var arrived atomic.Int64
 	gone := make(chan kv.NodeID, 10)
 	n1 := start(t, &b, 1, &testHandler{disconnect: func(id kv.NodeID) { gone <- id }})
-	n2 := start(t, &b, 2, &testHandler{request: func(Remote, uint8, time.Time, []byte, func([]byte, error)) { arrived.Add(1) }})
+	n2 := start(t, &b, 2, &testHandler{request: func(Remote, uint8, time.Time, []byte, func([]byte, error)) {
+		arrived.Add(1)
+	}})
 	var asked []<-chan result
 	for range 100 {
 		asked = append(asked, ask(t, n1.Transport, 2, time.Time{}, nil))
 	}
-	eventually(t, "all requests arrive", func() bool { return arrived.Load() == 100 })
+	wiretest.Eventually(t, "all requests arrive", func() bool { return arrived.Load() == 100 })
 	breakLinks(n2.Transport, 1)
 	for _, ch := range asked {
 		wantErr(t, get(t, ch).err, ErrLost)
@@ -147,8 +152,10 @@ func TestBrokenWriteSeparatesLostFromNotSent(t *testing.T) {
 			var b book
 			n1 := start(t, &b, 1, &testHandler{})
 			conn := newScriptedConn()
-			n1.spawn(func() { n1.runLink(conn, Remote{Node: 2, Cluster: testCluster, Incarnation: 1}, true) })
-			eventually(t, "the link is up", func() bool { return links(n1.Transport, 2) == 1 })
+			n1.spawn(func() {
+				n1.runLink(conn, agreement{Remote{Node: 2, Cluster: testCluster, Incarnation: 1}, testCluster}, true)
+			})
+			wiretest.Eventually(t, "the link is up", func() bool { return links(n1.Transport, 2) == 1 })
 			n1.Send(2, []byte("keeps the writer busy"))
 			<-conn.writing
 			var asked []<-chan result
@@ -185,8 +192,10 @@ func TestRequestsExpireInTheQueueAndAreNotWritten(t *testing.T) {
 	var b book
 	n1 := start(t, &b, 1, &testHandler{})
 	conn := newScriptedConn()
-	n1.spawn(func() { n1.runLink(conn, Remote{Node: 2, Cluster: testCluster, Incarnation: 1}, true) })
-	eventually(t, "the link is up", func() bool { return links(n1.Transport, 2) == 1 })
+	n1.spawn(func() {
+		n1.runLink(conn, agreement{Remote{Node: 2, Cluster: testCluster, Incarnation: 1}, testCluster}, true)
+	})
+	wiretest.Eventually(t, "the link is up", func() bool { return links(n1.Transport, 2) == 1 })
 	n1.Send(2, []byte("keeps the writer busy"))
 	<-conn.writing
 	short := ask(t, n1.Transport, 2, time.Now().Add(20*time.Millisecond), []byte("short"))
@@ -204,7 +213,9 @@ func TestRestartOnTheSameAddress(t *testing.T) {
 	t.Parallel()
 	var b book
 	var incarnations sync.Map
-	n1 := start(t, &b, 1, &testHandler{frame: func(from Remote, _ []byte) { incarnations.Store(from.Incarnation, true) }})
+	n1 := start(t, &b, 1, &testHandler{frame: func(from Remote, _ []byte) {
+		incarnations.Store(from.Incarnation, true)
+	}})
 	n2 := start(t, &b, 2, &testHandler{})
 	if _, err := n1.Call(within(t, 5*time.Second), 2, 1, nil); err != nil {
 		t.Fatal(err)
@@ -214,23 +225,36 @@ func TestRestartOnTheSameAddress(t *testing.T) {
 	wantErr(t, get(t, ask(t, n1.Transport, 2, time.Time{}, nil)).err, ErrNotSent)
 
 	n2 = start(t, &b, 2, &testHandler{}, incarnation(2), func(o *Options) { o.Listen = addr })
-	eventually(t, "the restarted node is reached", func() bool {
+	wiretest.Eventually(t, "the restarted node is reached", func() bool {
 		_, err := n1.Call(within(t, 5*time.Second), 2, 1, nil)
 		return err == nil
 	})
 	n2.Send(1, []byte("here again"))
-	eventually(t, "the new incarnation is seen", func() bool { _, ok := incarnations.Load(uint64(2)); return ok })
+	wiretest.Eventually(t, "the new incarnation is seen",
+		func() bool { _, ok := incarnations.Load(uint64(2)); return ok })
 }
 
-func TestNewIncarnationReplacesOldLinks(t *testing.T) {
+func TestASecondProcessOfALivingNodeIsRefused(t *testing.T) {
 	t.Parallel()
 	var b book
-	n1 := start(t, &b, 1, &testHandler{})
-	old := dialRaw(t, n1, 2, purposeLink)
-	eventually(t, "the first link is up", func() bool { return links(n1.Transport, 2) == 1 })
-	start(t, &b, 2, &testHandler{}, incarnation(2)).Send(1, nil)
-	wantClosed(t, old)
-	eventually(t, "one link is left", func() bool { return links(n1.Transport, 2) == 1 })
+	var log logBook
+	n1 := start(t, &b, 1, &testHandler{}, log.option)
+	first := dialRaw(t, n1, 2, purposeLink)
+	wiretest.Eventually(t, "the first link is up", func() bool { return links(n1.Transport, 2) == 1 })
+	second := start(t, &b, 2, &testHandler{}, incarnation(2))
+	// It calls, and it is called: both are refused, and told why.
+	wantErr(t, get(t, ask(t, second.Transport, 1, time.Time{}, nil)).err, ErrNotSent)
+	wiretest.Eventually(t, "the log says why", func() bool { return log.count("as another process, which lives") > 0 })
+	if got := links(n1.Transport, 2); got != 1 {
+		t.Fatalf("%d links, want the first one alone", got)
+	}
+	// When the first has ended, the second is only a restart.
+	first.Close()
+	wiretest.Eventually(t, "the first link is gone", func() bool { return links(n1.Transport, 2) == 0 })
+	wiretest.Eventually(t, "the second is taken", func() bool {
+		_, err := second.Call(within(t, 5*time.Second), 1, 1, nil)
+		return err == nil
+	})
 }
 
 func TestInboundConnectionServesBothDirectionsAndEndsBackoff(t *testing.T) {
@@ -238,7 +262,9 @@ func TestInboundConnectionServesBothDirectionsAndEndsBackoff(t *testing.T) {
 	var b book
 	n1 := start(t, &b, 1, &testHandler{})
 	for range 6 { // no address yet: n1's backoff grows to seconds
-		eventually(t, "a dial fails", func() bool { return get(t, ask(t, n1.Transport, 2, time.Time{}, nil)).err == errDialFailed })
+		wiretest.Eventually(t, "a dial fails", func() bool {
+			return get(t, ask(t, n1.Transport, 2, time.Time{}, nil)).err == errDialFailed
+		})
 	}
 	if n1.Send(2, nil) {
 		t.Error("a frame for an unreachable peer was queued")
@@ -272,15 +298,20 @@ func TestSimultaneousDialsEndInOneLink(t *testing.T) {
 		}
 	}
 	n1, n2 := start(t, &b, 1, &testHandler{}, barrier), start(t, &b, 2, &testHandler{}, barrier)
-	first, second := ask(t, n1.Transport, 2, time.Time{}, []byte("a")), ask(t, n2.Transport, 1, time.Time{}, []byte("b"))
+	first, second := ask(t, n1.Transport, 2, time.Time{}, []byte("a")), ask(t, n2.Transport, 1, time.Time{},
+		[]byte("b"))
 	for _, ch := range []<-chan result{first, second} {
 		if r := get(t, ch); r.err != nil {
 			t.Fatal(r.err)
 		}
 	}
-	eventually(t, "both links are up", func() bool { return links(n1.Transport, 2) == 2 && links(n2.Transport, 1) == 2 })
-	eventually(t, "one link is left", func() bool {
-		for _, ch := range []<-chan result{ask(t, n1.Transport, 2, time.Time{}, nil), ask(t, n2.Transport, 1, time.Time{}, nil)} {
+	wiretest.Eventually(t, "both links are up", func() bool {
+		return links(n1.Transport, 2) == 2 && links(n2.Transport, 1) == 2
+	})
+	wiretest.Eventually(t, "one link is left", func() bool {
+		for _, ch := range []<-chan result{
+			ask(t, n1.Transport, 2, time.Time{}, nil), ask(t, n2.Transport, 1, time.Time{}, nil),
+		} {
 			if r := get(t, ch); r.err != nil {
 				t.Fatalf("a request failed while the second link went away: %v", r.err)
 			}
@@ -322,7 +353,7 @@ func TestLinkEndsWhenTheNodesTurnOutToBeOfDifferentClusters(t *testing.T) {
 		t.Fatal(err)
 	}
 	cluster.Store(uint64(testCluster) + 1)
-	eventually(t, "the link ends", func() bool { return links(n1.Transport, 2) == 0 })
+	wiretest.Eventually(t, "the link ends", func() bool { return links(n1.Transport, 2) == 0 })
 }
 
 func TestSilentPeerIsGivenUp(t *testing.T) {
@@ -350,7 +381,7 @@ func TestIdleLinkStaysAndMeasuresRoundTrips(t *testing.T) {
 	n1 := start(t, &b, 1, &testHandler{disconnect: func(id kv.NodeID) { gone <- id }}, quick)
 	start(t, &b, 2, &testHandler{}, quick)
 	n1.Send(2, nil)
-	eventually(t, "a round trip is measured", func() bool {
+	wiretest.Eventually(t, "a round trip is measured", func() bool {
 		p := (*n1.peers.Load())[2]
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -398,20 +429,6 @@ func withSum(typ uint8, body []byte) []byte {
 	return append(b, content...)
 }
 
-func TestDisconnectBreaksLinksAndDropsTheQueue(t *testing.T) {
-	t.Parallel()
-	var b book
-	arrived := make(chan struct{}, 1)
-	n1 := start(t, &b, 1, &testHandler{})
-	start(t, &b, 2, &testHandler{request: func(Remote, uint8, time.Time, []byte, func([]byte, error)) { arrived <- struct{}{} }})
-	ch := ask(t, n1.Transport, 2, time.Time{}, nil)
-	<-arrived
-	n1.Disconnect(2)
-	n1.Disconnect(3) // of whom nothing is known
-	wantErr(t, get(t, ch).err, ErrLost)
-	eventually(t, "the link is gone", func() bool { return links(n1.Transport, 2) == 0 })
-}
-
 func TestUnusedPeersAreForgotten(t *testing.T) {
 	t.Parallel()
 	var b book
@@ -427,7 +444,7 @@ func TestUnusedPeersAreForgotten(t *testing.T) {
 		t.Fatal("a connected peer was forgotten")
 	}
 	n2.stop()
-	eventually(t, "the link is gone", func() bool { return links(n1.Transport, 2) == 0 })
+	wiretest.Eventually(t, "the link is gone", func() bool { return links(n1.Transport, 2) == 0 })
 	p.forgetIfUnused()
 	if (*n1.peers.Load())[2] != nil {
 		t.Fatal("an unused peer was not forgotten")
@@ -457,7 +474,8 @@ func TestThreeNodesAllTalkToAll(t *testing.T) {
 			callers.Go(func() {
 				for i := range 200 {
 					want := fmt.Sprint(from.id, to.id, i)
-					if got, err := from.Call(within(t, 10*time.Second), to.id, 1, []byte(want)); err != nil || string(got) != want {
+					if got, err := from.Call(within(t, 10*time.Second), to.id, 1, []byte(want)); err != nil ||
+						string(got) != want {
 						t.Errorf("got %q, %v; want %q", got, err, want)
 						return
 					}

@@ -31,6 +31,7 @@ const (
 	statusError        = 1 // the payload is the error's text
 	statusNotProcessed = 2 // the request was certainly not processed
 	statusLost         = 3 // processed perhaps, and the answer is not there
+	statusDropped      = 4 // nothing was changed, and there was no room for the answer
 )
 
 const (
@@ -101,7 +102,8 @@ type prefix struct {
 func decodePrefix(b []byte, maxPayload int) (prefix, error) {
 	n := binary.LittleEndian.Uint32(b)
 	if n == 0 || int64(n) > int64(maxPayload)+1+maxFixed {
-		return prefix{}, fmt.Errorf("%w: a message claims %d bytes, the limit is %d (does the peer have a larger one?)", errDamaged, n, maxPayload)
+		return prefix{}, fmt.Errorf("%w: a message claims %d bytes, the limit is %d (does the peer have a larger one?)",
+			errDamaged, n, maxPayload)
 	}
 	return prefix{length: int(n), sum: binary.LittleEndian.Uint32(b[4:])}, nil
 }
@@ -109,7 +111,8 @@ func decodePrefix(b []byte, maxPayload int) (prefix, error) {
 // check compares the checksum with the message's type and body.
 func (p prefix) check(content []byte) error {
 	if sum := crc32.Update(0, castagnoli, content); sum != p.sum {
-		return fmt.Errorf("%w: the checksum of a message of type %d and %d bytes is %08x, want %08x", errDamaged, content[0], len(content), sum, p.sum)
+		return fmt.Errorf("%w: the checksum of a message of type %d and %d bytes is %08x, want %08x", errDamaged,
+			content[0], len(content), sum, p.sum)
 	}
 	return nil
 }
@@ -119,9 +122,9 @@ const firstAllocation = 256 << 10
 
 // readRest appends bytes from r to a copy of have until it has want of them. Memory grows with
 // what arrives and not with what was claimed: it never exceeds twice the received bytes
-// plus firstAllocation.
-func readRest(r io.Reader, have []byte, want int) ([]byte, error) {
-	b := make([]byte, len(have), min(want, max(firstAllocation, 2*len(have))))
+// plus firstAllocation, or room where that is more.
+func readRest(r io.Reader, have []byte, want, room int) ([]byte, error) {
+	b := make([]byte, len(have), min(want, max(firstAllocation, 2*len(have), room)))
 	copy(b, have)
 	for len(b) < want {
 		if len(b) == cap(b) {

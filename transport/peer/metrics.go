@@ -27,12 +27,14 @@ var (
 	descDropReplies = describe("dropped_replies_total", "Answers to the peer that were too many or too long to keep.")
 	descDials       = describe("dials_total", "Attempts to connect to the peer.")
 	descConnected   = describe("connected", "Links with the peer, 0 while it is not connected.")
-	descInFlight    = describe("requests_in_flight", "Requests to the peer that wait for an answer.")
-	descRTT         = describe("rtt_seconds", "Round trip of the last ping.")
+	descRefused     = describe("refused",
+		"1 while connections with the peer are refused in the handshake, by either side; the log and status say why.")
+	descInFlight = describe("requests_in_flight", "Requests to the peer that wait for an answer.")
+	descRTT      = describe("rtt_seconds", "Round trip of the last ping.")
 )
 
 func describe(name, help string) *prometheus.Desc {
-	return prometheus.NewDesc("pxkv_peer_"+name, help, []string{"peer"}, nil)
+	return prometheus.NewDesc("pxkv_peer_"+name, help, []string{"peer", "name"}, nil)
 }
 
 // register adds the transport to the registry of the options, if there is one.
@@ -53,7 +55,7 @@ type collector struct{ t *Transport }
 // Describe implements prometheus.Collector.
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{descQueue, descSentBytes, descSent, descWrites, descRecvBytes, descRecv,
-		descDropped, descDropReplies, descDials, descConnected, descInFlight, descRTT} {
+		descDropped, descDropReplies, descDials, descConnected, descRefused, descInFlight, descRTT} {
 		ch <- d
 	}
 }
@@ -62,9 +64,9 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) {
 func (c collector) Collect(ch chan<- prometheus.Metric) {
 	for id, p := range *c.t.peers.Load() {
 		p.mu.Lock()
-		queued, connected, inFlight, rtt := p.outBytes, 0, p.calls.inFlight, int64(0)
+		queued, connected, inFlight, rtt, refused := p.outBytes, 0, p.calls.inFlight, int64(0), 0.0
 		for _, l := range p.links {
-			queued += l.replyBytes
+			queued += int(l.replyBytes.Load())
 			if !l.dead {
 				connected++
 			}
@@ -72,17 +74,24 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 				rtt = l.rtt.Load()
 			}
 		}
+		if p.refused != "" {
+			refused = 1
+		}
 		p.mu.Unlock()
 
-		peer := id.String()
+		peer, name := id.String(), ""
+		if c.t.opt.Names != nil {
+			name = c.t.opt.Names(id)
+		}
 		gauge := func(d *prometheus.Desc, v float64) {
-			ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, peer)
+			ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, peer, name)
 		}
 		counter := func(d *prometheus.Desc, v *atomic.Uint64) {
-			ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v.Load()), peer)
+			ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v.Load()), peer, name)
 		}
 		gauge(descQueue, float64(queued))
 		gauge(descConnected, float64(connected))
+		gauge(descRefused, refused)
 		gauge(descInFlight, float64(inFlight))
 		if rtt > 0 {
 			gauge(descRTT, float64(rtt)/1e9)

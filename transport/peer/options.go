@@ -1,11 +1,14 @@
 package peer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
+	"net/netip"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -31,8 +34,9 @@ type Remote struct {
 // one connection come from its reader goroutine, in the order in which the peer sent;
 // they must not block.
 type Handler interface {
-	// HandleFrame takes a raft frame. The callee owns frame.
-	HandleFrame(from Remote, frame []byte)
+	// HandleFrame takes a raft frame. The callee owns frame. An error says that this node cannot read
+	// what that process writes: it is refused from now on.
+	HandleFrame(from Remote, frame []byte) error
 
 	// HandleRequest takes a request, which the callee owns. reply must be called exactly
 	// once, now or later, from any goroutine; it never blocks. An err that is ErrNotSent or
@@ -65,34 +69,66 @@ type Options struct {
 	// Cluster returns the current cluster id, 0 while this node is in none. nil means 0.
 	Cluster func() kv.ClusterID
 	// Resolve returns a peer's address as host:port. It is asked anew at each dial, from a
-	// goroutine that holds no lock; host names are resolved anew too. Required.
+	// goroutine that holds no lock; host names are looked up anew too. Required.
 	Resolve func(kv.NodeID) (addr string, ok bool)
+	// Lookup finds the addresses of a host name; nil asks the system. It ends with its context.
+	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
+	// Names is how errors and the log name peers; nil: by their ids.
+	Names kv.Names
+	// Seen returns the address at which a peer was last heard by other means, to try when its name
+	// leads nowhere. nil: there are no other means.
+	Seen func(kv.NodeID) (netip.Addr, bool)
+	// Repeatable reports whether requests of a kind change nothing, so that they can be made again
+	// when there is no room for their answers. Answers to others that were begun are always kept.
+	// nil: none is.
+	Repeatable func(kind uint8) bool
+	// Formats are those of what is inside frames, requests, answers and snapshots. Their order is part
+	// of the protocol: never change it, append. At most 16.
+	Formats []kv.Format
 	// Admit may refuse a peer whose handshake was in order otherwise; the error's text
 	// travels to the peer. It must not block. nil admits all.
 	Admit func(Remote) error
 
+	// Budget is what requests of peers are counted in until they are answered, and answers until they
+	// are written. Frames are not. nil: one of 256 MiB.
+	Budget *kv.Budget
+
 	Logger  *slog.Logger          // nil discards
 	Metrics prometheus.Registerer // nil registers nothing
 
-	MaxFrame        int           // longest frame, request or response in bytes; default 32 MiB
-	QueueBytes      int           // bytes per peer: of the queue, of the replies, and of its requests that are not answered, each; default 32 MiB
-	MaxInFlight     int           // calls per peer that wait for an answer, each way; default 65,536
-	MaxInboundConns int           // accepted connections, all purposes; default 1,024
-	MaxSnapshotsIn  int           // snapshots received at once; more are refused; default 2
-	MaxSnapshotsOut int           // snapshots sent at once; more wait; default 2
-	DeadAfter       time.Duration // a link on which nothing arrives for so long is closed; default 3 s
-	DialTimeout     time.Duration // for connecting and for the handshake, each; default 2 s
+	MaxFrame int // longest frame, request or response in bytes; default 32 MiB
+	// bytes per peer: of the queue, of the replies before more requests are refused, and of its requests that are not
+	// answered, each; default 32 MiB
+	QueueBytes      int
+	MaxInFlight     int // calls per peer that wait for an answer, each way; default 65,536
+	MaxInboundConns int // accepted connections, all purposes; default 1,024
+	MaxSnapshotsIn  int // snapshots received at once; more are refused as busy; default 8
+	MaxSnapshotsOut int // snapshots sent at once; more wait; default 8. Which, and when, the owner decides
+	SnapshotChunk   int // bytes of a snapshot in one message; default and at most 256 KiB
+	// chunks that a sender may be ahead of the receiver's handler: what one costs in memory; default 8
+	SnapshotAhead int
+	// a snapshot of which less than SnapshotLeast arrives in this time is given up; default 30 s
+	SnapshotWindow time.Duration
+	SnapshotLeast  int64         // bytes; default 1 MiB
+	DeadAfter      time.Duration // a link on which nothing arrives for so long is closed; default 3 s
+	DialTimeout    time.Duration // for a lookup, for connecting and for the handshake, each; default 2 s
+	LookupTimeout  time.Duration // for the lookup of a peer that was reached before; default 500 ms
 }
 
 // Defaults of Options, and what is not configurable because nobody needs it to be.
 const (
 	defaultMaxFrame        = 32 << 20
 	defaultQueueBytes      = 32 << 20
+	defaultBudget          = 256 << 20
 	defaultMaxInFlight     = 1 << 16
 	defaultMaxInboundConns = 1024
-	defaultMaxSnapshots    = 2
+	defaultMaxSnapshots    = 8
+	defaultSnapshotAhead   = 8
+	defaultSnapshotWindow  = 30 * time.Second
+	defaultSnapshotLeast   = 1 << 20
 	defaultDeadAfter       = 3 * time.Second
 	defaultDialTimeout     = 2 * time.Second
+	defaultLookupTimeout   = 500 * time.Millisecond
 
 	defaultCallTime = 10 * time.Second       // of calls without a deadline
 	minBackoff      = 50 * time.Millisecond  // after the first failed dial
@@ -105,29 +141,37 @@ const (
 const maxMessageLimit = 1 << 30
 
 func (o *Options) setDefaults() {
-	setDefault(&o.MaxFrame, defaultMaxFrame)
-	setDefault(&o.QueueBytes, defaultQueueBytes)
-	setDefault(&o.MaxInFlight, defaultMaxInFlight)
-	setDefault(&o.MaxInboundConns, defaultMaxInboundConns)
-	setDefault(&o.MaxSnapshotsIn, defaultMaxSnapshots)
-	setDefault(&o.MaxSnapshotsOut, defaultMaxSnapshots)
-	setDefault(&o.DeadAfter, defaultDeadAfter)
-	setDefault(&o.DialTimeout, defaultDialTimeout)
+	o.MaxFrame = cmp.Or(o.MaxFrame, defaultMaxFrame)
+	o.QueueBytes = cmp.Or(o.QueueBytes, defaultQueueBytes)
+	o.MaxInFlight = cmp.Or(o.MaxInFlight, defaultMaxInFlight)
+	o.MaxInboundConns = cmp.Or(o.MaxInboundConns, defaultMaxInboundConns)
+	o.MaxSnapshotsIn = cmp.Or(o.MaxSnapshotsIn, defaultMaxSnapshots)
+	o.MaxSnapshotsOut = cmp.Or(o.MaxSnapshotsOut, defaultMaxSnapshots)
+	o.SnapshotChunk = cmp.Or(o.SnapshotChunk, maxChunk)
+	o.SnapshotAhead = cmp.Or(o.SnapshotAhead, defaultSnapshotAhead)
+	o.SnapshotWindow = cmp.Or(o.SnapshotWindow, defaultSnapshotWindow)
+	o.SnapshotLeast = cmp.Or(o.SnapshotLeast, defaultSnapshotLeast)
+	o.DeadAfter = cmp.Or(o.DeadAfter, defaultDeadAfter)
+	o.DialTimeout = cmp.Or(o.DialTimeout, defaultDialTimeout)
+	o.LookupTimeout = cmp.Or(o.LookupTimeout, defaultLookupTimeout)
+	if o.Lookup == nil {
+		o.Lookup = func(ctx context.Context, host string) ([]netip.Addr, error) {
+			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+		}
+	}
+	if o.Budget == nil {
+		o.Budget = kv.NewBudget(defaultBudget)
+	}
 	if o.Cluster == nil {
 		o.Cluster = func() kv.ClusterID { return 0 }
 	}
 	if o.Admit == nil {
 		o.Admit = func(Remote) error { return nil }
 	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
+	if o.Repeatable == nil {
+		o.Repeatable = func(uint8) bool { return false }
 	}
-}
-
-func setDefault[T int | time.Duration](field *T, value T) {
-	if *field == 0 {
-		*field = value
-	}
+	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 }
 
 // validate reports every fault of the options at once.
@@ -141,15 +185,26 @@ func (o *Options) validate() error {
 	check(o.Listen != "", "no listen address")
 	check(o.Identity.Node != 0, "no node id")
 	check(o.Identity.ClusterName != "", "no cluster name")
-	check(len(o.Identity.ClusterName) <= maxNameBytes, "the cluster name has %d bytes, at most %d are possible", len(o.Identity.ClusterName), maxNameBytes)
+	check(len(o.Identity.ClusterName) <= maxNameBytes, "the cluster name has %d bytes, at most %d are possible",
+		len(o.Identity.ClusterName), maxNameBytes)
 	check(o.Handler != nil, "no handler")
 	check(o.Resolve != nil, "no way to resolve addresses")
-	check(o.MaxFrame > 0 && o.MaxFrame <= maxMessageLimit, "the largest frame is %d bytes, want 1 to %d", o.MaxFrame, maxMessageLimit)
+	check(len(o.Formats) <= maxFormats, "%d formats, at most %d are possible", len(o.Formats), maxFormats)
+	check(o.MaxFrame > 0 && o.MaxFrame <= maxMessageLimit, "the largest frame is %d bytes, want 1 to %d", o.MaxFrame,
+		maxMessageLimit)
 	check(o.QueueBytes > 0, "the queue has %d bytes, want more than 0", o.QueueBytes)
 	check(o.MaxInFlight > 0, "%d calls in flight, want more than 0", o.MaxInFlight)
 	check(o.MaxInboundConns > 0, "%d inbound connections, want more than 0", o.MaxInboundConns)
-	check(o.MaxSnapshotsIn > 0 && o.MaxSnapshotsOut > 0, "%d snapshots in and %d out, want more than 0", o.MaxSnapshotsIn, o.MaxSnapshotsOut)
+	check(o.MaxSnapshotsIn > 0 && o.MaxSnapshotsOut > 0, "%d snapshots in and %d out, want more than 0",
+		o.MaxSnapshotsIn, o.MaxSnapshotsOut)
+	check(o.SnapshotChunk > 0 && o.SnapshotChunk <= maxChunk, "chunks of snapshots have %d bytes, want 1 to %d",
+		o.SnapshotChunk, maxChunk)
+	check(o.SnapshotAhead > 0 && o.SnapshotAhead <= maxAhead, "%d chunks of a snapshot ahead, want 1 to %d",
+		o.SnapshotAhead, maxAhead)
+	check(o.SnapshotWindow >= time.Millisecond && o.SnapshotLeast > 0,
+		"%d bytes of a snapshot in %v, want at least 1 in 1 ms", o.SnapshotLeast, o.SnapshotWindow)
 	check(o.DeadAfter >= 20*time.Millisecond, "links die after %v, want 20 ms or more", o.DeadAfter)
-	check(o.DialTimeout > 0, "the dial timeout is %v, want more than 0", o.DialTimeout)
+	check(o.DialTimeout > 0 && o.LookupTimeout > 0, "the dial timeout is %v and that of lookups %v, want more than 0",
+		o.DialTimeout, o.LookupTimeout)
 	return errors.Join(faults...)
 }

@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -29,6 +30,9 @@ type peer struct {
 	dialing   bool
 	backoff   time.Duration // before the next dial but one
 	notBefore int64         // no dial before, on the transport's clock
+
+	foreign foreign // which of its processes is refused, and why
+	refused string  // why the last attempt to connect was refused, "" when it was not
 
 	traffic traffic
 }
@@ -69,7 +73,8 @@ func (p *peer) send(frame []byte) (ok, gone bool) {
 }
 
 // submit queues a request, or returns why it cannot; done is then not called.
-func (p *peer) submit(kind uint8, deadline int64, payload []byte, done func([]byte, error)) (id uint64, gone bool, err error) {
+func (p *peer) submit(kind uint8, deadline int64, payload []byte, done func([]byte, error)) (id uint64, gone bool,
+	err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.gone {
@@ -133,6 +138,8 @@ func (p *peer) answered(l *link, id uint64, status uint8, payload []byte) {
 		c.done(nil, &RemoteError{Text: string(payload)})
 	case statusNotProcessed:
 		c.done(nil, errRefusedHere)
+	case statusDropped:
+		c.done(nil, errDroppedHere)
 	default: // statusLost, and what later versions may say
 		c.done(nil, errDropped)
 	}
@@ -159,19 +166,33 @@ func (p *peer) expire(now int64) (earliest int64, any bool) {
 	return earliest, any
 }
 
+// livesAs reports whether a link with another process of the peer is alive: one with another
+// incarnation. Two such are a node and a copy of it, and the first one goes on.
+func (p *peer) livesAs(other uint64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.twin(other)
+}
+
+func (p *peer) twin(incarnation uint64) bool {
+	return !copyLinked && slices.ContainsFunc(p.links, func(l *link) bool {
+		return !l.dead && l.remote.Incarnation != incarnation
+	})
+}
+
 // attach makes l one of the peer's links. It replaces a link that the same side dialed,
-// for that side dials only when it has none, and all links with another incarnation, whose
-// process is gone. It returns false when the transport stops or p is gone.
+// for that side dials only when it has none, and dead ones with another incarnation. It returns
+// false when one of those is alive, when the transport stops, or when p is gone.
 func (p *peer) attach(l *link) (ok, gone bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if l.dialed {
 		p.dialing = false
 	}
-	if p.gone || p.stopping {
+	if p.gone || p.stopping || p.twin(l.remote.Incarnation) {
 		return false, p.gone
 	}
-	p.notBefore = 0
+	p.notBefore, p.refused = 0, ""
 	if !l.dialed {
 		p.backoff = 0 // it is alive and looks for us
 	}
@@ -221,6 +242,7 @@ func (p *peer) detach(l *link) {
 			break
 		}
 	}
+	p.t.opt.Budget.Give(int(l.replyBytes.Swap(0))) // of the answers that were not written
 	var ended []call
 	if l.sentCalls > 0 {
 		ended = p.calls.endAll(func(s *slot) bool { return s.link == l })
@@ -231,7 +253,7 @@ func (p *peer) detach(l *link) {
 		p.slowDown() // or two nodes that cannot live together would connect in a tight loop
 	}
 	var dropped []call
-	if p.stopping || l.deadCause == errForgot {
+	if p.stopping {
 		dropped = p.dropQueue() // what the writer gave back comes too late for a new home
 	}
 	p.rehome()

@@ -49,7 +49,7 @@ func dialPipe(t testing.TB, n *node, id kv.NodeID) net.Conn {
 	t.Helper()
 	ours, theirs := net.Pipe()
 	t.Cleanup(func() { ours.Close() })
-	n.admit(theirs)
+	n.spawn(func() { n.serve(theirs) })
 	if _, err := stranger(t, id).greet(ours, purposeLink, n.id); err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +75,7 @@ func acceptRaw(t testing.TB, b *book, id kv.NodeID, serve func(net.Conn)) {
 			}
 			tasks.Go(func() {
 				defer conn.Close()
-				if _, err := s.welcome(conn, func(hello) *refusal { return nil }); err == nil {
+				if _, _, err := s.welcome(conn); err == nil {
 					serve(conn)
 				}
 			})
@@ -101,7 +101,7 @@ func readMessages(conn io.Reader, f func(typ uint8, body []byte)) {
 		if err != nil {
 			return
 		}
-		content, err := readRest(conn, nil, p.length)
+		content, err := readRest(conn, nil, p.length, 0)
 		if err != nil || p.check(content) != nil {
 			return
 		}
@@ -133,7 +133,9 @@ type scriptedConn struct {
 func newScriptedConn() *scriptedConn {
 	ours, theirs := net.Pipe()
 	theirs.Close()
-	return &scriptedConn{Conn: ours, writing: make(chan []byte, 16), budget: make(chan int), closed: make(chan struct{})}
+	return &scriptedConn{
+		Conn: ours, writing: make(chan []byte, 16), budget: make(chan int), closed: make(chan struct{}),
+	}
 }
 
 func (c *scriptedConn) Read([]byte) (int, error) {

@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"time"
+
+	"pxkv/node/kv"
 )
 
 // readBuffer is the size of a link's read buffer in bytes.
@@ -78,7 +80,11 @@ func (l *link) handleLong(b []byte) (used int, err error) {
 	if prefixSize+p.length <= readBuffer {
 		return 0, nil
 	}
-	content, err := readRest(countingReader{l}, b[prefixSize:], p.length)
+	room := 0 // little is allocated on the word of a peer alone
+	if l.expects(b[prefixSize:]) {
+		room = p.length
+	}
+	content, err := readRest(countingReader{l}, b[prefixSize:], p.length, room)
 	if err != nil {
 		return 0, err
 	}
@@ -90,6 +96,17 @@ func (l *link) handleLong(b []byte) (used int, err error) {
 	err = l.handle(content, true, &arrival)
 	l.endBatch(1)
 	return len(b), err
+}
+
+// expects reports whether a message, of which this is the beginning, answers a call.
+func (l *link) expects(content []byte) bool {
+	if len(content) < 1+responseSize || content[0] != typeResponse {
+		return false
+	}
+	l.p.mu.Lock()
+	defer l.p.mu.Unlock()
+	s := l.p.calls.get(binary.LittleEndian.Uint64(content[1:]))
+	return s != nil && s.link == l
 }
 
 // countingReader reads from the link's connection and keeps the link alive while it does.
@@ -118,7 +135,7 @@ func (l *link) endBatch(messages uint64) {
 	}
 	l.p.mu.Lock()
 	l.hold = false
-	if l.replies.len() > 0 || len(l.control) > 0 || l.retiring || l.byeHeard ||
+	if l.answers() > 0 || len(l.control) > 0 || l.retiring || l.byeHeard ||
 		(l.p.current == l && l.p.out.len() > 0) {
 		l.unpark()
 	}
@@ -137,7 +154,9 @@ func (l *link) handle(content []byte, owned bool, arrival *time.Time) error {
 	}
 	switch typ {
 	case typeFrame:
-		l.p.t.opt.Handler.HandleFrame(l.remote, keep(body))
+		if err := l.p.t.opt.Handler.HandleFrame(l.remote, keep(body)); err != nil {
+			return l.p.cannotRead(l.remote.Incarnation, err)
+		}
 	case typeRequest:
 		if len(body) < requestSize {
 			return malformed(typ, body)
@@ -173,17 +192,20 @@ func malformed(typ uint8, body []byte) error {
 }
 
 // request hands a request to the handler, or refuses it when the peer has too much of this
-// node in use already.
+// node in use already: requests that are not answered, or answers that it does not take.
 func (l *link) request(id uint64, kind uint8, deadline time.Time, payload []byte) {
 	t := l.p.t
 	size := int64(len(payload))
 	count, bytes := l.inbound.Add(1), l.inboundBytes.Add(size)
-	if count > int64(t.opt.MaxInFlight) || (count > 1 && bytes > int64(t.opt.QueueBytes)) || t.stopping.Load() {
-		l.reply(id, size, nil, ErrNotSent)
+	if count > int64(t.opt.MaxInFlight) || (count > 1 && bytes > int64(t.opt.QueueBytes)) ||
+		l.replyBytes.Load() > int64(t.opt.QueueBytes) || t.stopping.Load() ||
+		!t.opt.Budget.Take(len(payload), kv.OfPeers) {
+		l.reply(id, kind, size, nil, ErrNotSent)
 		return
 	}
 	t.opt.Handler.HandleRequest(l.remote, kind, deadline, payload, func(answer []byte, err error) {
-		l.reply(id, size, answer, err)
+		t.opt.Budget.Give(int(size))
+		l.reply(id, kind, size, answer, err)
 	})
 }
 

@@ -45,7 +45,8 @@ func TestHandlerSeesWhoAsksWhatAndUntilWhen(t *testing.T) {
 	}
 	saw := make(chan seen, 1)
 	n1 := start(t, &b, 1, &testHandler{}, incarnation(77))
-	start(t, &b, 2, &testHandler{request: func(from Remote, kind uint8, deadline time.Time, p []byte, reply func([]byte, error)) {
+	start(t, &b, 2, &testHandler{request: func(from Remote, kind uint8, deadline time.Time, p []byte,
+		reply func([]byte, error)) {
 		saw <- seen{from, kind, time.Until(deadline)}
 		reply(nil, nil)
 	}})
@@ -212,7 +213,9 @@ func TestEndOfTheCallersContext(t *testing.T) {
 	var b book
 	arrived := make(chan struct{}, 1)
 	n1 := start(t, &b, 1, &testHandler{})
-	start(t, &b, 2, &testHandler{request: func(Remote, uint8, time.Time, []byte, func([]byte, error)) { arrived <- struct{}{} }})
+	start(t, &b, 2, &testHandler{request: func(Remote, uint8, time.Time, []byte, func([]byte, error)) {
+		arrived <- struct{}{}
+	}})
 	cause := errors.New("the client went away")
 
 	ctx, cancel := context.WithCancelCause(t.Context())
@@ -272,7 +275,8 @@ func TestReceiverRefusesMoreBytesThanItsLimit(t *testing.T) {
 		replies = nil
 	}}, func(o *Options) { o.QueueBytes = 1000 })
 	for range 3 { // what is answered makes room again
-		kept, refused := ask(t, n1.Transport, 2, time.Time{}, make([]byte, 900)), ask(t, n1.Transport, 2, time.Time{}, make([]byte, 200))
+		kept, refused := ask(t, n1.Transport, 2, time.Time{}, make([]byte, 900)), ask(t, n1.Transport, 2, time.Time{},
+			make([]byte, 200))
 		wantErr(t, get(t, refused).err, errRefusedHere)
 		fits := ask(t, n1.Transport, 2, time.Time{}, make([]byte, 100))
 		for _, ch := range []<-chan result{ask(t, n1.Transport, 2, time.Time{}, nil), kept, fits} {
@@ -288,7 +292,9 @@ func TestReceiverRefusesMoreRequestsThanItsLimit(t *testing.T) {
 	var b book
 	var handled atomic.Int64
 	n1 := start(t, &b, 1, &testHandler{})
-	start(t, &b, 2, &testHandler{request: func(Remote, uint8, time.Time, []byte, func([]byte, error)) { handled.Add(1) }},
+	start(t, &b, 2, &testHandler{request: func(Remote, uint8, time.Time, []byte, func([]byte, error)) {
+		handled.Add(1)
+	}},
 		func(o *Options) { o.MaxInFlight = 10 })
 	var asked []<-chan result
 	for range 15 {
@@ -303,5 +309,85 @@ func TestReceiverRefusesMoreRequestsThanItsLimit(t *testing.T) {
 	}
 	if handled.Load() != 10 {
 		t.Errorf("%d requests were handled, want 10", handled.Load())
+	}
+}
+
+// A peer that does not take its answers finds its further requests refused, certainly not processed.
+// What was processed is answered in full once it reads, however much that is.
+func TestWhatWasProcessedIsAnswered(t *testing.T) {
+	t.Parallel()
+	var b book
+	var handled atomic.Int64
+	n := start(t, &b, 1, &testHandler{request: func(_ Remote, _ uint8, _ time.Time, _ []byte,
+		reply func([]byte, error)) {
+		handled.Add(1)
+		reply(make([]byte, 100), nil)
+	}}, func(o *Options) { o.QueueBytes = 1000 })
+	conn := dialPipe(t, n, 2) // which buffers nothing
+	const requests = 100
+	for i := range requests {
+		if _, err := conn.Write(message(item{typ: typeRequest, id: uint64(i), code: 1, millis: 5000})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	full, refused := 0, 0
+	readMessages(conn, func(typ uint8, body []byte) {
+		if typ != typeResponse {
+			return
+		}
+		switch status := body[8]; {
+		case status == statusOK && len(body) == responseSize+100:
+			full++
+		case status == statusNotProcessed:
+			refused++
+		default:
+			t.Errorf("status %d, %d bytes", status, len(body))
+		}
+		if full+refused == requests {
+			conn.Close()
+		}
+	})
+	if full+refused != requests || int64(full) != handled.Load() || refused == 0 {
+		t.Errorf("%d were handled, %d answered in full, and %d refused of %d", handled.Load(), full, refused, requests)
+	}
+}
+
+// Answers that are ready together and take more than their room: those to requests that can be made
+// again give way.
+func TestAnswersToWhatCanBeAskedAgainGiveWay(t *testing.T) {
+	t.Parallel()
+	const change, look, flush = 1, 2, 3
+	var b book
+	var replies []func([]byte, error) // only touched by the reader goroutine
+	n1 := start(t, &b, 1, &testHandler{})
+	start(t, &b, 2, &testHandler{request: func(_ Remote, kind uint8, _ time.Time, _ []byte, reply func([]byte, error)) {
+		if replies = append(replies, reply); kind != flush {
+			return
+		}
+		for _, reply := range replies {
+			reply(make([]byte, 900), nil)
+		}
+	}}, func(o *Options) {
+		o.QueueBytes, o.Repeatable = 1000, func(kind uint8) bool { return kind == look }
+	})
+	var changes, looks []chan error
+	askKind := func(kind uint8) chan error {
+		done := make(chan error, 1)
+		n1.Go(2, kind, time.Time{}, nil, func(_ []byte, err error) { done <- err })
+		return done
+	}
+	for range 5 {
+		changes, looks = append(changes, askKind(change)), append(looks, askKind(look))
+	}
+	changes = append(changes, askKind(flush))
+	for _, done := range changes {
+		if err := <-done; err != nil {
+			t.Errorf("a change ended with %v", err)
+		}
+	}
+	for _, done := range looks {
+		if err := <-done; err != nil {
+			wantErr(t, err, ErrNotSent)
+		}
 	}
 }

@@ -36,13 +36,15 @@ func (t *Transport) Send(to kv.NodeID, frame []byte) bool {
 // ErrNotSent, ErrLost (errors.Is) or a *RemoteError. done must not block, and must not need
 // a lock that the caller of Go holds: it may run before Go returns, and otherwise runs on a
 // goroutine of the transport. A zero deadline means 10 s from now.
-func (t *Transport) Go(to kv.NodeID, kind uint8, deadline time.Time, payload []byte, done func(payload []byte, err error)) {
+func (t *Transport) Go(to kv.NodeID, kind uint8, deadline time.Time, payload []byte,
+	done func(payload []byte, err error)) {
 	if _, _, err := t.submit(to, kind, deadline, payload, done); err != nil {
 		done(nil, err)
 	}
 }
 
-func (t *Transport) submit(to kv.NodeID, kind uint8, deadline time.Time, payload []byte, done func([]byte, error)) (*peer, uint64, error) {
+func (t *Transport) submit(to kv.NodeID, kind uint8, deadline time.Time, payload []byte,
+	done func([]byte, error)) (*peer, uint64, error) {
 	if to == t.opt.Identity.Node {
 		return nil, 0, errSelf
 	}
@@ -118,21 +120,19 @@ var waiters = sync.Pool{New: func() any {
 	return w
 }}
 
-// Disconnect breaks all connections with a node and forgets what is queued for it: calls end
-// with ErrNotSent or, when they were written, ErrLost. Use Options.Admit to keep the node
-// away.
-func (t *Transport) Disconnect(node kv.NodeID) {
-	p := (*t.peers.Load())[node]
-	if p == nil {
-		return
-	}
-	p.mu.Lock()
-	ended := p.dropQueue()
-	for _, l := range p.links {
-		l.close(errForgot)
-	}
-	p.mu.Unlock()
-	for _, c := range ended {
-		c.done(nil, errForgotten)
+// ClusterChanged says that Options.Cluster gives another answer from now on. Links whose peers
+// were told the former one end, and peers that refused this node are dialed anew at once. Links
+// that come out of handshakes under way end as well.
+func (t *Transport) ClusterChanged() {
+	cluster := t.opt.Cluster()
+	for _, p := range *t.peers.Load() {
+		p.mu.Lock()
+		p.backoff, p.notBefore = 0, 0
+		for _, l := range p.links {
+			if l.told != cluster {
+				l.close(errOutdated)
+			}
+		}
+		p.mu.Unlock()
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"pxkv/node/kv"
+	"pxkv/transport/wiretest"
 )
 
 // Requests run all the time while a node stops and starts again. None may be lost: each is
@@ -50,7 +51,7 @@ func TestStopLosesNoRequestInFlight(t *testing.T) {
 	}
 	for round := range uint64(5) {
 		before := done.Load()
-		eventually(t, "requests are answered", func() bool { return done.Load() > before+200 })
+		wiretest.Eventually(t, "requests are answered", func() bool { return done.Load() > before+200 })
 		n2.stop()
 		n2 = start(t, &b, 2, later, incarnation(round+2), func(o *Options) { o.Listen = addr })
 	}
@@ -71,7 +72,7 @@ func TestStopAnswersOwnCallsThatAreInFlight(t *testing.T) {
 	ch := ask(t, n1.Transport, 2, time.Time{}, []byte("x"))
 	<-arrived
 	go func() {
-		eventually(t, "the stop begins", n1.stopping.Load)
+		wiretest.Eventually(t, "the stop begins", n1.stopping.Load)
 		close(release)
 	}()
 	n1.stop()
@@ -85,7 +86,9 @@ func TestStopDoesNotWaitForAnswersForEver(t *testing.T) {
 	var b book
 	arrived := make(chan struct{}, 1)
 	n1 := start(t, &b, 1, &testHandler{})
-	start(t, &b, 2, &testHandler{request: func(Remote, uint8, time.Time, []byte, func([]byte, error)) { arrived <- struct{}{} }})
+	start(t, &b, 2, &testHandler{request: func(Remote, uint8, time.Time, []byte, func([]byte, error)) {
+		arrived <- struct{}{}
+	}})
 	ch := ask(t, n1.Transport, 2, time.Time{}, nil)
 	<-arrived
 	begin := time.Now()
@@ -111,7 +114,7 @@ func TestStopEndsSnapshotsInBothDirections(t *testing.T) {
 	go func() {
 		sent <- n1.SendSnapshot(context.Background(), 2, nil, func(w io.Writer) error {
 			for {
-				if _, err := w.Write(make([]byte, chunkSize)); err != nil {
+				if _, err := w.Write(make([]byte, maxChunk)); err != nil {
 					return err
 				}
 			}
@@ -133,7 +136,9 @@ func TestStopUnderLoadEndsEveryRequestOnce(t *testing.T) {
 	var b book
 	registry := prometheus.NewRegistry()
 	metrics := func(o *Options) { o.Metrics = registry }
-	nodes := []*node{start(t, &b, 1, &testHandler{}, metrics), start(t, &b, 2, &testHandler{}), start(t, &b, 3, &testHandler{})}
+	nodes := []*node{
+		start(t, &b, 1, &testHandler{}, metrics), start(t, &b, 2, &testHandler{}), start(t, &b, 3, &testHandler{}),
+	}
 	var answered atomic.Int64
 	var senders sync.WaitGroup
 	stopping := make(chan struct{})
@@ -144,7 +149,7 @@ func TestStopUnderLoadEndsEveryRequestOnce(t *testing.T) {
 			}
 		}
 	}
-	eventually(t, "requests flow", func() bool { return answered.Load() > 10_000 })
+	wiretest.Eventually(t, "requests flow", func() bool { return answered.Load() > 10_000 })
 	if families, err := registry.Gather(); err != nil || len(families) == 0 {
 		t.Errorf("%d families of metrics, %v", len(families), err)
 	}

@@ -7,15 +7,15 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"pxkv/node/kv"
 )
 
 const (
-	chunkSize  = 256 << 10 // bytes of a snapshot in one message
+	maxChunk   = 256 << 10 // bytes of a snapshot in one message, at most
+	maxAhead   = 1024      // chunks
 	endSize    = 8 + 8     // total bytes, xxhash64 of all of them
 	creditSize = 4         // chunks
-	// window is how many chunks a receiver lets the sender be ahead of its handler: what a
-	// snapshot costs in memory.
-	window = 8
 	// snapshotPatience is how many times Options.DeadAfter a snapshot's connection may be
 	// silent: disks stall longer than networks, and a broken snapshot is expensive.
 	snapshotPatience = 4
@@ -35,6 +35,7 @@ type stream struct {
 	conn     net.Conn
 	r        *bufio.Reader
 	maxBytes int           // longest payload of a message
+	chunk    int           // bytes in a chunk that this side sends
 	interval time.Duration // between pings
 
 	mu  sync.Mutex // guards writes
@@ -44,7 +45,7 @@ type stream struct {
 func (t *Transport) newStream(conn net.Conn) *stream {
 	return &stream{
 		conn: conn, r: bufio.NewReaderSize(patient{conn, snapshotPatience * t.opt.DeadAfter}, readBuffer),
-		maxBytes: max(t.opt.MaxFrame, chunkSize), interval: t.opt.DeadAfter / 3,
+		maxBytes: max(t.opt.MaxFrame, maxChunk), interval: t.opt.DeadAfter / 3, chunk: t.opt.SnapshotChunk,
 	}
 }
 
@@ -87,7 +88,7 @@ func (s *stream) receive(buf *[]byte) (typ uint8, payload []byte, err error) {
 			*buf = (*buf)[:p.length]
 			_, err = io.ReadFull(s.r, *buf)
 		} else {
-			*buf, err = readRest(s.r, nil, p.length)
+			*buf, err = readRest(s.r, nil, p.length, 0)
 		}
 		if err != nil {
 			return 0, nil, err
@@ -125,4 +126,42 @@ func (s *stream) keepAlive(broken func()) (stop func()) {
 		close(quit)
 		pinger.Wait()
 	}
+}
+
+// Statuses of a verdict, beside statusOK and statusError.
+const (
+	statusNoRoom    = 4
+	statusBusy      = 5
+	statusNotWanted = 6
+)
+
+var refusalStatus = map[kv.Refusal]uint8{kv.NoRoom: statusNoRoom, kv.Busy: statusBusy, kv.NotWanted: statusNotWanted}
+
+// verdict encodes what the receiver says of a snapshot.
+func verdict(err error) []byte {
+	if err == nil {
+		return []byte{statusOK}
+	}
+	status := uint8(statusError)
+	if r, ok := errors.AsType[kv.Refusal](err); ok && !forgetRefusals {
+		if known, ok := refusalStatus[r]; ok {
+			status = known
+		}
+	}
+	text := err.Error()
+	return append([]byte{status}, text[:min(len(text), maxErrorText)]...)
+}
+
+// judged is what a verdict of at least one byte means to the sender.
+func judged(verdict []byte) error {
+	if verdict[0] == statusOK {
+		return nil
+	}
+	e := &RemoteError{Text: string(verdict[1:min(len(verdict), maxErrorText+1)])}
+	for r, status := range refusalStatus {
+		if status == verdict[0] {
+			e.Refusal = r
+		}
+	}
+	return e
 }

@@ -24,11 +24,11 @@ type chunkWriter struct {
 
 func (w *chunkWriter) Write(b []byte) (n int, err error) {
 	for len(b) > 0 {
-		fits := min(len(b), chunkSize-len(w.buf))
+		fits := min(len(b), w.s.chunk-len(w.buf))
 		w.buf = append(w.buf, b[:fits]...)
 		b = b[fits:]
 		n += fits
-		if len(w.buf) == chunkSize {
+		if len(w.buf) == w.s.chunk {
 			if err := w.flush(); err != nil {
 				return n, err
 			}
@@ -109,9 +109,13 @@ var errUnwanted = errors.New("the receiver takes no more of the snapshot")
 // body is the io.Reader over a snapshot's chunks, which pump receives.
 type body struct {
 	s       *stream
-	arrived chan arrival // room for a window of chunks and the end
-	free    chan []byte  // buffers of chunks that were read
-	granted atomic.Int64 // credits that the sender has not used
+	arrived chan arrival  // room for a window of chunks and the end
+	free    chan []byte   // buffers of chunks that were read
+	granted atomic.Int64  // credits that the sender has not used
+	ahead   int           // chunks that the sender may be ahead of the reader
+	bytes   atomic.Int64  // that have arrived
+	whole   atomic.Bool   // nothing more is to come
+	slow    chan struct{} // closed when too little arrives
 
 	current arrival // not yet read to its end; owned by the reader
 	unsaid  uint32  // chunks read for which no credit was granted yet
@@ -125,8 +129,9 @@ type arrival struct {
 	err  error
 }
 
-func newBody(s *stream) *body {
-	return &body{s: s, arrived: make(chan arrival, window+1), free: make(chan []byte, window+1)}
+func newBody(s *stream, ahead int) *body {
+	return &body{s: s, ahead: ahead, arrived: make(chan arrival, ahead+1), free: make(chan []byte, ahead+1),
+		slow: make(chan struct{})}
 }
 
 // Read implements io.Reader.
@@ -146,12 +151,16 @@ func (b *body) Read(dst []byte) (int, error) {
 func (b *body) next() {
 	if b.current.buf != nil {
 		b.free <- b.current.buf // has room for all there are
-		if b.unsaid++; b.unsaid == window/4 {
+		if b.unsaid++; b.unsaid >= uint32(max(b.ahead/4, 1)) {
 			b.grant(b.unsaid)
 			b.unsaid = 0
 		}
 	}
-	b.current = <-b.arrived
+	select {
+	case b.current = <-b.arrived:
+	case <-b.slow:
+		b.current = arrival{err: errSlow}
+	}
 	b.err = b.current.err
 }
 
@@ -175,13 +184,16 @@ func (b *body) pump(gone func()) {
 		typ, payload, err := b.s.receive(&buf)
 		if err == nil && typ == typeSnapshotChunk && len(payload) > 0 && b.granted.Add(-1) >= 0 {
 			total += uint64(len(payload))
+			b.bytes.Add(int64(len(payload)))
 			_, _ = hash.Write(payload) // never fails
 			b.arrived <- arrival{buf: buf, rest: payload}
 			continue
 		}
 		end := endOf(typ, payload, err, total, hash.Sum64())
+		whole := errors.Is(end, io.EOF)
+		b.whole.Store(whole)
 		b.arrived <- arrival{err: end}
-		for end == io.EOF && err == nil { // until the sender has the verdict and closes
+		for whole && err == nil { // until the sender has the verdict and closes
 			_, _, err = b.s.receive(&buf)
 		}
 		return
@@ -202,7 +214,8 @@ func endOf(typ uint8, payload []byte, err error, total, sum uint64) error {
 	}
 	sentTotal, sentSum := binary.LittleEndian.Uint64(payload), binary.LittleEndian.Uint64(payload[8:])
 	if total != sentTotal || sum != sentSum {
-		return fmt.Errorf("%w: received were %d bytes with hash %016x, sent were %d with %016x", errCorrupt, total, sum, sentTotal, sentSum)
+		return fmt.Errorf("%w: received were %d bytes with hash %016x, sent were %d with %016x", errCorrupt, total, sum,
+			sentTotal, sentSum)
 	}
 	return io.EOF
 }

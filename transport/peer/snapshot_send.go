@@ -20,12 +20,14 @@ import (
 // Options.MaxSnapshotsOut it waits for its turn.
 //
 // Errors: ErrNotSent when no byte of the snapshot was sent (the peer is unreachable, refused
-// it, or ctx ended while waiting); a *RemoteError is the receiver's verdict; the error of
+// it, or ctx ended while waiting); a *RemoteError is the receiver's verdict, which may wrap a
+// kv.Refusal; the error of
 // write, wrapped; ErrLost when the connection broke before the verdict; each with ctx's
 // cause when ctx ended. When the transport stops, snapshots end at once.
 func (t *Transport) SendSnapshot(ctx context.Context, to kv.NodeID, header []byte, write func(io.Writer) error) error {
 	if len(header) > t.opt.MaxFrame {
-		return fmt.Errorf("%w: the snapshot's header has %d bytes, the limit is %d", ErrNotSent, len(header), t.opt.MaxFrame)
+		return fmt.Errorf("%w: the snapshot's header has %d bytes, the limit is %d", ErrNotSent, len(header),
+			t.opt.MaxFrame)
 	}
 	if to == t.opt.Identity.Node {
 		return errSelf
@@ -42,11 +44,12 @@ func (t *Transport) SendSnapshot(ctx context.Context, to kv.NodeID, header []byt
 	case t.snapshotsOut <- struct{}{}:
 		defer func() { <-t.snapshotsOut }()
 	case <-ctx.Done():
-		return fmt.Errorf("%w: wait to send a snapshot to node %v: %w", ErrNotSent, to, context.Cause(ctx))
+		return fmt.Errorf("%w: wait to send a snapshot to node %s: %w", ErrNotSent, t.opt.Names.Of(to),
+			context.Cause(ctx))
 	}
 	conn, _, err := t.connect(ctx, to, purposeSnapshot)
 	if err != nil {
-		return fmt.Errorf("%w: snapshot to node %v: %w", ErrNotSent, to, err)
+		return fmt.Errorf("%w: snapshot to node %s: %w", ErrNotSent, t.opt.Names.Of(to), err)
 	}
 	defer t.release(conn)
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
@@ -55,7 +58,7 @@ func (t *Transport) SendSnapshot(ctx context.Context, to kv.NodeID, header []byt
 		if cause := context.Cause(ctx); cause != nil {
 			err = fmt.Errorf("%w: %w", err, cause)
 		}
-		return fmt.Errorf("snapshot to node %v: %w", to, err)
+		return fmt.Errorf("snapshot to node %s: %w", t.opt.Names.Of(to), err)
 	}
 	return nil
 }
@@ -64,7 +67,7 @@ var errTransportStopped = errors.New("the transport stopped")
 
 // sendAll sends header, body and end, and returns the verdict on them.
 func (s *stream) sendAll(header []byte, write func(io.Writer) error) error {
-	s.maxBytes = chunkSize
+	s.maxBytes = maxChunk
 	credits := newCredits()
 	verdict := make(chan error, 1)
 	go func() {
@@ -88,11 +91,11 @@ func (s *stream) sendAll(header []byte, write func(io.Writer) error) error {
 		_ = s.send(typeSnapshotAbort, []byte(text[:min(len(text), maxErrorText)]))
 	}
 	err := <-verdict
-	_, judged := errors.AsType[*RemoteError](err)
+	_, heard := errors.AsType[*RemoteError](err)
 	switch {
 	case sendErr == nil && writeErr != nil:
 		return fmt.Errorf("produce the snapshot: %w", writeErr)
-	case sendErr == nil || judged || errors.Is(sendErr, errUnwanted) || errors.Is(sendErr, net.ErrClosed):
+	case sendErr == nil || heard || errors.Is(sendErr, errUnwanted) || errors.Is(sendErr, net.ErrClosed):
 		// What awaitVerdict met is the cause of everything else.
 		if err == nil && sendErr != nil {
 			return fmt.Errorf("%w: the receiver accepted the snapshot before its end", ErrLost)
@@ -108,7 +111,7 @@ func (s *stream) produce(header []byte, write func(io.Writer) error, credits *cr
 	if err := s.send(typeSnapshotHeader, header); err != nil {
 		return nil, err
 	}
-	w := &chunkWriter{s: s, credits: credits, buf: make([]byte, 0, chunkSize), hash: xxhash.New()}
+	w := &chunkWriter{s: s, credits: credits, buf: make([]byte, 0, s.chunk), hash: xxhash.New()}
 	if err := write(w); err != nil {
 		return err, w.err
 	}
@@ -127,10 +130,8 @@ func (s *stream) awaitVerdict(credits *credits) error {
 			credits.add(binary.LittleEndian.Uint32(payload))
 		case typ != typeVerdict || len(payload) < 1:
 			return fmt.Errorf("%w: instead of a verdict came a message of type %d", ErrLost, typ)
-		case payload[0] == statusOK:
-			return nil
 		default:
-			return &RemoteError{Text: string(payload[1:min(len(payload), maxErrorText+1)])}
+			return judged(payload)
 		}
 	}
 }

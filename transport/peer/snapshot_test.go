@@ -13,6 +13,9 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"pxkv/node/kv"
+	"pxkv/transport/wiretest"
 )
 
 // randomBytes returns n bytes that are the same in every run.
@@ -40,20 +43,31 @@ func TestSnapshotsOfEverySize(t *testing.T) {
 	type snapshot struct{ header, body []byte }
 	received := make(chan snapshot, 1)
 	var b book
-	n1 := start(t, &b, 1, &testHandler{})
-	start(t, &b, 2, &testHandler{snapshot: func(_ context.Context, from Remote, header []byte, r io.Reader) error {
+	h := &testHandler{snapshot: func(_ context.Context, from Remote, header []byte, r io.Reader) error {
 		body, err := io.ReadAll(r)
 		received <- snapshot{bytes.Clone(header), body}
 		return err
-	}})
-	for _, size := range []int{0, 1, chunkSize - 1, chunkSize, chunkSize + 1, 5<<20 + 7} {
+	}}
+	send := func(from *node, to kv.NodeID, size int) {
+		t.Helper()
 		body, header := randomBytes(size), []byte(fmt.Sprint("size ", size))
-		if err := n1.SendSnapshot(within(t, 10*time.Second), 2, header, writeAll(body)); err != nil {
+		if err := from.SendSnapshot(within(t, 10*time.Second), to, header, writeAll(body)); err != nil {
 			t.Fatalf("%d bytes: %v", size, err)
 		}
 		if got := <-received; !bytes.Equal(got.body, body) || !bytes.Equal(got.header, header) {
 			t.Errorf("%d bytes arrived changed, header %q", size, got.header)
 		}
+	}
+	n1 := start(t, &b, 1, &testHandler{})
+	start(t, &b, 2, h)
+	for _, size := range []int{0, 1, maxChunk - 1, maxChunk, maxChunk + 1, 5<<20 + 7} {
+		send(n1, 2, size)
+	}
+	tiny := func(o *Options) { o.SnapshotChunk, o.SnapshotAhead = 7, 1 }
+	n3 := start(t, &b, 3, &testHandler{}, tiny)
+	start(t, &b, 4, h, tiny)
+	for _, size := range []int{0, 6, 7, 8, 5000} {
+		send(n3, 4, size)
 	}
 }
 
@@ -102,7 +116,7 @@ func TestSenderThatCannotProduceItsSnapshot(t *testing.T) {
 	}})
 	broken := errors.New("cannot read the disk")
 	err := n1.SendSnapshot(within(t, 10*time.Second), 2, nil, func(w io.Writer) error {
-		_, err := w.Write(make([]byte, 2*chunkSize))
+		_, err := w.Write(make([]byte, 2*maxChunk))
 		return errors.Join(err, broken)
 	})
 	wantErr(t, err, broken)
@@ -174,7 +188,8 @@ func TestSnapshotThatIsDamagedOrCutOnItsWay(t *testing.T) {
 			var b book
 			n1 := start(t, &b, 1, &testHandler{})
 			heard := make(chan error, 1)
-			n2 := start(t, &b, 2, &testHandler{snapshot: func(_ context.Context, _ Remote, _ []byte, r io.Reader) error {
+			n2 := start(t, &b, 2, &testHandler{snapshot: func(_ context.Context, _ Remote, _ []byte,
+				r io.Reader) error {
 				_, err := io.Copy(io.Discard, r)
 				heard <- err
 				return err
@@ -197,7 +212,8 @@ func TestSnapshotWithAMissingChunk(t *testing.T) {
 	n := start(t, &b, 1, &testHandler{})
 	conn := dialRaw(t, n, 2, purposeSnapshot)
 	end := bytes.Repeat([]byte{7}, endSize)
-	for _, it := range []item{{typ: typeSnapshotHeader}, {typ: typeSnapshotChunk, payload: []byte("part")}, {typ: typeSnapshotEnd, payload: end}} {
+	for _, it := range []item{{typ: typeSnapshotHeader}, {typ: typeSnapshotChunk, payload: []byte("part")},
+		{typ: typeSnapshotEnd, payload: end}} {
 		if _, err := conn.Write(message(it)); err != nil {
 			t.Fatal(err)
 		}
@@ -226,7 +242,7 @@ func TestSenderThatIgnoresTheReceiversPace(t *testing.T) {
 	}})
 	conn := dialRaw(t, n, 2, purposeSnapshot)
 	stream := message(item{typ: typeSnapshotHeader})
-	for range window + 1 {
+	for range defaultSnapshotAhead + 1 {
 		stream = append(stream, message(item{typ: typeSnapshotChunk, payload: []byte("x")})...)
 	}
 	if _, err := conn.Write(stream); err != nil {
@@ -248,7 +264,7 @@ func TestSlowReceiver(t *testing.T) {
 	start(t, &b, 2, &testHandler{snapshot: func(_ context.Context, _ Remote, _ []byte, r io.Reader) error {
 		pause := time.NewTimer(2 * snapshotPatience * dead)
 		<-pause.C
-		if got := produced.Load(); got > (window+2)*chunkSize {
+		if got := produced.Load(); got > (defaultSnapshotAhead+2)*maxChunk {
 			return fmt.Errorf("%d bytes were produced for a receiver that reads none", got)
 		}
 		if _, err := io.Copy(io.Discard, r); err != nil {
@@ -306,15 +322,15 @@ func TestSnapshotsAtOnceAreLimited(t *testing.T) {
 	t.Parallel()
 	var b book
 	begun, release := make(chan struct{}, 10), make(chan struct{})
-	n1 := start(t, &b, 1, &testHandler{}, func(o *Options) { o.MaxSnapshotsOut = 4 })
+	n1 := start(t, &b, 1, &testHandler{})
 	start(t, &b, 2, &testHandler{snapshot: func(_ context.Context, _ Remote, _ []byte, r io.Reader) error {
 		begun <- struct{}{}
 		<-release
 		_, err := io.Copy(io.Discard, r)
 		return err
-	}})
+	}}, func(o *Options) { o.MaxSnapshotsIn = 2 })
 	var senders sync.WaitGroup
-	send := func() error { return n1.SendSnapshot(within(t, 10*time.Second), 2, nil, writeAll(nil)) }
+	send := func() error { return n1.SendSnapshot(within(t, 10*time.Second), 2, nil, writeAll(randomBytes(5<<20))) }
 	for range 2 {
 		senders.Go(func() {
 			if err := send(); err != nil {
@@ -323,15 +339,87 @@ func TestSnapshotsAtOnceAreLimited(t *testing.T) {
 		})
 		<-begun
 	}
-	err := send()
-	wantErr(t, err, ErrNotSent)
-	if !strings.Contains(err.Error(), "busy") {
-		t.Errorf("the refusal is %v", err)
-	}
+	wantErr(t, send(), kv.Busy)
 	close(release)
 	senders.Wait()
 	if err := send(); err != nil {
 		t.Errorf("a snapshot after the others: %v", err)
+	}
+}
+
+// The sender learns which of its reasons the receiver had, and what it said.
+func TestRefusalsOfSnapshotsKeepTheirMeaning(t *testing.T) {
+	t.Parallel()
+	var b book
+	n1 := start(t, &b, 1, &testHandler{})
+	why := make(chan error, 1)
+	start(t, &b, 2, &testHandler{snapshot: func(_ context.Context, _ Remote, header []byte, r io.Reader) error {
+		if string(header) == "late" {
+			_, _ = io.CopyN(io.Discard, r, 3<<20)
+		}
+		return <-why
+	}})
+	for _, header := range []string{"early", "late"} {
+		for _, want := range []kv.Refusal{kv.NoRoom, kv.Busy, kv.NotWanted} {
+			why <- fmt.Errorf("stage it: %w", want)
+			err := n1.SendSnapshot(within(t, 10*time.Second), 2, []byte(header), writeAll(randomBytes(20<<20)))
+			if got, _ := errors.AsType[kv.Refusal](err); got != want || !strings.Contains(err.Error(), "stage it") {
+				t.Errorf("%s: the sender hears %v, want %v", header, err, want)
+			}
+		}
+		why <- errors.New("the disk broke")
+		err := n1.SendSnapshot(within(t, 10*time.Second), 2, []byte(header), writeAll(randomBytes(20<<20)))
+		if got, ok := errors.AsType[kv.Refusal](err); ok || err == nil {
+			t.Errorf("%s: an error that is no refusal arrives as %v: %v", header, got, err)
+		}
+	}
+}
+
+// Pings and single bytes keep a connection alive. They do not keep a place for long, whether the
+// header came or not.
+func TestASenderThatTricklesIsGivenUp(t *testing.T) {
+	t.Parallel()
+	for name, first := range map[string][]byte{
+		"with a header": message(item{typ: typeSnapshotHeader}), "without a header": nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var b book
+			heard := make(chan error, 1)
+			n := start(t, &b, 1, &testHandler{snapshot: func(_ context.Context, _ Remote, _ []byte, r io.Reader) error {
+				_, err := io.Copy(io.Discard, r)
+				heard <- err
+				return err
+			}}, func(o *Options) { o.MaxSnapshotsIn, o.SnapshotWindow, o.SnapshotLeast = 1, 60*time.Millisecond, 1000 })
+			conn := dialRaw(t, n, 2, purposeSnapshot)
+			if _, err := conn.Write(first); err != nil {
+				t.Fatal(err)
+			}
+			quit, ended := make(chan struct{}), make(chan struct{})
+			go func() {
+				defer close(ended)
+				for {
+					trickle := message(item{typ: typePing, payload: make([]byte, pingSize)})
+					if first != nil {
+						trickle = append(trickle, message(item{typ: typeSnapshotChunk, payload: []byte("x")})...)
+					}
+					if _, err := conn.Write(trickle); err != nil {
+						return
+					}
+					select {
+					case <-quit:
+						return
+					case <-time.After(5 * time.Millisecond):
+					}
+				}
+			}()
+			defer func() { close(quit); <-ended }()
+			wantClosed(t, conn)
+			wiretest.Eventually(t, "its place is free", func() bool { return len(n.snapshotsIn) == 0 })
+			if first != nil {
+				wantErr(t, <-heard, errSlow)
+			}
+		})
 	}
 }
 
@@ -368,7 +456,7 @@ func TestEndOfTheSendersContext(t *testing.T) {
 	err := n1.SendSnapshot(ctx, 2, nil, func(w io.Writer) error {
 		cancel(cause)
 		for {
-			if _, err := w.Write(make([]byte, chunkSize)); err != nil {
+			if _, err := w.Write(make([]byte, maxChunk)); err != nil {
 				return err
 			}
 		}

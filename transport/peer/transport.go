@@ -8,11 +8,13 @@ import (
 	"maps"
 	"math"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"pxkv/node/kv"
+	"pxkv/transport/socket"
 )
 
 // Transport exchanges bytes with the other nodes. Its methods may be used from any
@@ -32,13 +34,13 @@ type Transport struct {
 
 	softCtx  context.Context // ends when the stop begins: dials, handshakes, snapshots
 	softStop context.CancelFunc
+	listener *socket.Listener
 
-	mu       sync.Mutex
-	state    state
-	listener net.Listener
-	inbound  int               // accepted connections that are not closed
-	conns    map[net.Conn]bool // open ones; true: a link, which is given time at the stop
-	tasks    sync.WaitGroup    // all goroutines but housekeeping; added to while running
+	mu    sync.Mutex
+	state state
+	good  map[kv.NodeID]netip.AddrPort // where peers were last reached
+	conns map[net.Conn]bool            // open ones; true: a link, which is given time at the stop
+	tasks sync.WaitGroup               // all goroutines but housekeeping; added to while running
 }
 
 type state int
@@ -63,8 +65,18 @@ func New(opt Options) (*Transport, error) {
 		snapshotsIn:  make(chan struct{}, opt.MaxSnapshotsIn),
 		snapshotsOut: make(chan struct{}, opt.MaxSnapshotsOut),
 		conns:        make(map[net.Conn]bool),
+		good:         make(map[kv.NodeID]netip.AddrPort),
 	}
 	t.quiet = &throttle{log: t.log}
+	t.listener = socket.New(socket.Options{
+		Address: opt.Listen, KeepAlive: keepAlive, MaxConns: opt.MaxInboundConns,
+		Refused: func() {
+			t.quiet.warn("full", "closed a peer's connection: too many are open", "limit", opt.MaxInboundConns)
+		},
+		Paused: func(err error, _ time.Duration) {
+			t.quiet.warn("accept", "accept of a peer's connection failed", "error", err)
+		},
+	})
 	t.softCtx, t.softStop = context.WithCancel(context.Background())
 	t.peers.Store(&map[kv.NodeID]*peer{})
 	t.nextExpiry.Store(math.MaxInt64)
@@ -78,36 +90,24 @@ func (t *Transport) now() int64 { return int64(time.Since(t.start)) }
 // A Transport that listens and is not to run after all is released by Run with a context
 // that has ended.
 func (t *Transport) Listen() error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.listener != nil || t.state != idle {
-		return nil
-	}
-	var lc net.ListenConfig
-	lc.KeepAliveConfig = keepAlive
-	lc.SetMultipathTCP(false) // its sockets cost more, and one path is what there is
-	ln, err := lc.Listen(context.Background(), "tcp", t.opt.Listen)
-	if err != nil {
+	if err := t.listener.Listen(); err != nil {
 		return fmt.Errorf("peer transport: listen for other nodes on %q: %w", t.opt.Listen, err)
 	}
-	t.listener = ln
 	return nil
 }
 
 // Addr returns the address that is listened on, as host:port; empty before Listen.
 func (t *Transport) Addr() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.listener == nil {
-		return ""
+	if a := t.listener.Addr(); a != nil {
+		return a.String()
 	}
-	return t.listener.Addr().String()
+	return ""
 }
 
 // Run accepts and dials connections until ctx ends. Then it refuses what is new, waits up
 // to half a second for answers that are in flight in both directions, ends all other calls,
 // and returns when every goroutine it started has ended; a HandleSnapshot that ignores its
-// context delays that. The error is not nil only when Run could not start.
+// context delays that. The error is not nil only when Run could not start, or can accept no connection any more.
 func (t *Transport) Run(ctx context.Context) error {
 	if err := t.Listen(); err != nil {
 		return err
@@ -128,13 +128,22 @@ func (t *Transport) Run(ctx context.Context) error {
 	housekeeping, stopHousekeeping := context.WithCancel(context.Background())
 	var housekeeper sync.WaitGroup
 	housekeeper.Go(func() { t.housekeep(housekeeping) })
-	t.spawn(t.accept)
+	accepting := make(chan error, 1)
+	t.spawn(func() {
+		accepting <- t.listener.Serve(t.serve)
+		_ = t.listener.Wait(context.Background())
+	})
 
-	<-ctx.Done()
+	var failed error
+	select {
+	case <-ctx.Done():
+	case err := <-accepting:
+		failed = fmt.Errorf("peer transport: accept connections on %q: %w", t.opt.Listen, err)
+	}
 	t.stop()
 	stopHousekeeping()
 	housekeeper.Wait()
-	return nil
+	return failed
 }
 
 // stop ends everything but housekeeping.
@@ -144,7 +153,7 @@ func (t *Transport) stop() {
 	t.mu.Unlock()
 	t.stopping.Store(true)
 	t.softStop()
-	t.listener.Close()
+	_ = t.listener.Close()
 	t.closeConns(false)
 	for _, p := range *t.peers.Load() {
 		p.retire()

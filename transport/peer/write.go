@@ -18,6 +18,7 @@ const inlinePayload = 16 << 10
 // batch is what one write carries.
 type batch struct {
 	items []item
+	held  int         // bytes of the budget for answers in items
 	buf   []byte      // heads and short payloads
 	cuts  []cut       // long payloads that go between the bytes of buf
 	vec   net.Buffers // storage for the pieces of a write with cuts
@@ -38,6 +39,8 @@ func (l *link) write() {
 			return
 		}
 		n, err := b.writeTo(l.conn)
+		l.p.t.opt.Budget.Give(b.held)
+		b.held = 0
 		l.p.traffic.writes.Add(1)
 		l.p.traffic.sentBytes.Add(uint64(n))
 		l.p.traffic.sentMessages.Add(uint64(len(b.items)))
@@ -86,14 +89,18 @@ func (l *link) fill(b *batch) (bye bool) {
 	b.items = append(b.items, l.control...)
 	l.control = l.control[:0]
 
-	for bytes, n := 0, 0; l.replies.len() > 0 && bytes < writeBytes && n < writeItems; n++ {
-		it := l.replies.pop()
-		bytes += it.cost()
-		b.items = append(b.items, it)
-		l.replyBytes -= it.cost()
+	taken := 0
+	for n := 0; l.replies.len() > 0 && taken < writeBytes && n < writeItems; n++ {
+		cost := l.takeReply(b, &l.replies)
+		taken += cost
+		l.shortBytes -= int64(cost)
+	}
+	// one at least: none waits for ever
+	for first := true; l.long.len() > 0 && (taken < writeBytes || first); first = false {
+		taken += l.takeReply(b, &l.long)
 	}
 	if l.retiring || l.byeHeard {
-		if !l.byeSent && l.replies.len() == 0 {
+		if !l.byeSent && l.answers() == 0 {
 			l.retiring = true
 			b.items = append(b.items, item{typ: typeBye})
 			return true
@@ -114,6 +121,15 @@ func (l *link) fill(b *batch) (bye bool) {
 		b.items = append(b.items, it)
 	}
 	return false
+}
+
+// takeReply moves the oldest reply of a queue to b, and returns what it costs. p.mu is held.
+func (l *link) takeReply(b *batch, from *fifo) int {
+	it := from.pop()
+	b.items = append(b.items, it)
+	b.held += it.cost()
+	l.replyBytes.Add(-int64(it.cost()))
+	return it.cost()
 }
 
 // claim marks a request as written to l, unless it has ended or its time is over (then

@@ -62,70 +62,71 @@ func (s *Server) clusterNodes() (nodes []*clusterNode, view kv.ClusterView) {
 	return nodes, view
 }
 
-// redisID is a node id in the form of Redis: 40 hexadecimal digits.
-func redisID(id kv.NodeID) string { return fmt.Sprintf("%040x", uint64(id)) }
+// redisID is a node id in the form of Redis: 40 hexadecimal digits, of which tools show the first
+// few.
+func redisID(id kv.NodeID) string { return fmt.Sprintf("%016x%024x", uint64(id), 0) }
 
-// clusterSlots answers CLUSTER SLOTS.
-func (c *conn) clusterSlots([][]byte) {
-	nodes, _ := c.server.clusterNodes()
+// clusterSlotsCommand answers CLUSTER SLOTS.
+func clusterSlotsCommand(h *handler, _ [][]byte) {
+	nodes, _ := h.server.clusterNodes()
 	ranges := 0
 	for _, n := range nodes {
 		ranges += len(n.slots)
 	}
-	c.array(ranges)
+	h.array(ranges)
 	for _, n := range nodes {
 		for _, r := range n.slots {
-			c.array(3)
-			c.integer(int64(r[0]))
-			c.integer(int64(r[1]))
-			c.array(4)
-			c.bulkText(n.host)
-			c.integer(int64(n.port))
-			c.bulkText(n.id)
-			c.array(0)
+			h.array(3)
+			h.integer(int64(r[0]))
+			h.integer(int64(r[1]))
+			h.array(4)
+			h.bulkText(n.host)
+			h.integer(int64(n.port))
+			h.bulkText(n.id)
+			h.array(0)
 		}
 	}
 }
 
-// clusterShards answers CLUSTER SHARDS: each member is a shard of its own.
-func (c *conn) clusterShards([][]byte) {
-	nodes, _ := c.server.clusterNodes()
-	c.array(len(nodes))
+// clusterShardsCommand answers CLUSTER SHARDS: each member is a shard of its own.
+func clusterShardsCommand(h *handler, _ [][]byte) {
+	nodes, _ := h.server.clusterNodes()
+	h.array(len(nodes))
 	for _, n := range nodes {
-		c.mapOf(2)
-		c.bulkText("slots")
-		c.array(2 * len(n.slots))
+		h.mapOf(2)
+		h.bulkText("slots")
+		h.array(2 * len(n.slots))
 		for _, r := range n.slots {
-			c.integer(int64(r[0]))
-			c.integer(int64(r[1]))
+			h.integer(int64(r[0]))
+			h.integer(int64(r[1]))
 		}
-		c.bulkText("nodes")
-		c.array(1)
-		c.mapOf(7)
-		c.bulkText("id")
-		c.bulkText(n.id)
-		c.bulkText("port")
-		c.integer(int64(n.port))
-		c.bulkText("ip")
-		c.bulkText(n.host)
-		c.bulkText("endpoint")
-		c.bulkText(n.host)
-		c.bulkText("role")
-		c.bulkText("master")
-		c.bulkText("replication-offset")
-		c.integer(0)
-		c.bulkText("health")
+		h.bulkText("nodes")
+		h.array(1)
+		h.mapOf(7)
+		h.bulkText("id")
+		h.bulkText(n.id)
+		h.bulkText("port")
+		h.integer(int64(n.port))
+		h.bulkText("ip")
+		h.bulkText(n.host)
+		h.bulkText("endpoint")
+		h.bulkText(n.host)
+		h.bulkText("role")
+		h.bulkText("master")
+		h.bulkText("replication-offset")
+		h.integer(0)
+		h.bulkText("health")
 		if n.reachable {
-			c.bulkText("online")
+			h.bulkText("online")
 		} else {
-			c.bulkText("failed")
+			h.bulkText("failed")
 		}
 	}
 }
 
-// clusterNodesText answers CLUSTER NODES.
-func (c *conn) clusterNodesText([][]byte) {
-	nodes, view := c.server.clusterNodes()
+// clusterNodesCommand answers CLUSTER NODES.
+func clusterNodesCommand(h *handler, _ [][]byte) {
+	nodes, view := h.server.clusterNodes()
 	var b strings.Builder
 	for _, n := range nodes {
 		flags, link := "master", "connected"
@@ -135,7 +136,8 @@ func (c *conn) clusterNodesText([][]byte) {
 		case !n.reachable:
 			flags, link = "master,fail", "disconnected"
 		}
-		fmt.Fprintf(&b, "%s %s@%d %s - 0 0 %d %s", n.id, net.JoinHostPort(n.host, strconv.Itoa(n.port)), n.peerPort, flags, view.Epoch, link)
+		address := net.JoinHostPort(n.host, strconv.Itoa(n.port))
+		fmt.Fprintf(&b, "%s %s@%d %s - 0 0 %d %s", n.id, address, n.peerPort, flags, view.Epoch, link)
 		for _, r := range n.slots {
 			if r[0] == r[1] {
 				fmt.Fprintf(&b, " %d", r[0])
@@ -145,14 +147,14 @@ func (c *conn) clusterNodesText([][]byte) {
 		}
 		b.WriteByte('\n')
 	}
-	c.text(b.String())
+	h.text(b.String())
 }
 
-// clusterInfo answers CLUSTER INFO.
-func (c *conn) clusterInfo([][]byte) {
-	nodes, view := c.server.clusterNodes()
+// clusterInfoCommand answers CLUSTER INFO.
+func clusterInfoCommand(h *handler, _ [][]byte) {
+	nodes, view := h.server.clusterNodes()
 	state, assigned, leading := "ok", 0, 0
-	if c.server.service.Ready() != nil {
+	if h.server.service.Ready() != nil {
 		state = "fail"
 	}
 	for _, n := range nodes {
@@ -163,73 +165,97 @@ func (c *conn) clusterInfo([][]byte) {
 			leading++
 		}
 	}
-	c.text(fmt.Sprintf("cluster_enabled:1\r\ncluster_state:%s\r\ncluster_slots_assigned:%d\r\ncluster_slots_ok:%d\r\ncluster_slots_pfail:0\r\n"+
-		"cluster_slots_fail:0\r\ncluster_known_nodes:%d\r\ncluster_size:%d\r\ncluster_current_epoch:%d\r\ncluster_my_epoch:%d\r\n"+
+	h.text(fmt.Sprintf("cluster_enabled:1\r\ncluster_state:%s\r\ncluster_slots_assigned:%d\r\ncluster_slots_ok:%d\r\n"+
+		"cluster_slots_pfail:0\r\n"+
+		"cluster_slots_fail:0\r\ncluster_known_nodes:%d\r\ncluster_size:%d\r\ncluster_current_epoch:%d\r\n"+
+		"cluster_my_epoch:%d\r\n"+
 		"cluster_stats_messages_sent:0\r\ncluster_stats_messages_received:0\r\n",
 		state, assigned, assigned, len(view.Members), leading, view.Epoch, view.Epoch))
 }
 
-// clusterMyID answers CLUSTER MYID.
-func (c *conn) clusterMyID([][]byte) {
-	view := c.server.service.Cluster()
+// clusterMyIDCommand answers CLUSTER MYID.
+func clusterMyIDCommand(h *handler, _ [][]byte) {
+	view := h.server.service.Cluster()
 	for _, m := range view.Members {
 		if m.Name == view.Node {
-			c.bulkText(redisID(m.ID))
+			h.bulkText(redisID(m.ID))
 			return
 		}
 	}
-	c.fail("CLUSTERDOWN this node has not joined a cluster yet")
+	h.fail(&failure{codeClusterDown, "this node has not joined a cluster yet"})
 }
 
-// clusterKeySlot answers CLUSTER KEYSLOT.
-func (c *conn) clusterKeySlot(args [][]byte) { c.integer(int64(ring.SlotOf(args[2]))) }
+// clusterKeySlotCommand answers CLUSTER KEYSLOT.
+func clusterKeySlotCommand(h *handler, args [][]byte) { h.integer(int64(ring.SlotOf(args[2]))) }
 
-// clusterCountKeysInSlot answers CLUSTER COUNTKEYSINSLOT.
-func (c *conn) clusterCountKeysInSlot(args [][]byte) {
+// clusterCountKeysInSlotCommand answers CLUSTER COUNTKEYSINSLOT.
+func clusterCountKeysInSlotCommand(h *handler, args [][]byte) {
 	slot, ok := kv.ParseInt(args[2])
 	switch {
 	case !ok:
-		c.fail(errNotInteger)
+		h.fail(errNotInteger)
 		return
 	case slot < 0 || slot >= ring.Slots:
-		c.fail("ERR Invalid slot")
+		h.fail(&failure{codeError, "Invalid slot"})
 		return
 	}
-	ctx := kv.NewDeadline(c.server.base, c.began.Add(c.server.opt.RequestTimeout))
+	ctx := h.until(h.began.Add(h.server.opt.RequestTimeout))
 	defer ctx.Release()
-	n, err := c.server.service.CountKeysInSlot(ctx, int(slot))
+	n, err := h.server.service.CountKeysInSlot(ctx, int(slot))
 	if err != nil {
-		c.failed(asError(err))
+		h.failed(asError(err))
 		return
 	}
-	c.integer(n)
+	h.integer(n)
 }
 
-// readOnly answers READONLY and READWRITE. Cluster clients send them before they read from
+// readonlyCommand answers READONLY and READWRITE. Cluster clients send them before they read from
 // replicas; here every node answers with the newest value anyway.
-func (c *conn) readOnly([][]byte) { c.ok() }
+func readonlyCommand(h *handler, _ [][]byte) { h.ok() }
 
-// wait answers WAIT: a write is answered when a majority of the replicas has it on disk, so
+// waitCommand answers WAIT: a write is answered when a majority of the replicas has it on disk, so
 // that many followers have, whatever number is asked for.
-func (c *conn) wait(args [][]byte) {
+func waitCommand(h *handler, args [][]byte) {
 	timeout, ok := kv.ParseInt(args[2])
 	if !ok {
-		c.fail("ERR timeout is not an integer or out of range")
+		h.fail(&failure{codeError, "timeout is not an integer or out of range"})
 		return
 	}
 	if timeout < 0 {
-		c.fail("ERR timeout is negative")
+		h.fail(&failure{codeError, "timeout is negative"})
 		return
 	}
 	if _, ok := kv.ParseInt(args[1]); !ok {
-		c.fail(errNotInteger)
+		h.fail(errNotInteger)
 		return
 	}
-	view, active := c.server.service.Cluster(), 0
+	view, active := h.server.service.Cluster(), 0
 	for _, m := range view.Members {
 		if m.State == kv.Active {
 			active++
 		}
 	}
-	c.integer(int64(min(view.Replicas, active) / 2))
+	h.integer(int64(min(view.Replicas, active) / 2))
+}
+
+// samePartition reports whether two keys are of one partition, as far as this node knows: before
+// it has joined a cluster it answers nothing anyway.
+func (s *Server) samePartition(a, b []byte) bool {
+	slotA, slotB := ring.SlotOf(a), ring.SlotOf(b)
+	if slotA == slotB {
+		return true
+	}
+	n := s.partitionCount()
+	return n == 0 || ring.PartitionOf(slotA, n) == ring.PartitionOf(slotB, n)
+}
+
+// partitionCount is the cluster's number of partitions, which never changes; 0 before the node
+// knows one.
+func (s *Server) partitionCount() int {
+	if n := s.partitions.Load(); n > 0 {
+		return int(n)
+	}
+	n := s.service.Cluster().Partitions
+	s.partitions.Store(int64(n))
+	return n
 }

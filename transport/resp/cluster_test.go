@@ -12,9 +12,11 @@ import (
 func threeMembers() *fake {
 	f := newFake()
 	member := func(id kv.NodeID, name, resp string, reachable bool) kv.MemberView {
-		return kv.MemberView{ID: id, Name: name, State: kv.Active, Reachable: reachable, Addresses: kv.Addresses{RESP: resp, Peer: "10.0.0.1:7947"}}
+		return kv.MemberView{ID: id, Name: name, State: kv.Active, Reachable: reachable,
+			Addresses: kv.Addresses{RESP: resp, Peer: "10.0.0.1:7947"}}
 	}
-	f.view.Members = []kv.MemberView{member(0xa1, "n1", "10.0.0.1:6379", true), member(0xa2, "n2", "[fd00::2]:6380", true), member(0xa3, "n3", "n3:6379", false)}
+	f.view.Members = []kv.MemberView{member(0xa1, "n1", "10.0.0.1:6379", true),
+		member(0xa2, "n2", "[fd00::2]:6380", true), member(0xa3, "n3", "n3:6379", false)}
 	f.view.Epoch = 7
 	f.parts = []kv.PartitionView{
 		{Partition: 0, Slots: [2]int{0, 4095}, Leader: "n2"},
@@ -26,9 +28,9 @@ func threeMembers() *fake {
 }
 
 const (
-	id1 = "00000000000000000000000000000000000000a1"
-	id2 = "00000000000000000000000000000000000000a2"
-	id3 = "00000000000000000000000000000000000000a3"
+	id1 = "00000000000000a1000000000000000000000000"
+	id2 = "00000000000000a2000000000000000000000000"
+	id3 = "00000000000000a3000000000000000000000000"
 )
 
 // Slots whose leader cannot be reached are the answering node's, which passes commands on.
@@ -37,9 +39,11 @@ func TestClusterCommandsShowLeaders(t *testing.T) {
 	address, _ := start(t, threeMembers(), nil)
 	c := dial(t, address)
 	for said, want := range map[string]string{
-		"CLUSTER SLOTS": `[[:4096 :12287 ["10.0.0.1" :6379 "` + id1 + `" []]] [:0 :4095 ["fd00::2" :6380 "` + id2 + `" []]] [:12288 :16383 ["fd00::2" :6380 "` + id2 + `" []]]]`,
+		"CLUSTER SLOTS": `[[:4096 :12287 ["10.0.0.1" :6379 "` + id1 + `" []]] [:0 :4095 ["fd00::2" :6380 "` + id2 +
+			`" []]] [:12288 :16383 ["fd00::2" :6380 "` + id2 + `" []]]]`,
 		"CLUSTER NODES": `"` + id1 + ` 10.0.0.1:6379@7947 myself,master - 0 0 7 connected 4096-12287\n` +
-			id2 + ` [fd00::2]:6380@7947 master - 0 0 7 connected 0-4095 12288-16383\n` + id3 + ` n3:6379@7947 master,fail - 0 0 7 disconnected\n"`,
+			id2 + ` [fd00::2]:6380@7947 master - 0 0 7 connected 0-4095 12288-16383\n` + id3 +
+			` n3:6379@7947 master,fail - 0 0 7 disconnected\n"`,
 		"CLUSTER MYID":                  `"` + id1 + `"`,
 		"CLUSTER KEYSLOT foo":           ":12182",
 		"CLUSTER KEYSLOT {foo}bar":      ":12182",
@@ -54,18 +58,21 @@ func TestClusterCommandsShowLeaders(t *testing.T) {
 		}
 	}
 	shards := c.do("CLUSTER", "SHARDS")
-	for _, want := range []string{`["slots" [:4096 :12287] "nodes" [["id" "` + id1 + `" "port" :6379 "ip" "10.0.0.1"`, `"slots" [] "nodes" [["id" "` + id3, `"health" "failed"`} {
+	for _, want := range []string{`["slots" [:4096 :12287] "nodes" [["id" "` + id1 + `" "port" :6379 "ip" "10.0.0.1"`,
+		`"slots" [] "nodes" [["id" "` + id3, `"health" "failed"`} {
 		if !strings.Contains(shards, want) {
 			t.Errorf("CLUSTER SHARDS is without %s:\n%s", want, shards)
 		}
 	}
-	if info := c.do("CLUSTER", "INFO"); !strings.Contains(info, `cluster_state:ok\r\ncluster_slots_assigned:16384\r\n`) || !strings.Contains(info, "cluster_known_nodes:3\\r\\ncluster_size:2") {
+	if info := c.do("CLUSTER", "INFO"); !strings.Contains(info,
+		`cluster_state:ok\r\ncluster_slots_assigned:16384\r\n`) ||
+		!strings.Contains(info, "cluster_known_nodes:3\\r\\ncluster_size:2") {
 		t.Errorf("CLUSTER INFO: %s", info)
 	}
 }
 
-// A node without an open Redis door is nobody whom clients can ask.
-func TestMembersWithoutADoorAreNotShown(t *testing.T) {
+// A node that takes no Redis clients is nobody whom clients can ask.
+func TestMembersThatTakeNoRedisClientsAreNotShown(t *testing.T) {
 	t.Parallel()
 	f := threeMembers()
 	f.view.Members[1].Addresses.RESP = ""

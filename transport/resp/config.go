@@ -35,10 +35,10 @@ func (s *Server) port() string {
 	return ""
 }
 
-// configGet answers CONFIG GET, whose arguments are patterns.
-func (c *conn) configGet(args [][]byte) {
+// configGetCommand answers CONFIG GET, whose arguments are patterns.
+func configGetCommand(h *handler, args [][]byte) {
 	var chosen [][2]string
-	for _, pair := range c.server.settings() {
+	for _, pair := range h.server.settings() {
 		for _, pattern := range args[2:] {
 			if matches([]byte(strings.ToLower(string(pattern))), []byte(pair[0])) {
 				chosen = append(chosen, pair)
@@ -46,9 +46,9 @@ func (c *conn) configGet(args [][]byte) {
 			}
 		}
 	}
-	c.mapOf(len(chosen))
+	h.mapOf(len(chosen))
 	for _, pair := range chosen {
-		c.bulkText(pair[0])
-		c.bulkText(pair[1])
+		h.bulkText(pair[0])
+		h.bulkText(pair[1])
 	}
 }

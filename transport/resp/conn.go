@@ -2,80 +2,87 @@ package resp
 
 import (
 	"errors"
-	"io"
 	"net"
 	"os"
 	"time"
+	"unsafe"
 
 	"pxkv/node/kv"
+	"pxkv/transport/socket"
 )
 
 const (
-	// smallInput is the buffer of an idle connection in bytes.
-	smallInput = 4 << 10
-	// largeInput is the buffer that a busy connection borrows.
-	largeInput = 64 << 10
 	// holdLarge is how long a connection without input keeps a large buffer.
 	holdLarge = time.Second
-	// linger bounds how long a connection that is told why it is closed still reads.
-	linger = time.Second
+	// lingerBytes bounds what is taken of a client that is told why its connection is closed, and may still
+	// be sending: a value that was too long is thrown away (see socket.Discard).
+	lingerBytes = 256 << 20
 )
 
-// conn is one client. All of it belongs to the connection's goroutine.
+// conn is the connection of one client: it brings commands in, and answers out. All of it belongs to the
+// connection's goroutine.
 type conn struct {
-	server *Server
-	net    net.Conn
-	id     int64
-	since  time.Time
+	server  *Server
+	net     net.Conn
+	session session
+	handler handler
 
 	in       input
 	small    []byte
-	borrowed int  // bytes of the server's budget that in.buf takes
+	borrowed int  // bytes of in.buf, counted in kept
+	worded   int  // bytes of what is known of an unfinished command, counted in kept
 	full     bool // the last read filled the buffer: more is likely to come
 	limited  bool // the connection has a read deadline
+	sender   sender
 
-	*pipeline          // lent while there are commands
-	cmd       *command // that is being handled
-	render    render   // set by its handler
-	sender    sender
+	// kept counts what is held between commands too: input, transactions, answers that wait.
+	kept kv.Account
+}
 
-	protocol int // 2 or 3
-	name     string
-	library  [2]string // name and version of the client library
-	quit     bool      // close after the answers
-
-	multi     *transaction // between MULTI and EXEC
-	executing bool         // EXEC is running the queued commands
-
-	watched      []kv.Watch
-	watchedBytes int // of the server's budget
+// newConn makes a connection that does not serve yet.
+func newConn(s *Server, nc net.Conn) *conn {
+	limits := &s.opt.Limits
+	c := &conn{server: s, net: nc, small: make([]byte, limits.SmallInput)}
+	c.kept.Open(s.opt.Budget, kv.OfClients)
+	c.in = newInput(c.small, s.opt.MaxValueBytes, s.opt.maxCommandBytes())
+	c.sender = sender{
+		net: nc, stall: s.opt.WriteStall, max: s.opt.MaxOutputBytes,
+		piece: limits.SendPiece, large: limits.SendAbove, account: &c.kept,
+	}
+	c.session = session{
+		id: s.nextID.Add(1), since: time.Now(), remote: nc.RemoteAddr(), local: nc.LocalAddr(), protocol: 2,
+		kept: &c.kept,
+	}
+	c.handler = handler{server: s, session: &c.session, in: &c.in, sender: &c.sender}
+	return c
 }
 
 // serve answers commands until the client goes, breaks the protocol, or the server stops.
 func (c *conn) serve() {
 	defer c.release()
+	h := &c.handler
 	for {
-		c.borrowPipeline()
+		h.borrowPipeline()
 		err := c.answer()
 		if err != nil {
-			c.fail(err.Error())
+			h.fail(err)
 		}
-		sent := c.send()
-		c.returnPipeline()
+		sent := h.send()
+		h.returnPipeline()
 		switch {
 		case err != nil && sent:
 			c.linger()
 			return
-		case err != nil || !sent || c.quit:
+		case err != nil || !sent || c.session.quit:
 			return
 		}
-		switch err := c.receive(); err {
-		case nil:
-		case errNoRoom:
-			c.borrowPipeline()
-			c.fail(errBuffers)
-			c.send()
-			c.returnPipeline()
+		switch err := c.receive(); {
+		case err == nil:
+		case errors.Is(err, errNoRoom):
+			h.borrowPipeline()
+			h.fail(errBuffers)
+			h.send()
+			h.returnPipeline()
 			c.linger()
 			return
 		default:
@@ -85,10 +92,11 @@ func (c *conn) serve() {
 }
 
 // answer carries out all complete commands that were received.
-func (c *conn) answer() error {
-	c.began = time.Now()
-	var broken error
-	for !c.quit {
+func (c *conn) answer() *failure {
+	h := &c.handler
+	h.began = time.Now()
+	var broken *failure
+	for !c.session.quit {
 		args, ok, err := c.in.next()
 		if err != nil {
 			broken = err
@@ -97,31 +105,27 @@ func (c *conn) answer() error {
 		if err != nil || !ok {
 			break
 		}
-		c.dispatch(args)
+		h.dispatch(args)
 	}
-	c.settle()
+	if broken == nil && !c.holdWords() {
+		broken = errBuffers
+	}
+	h.settle()
 	c.in.drop()
 	return broken
 }
 
-// dispatch finds a command and checks all that can be checked without doing anything.
-func (c *conn) dispatch(args [][]byte) {
-	cmd, fault := c.server.table.find(args)
-	if fault == "" {
-		fault = cmd.checkKeys(args)
+// holdWords counts what is known of an unfinished command, which may have very many words, and
+// reports whether there is room for it.
+func (c *conn) holdWords() bool {
+	size := cap(c.in.begun) * int(unsafe.Sizeof(c.in.begun[0]))
+	if more := size - c.worded; more < 0 {
+		c.kept.Give(-more)
+	} else if more > 0 && !c.kept.Take(more) {
+		return false
 	}
-	if fault == "" && c.multi != nil && cmd.flags&inMulti == 0 {
-		c.enqueue(cmd, args)
-		return
-	}
-	if fault != "" {
-		if c.multi != nil {
-			c.multi.failed = true
-		}
-		cmd = &c.server.table.refused
-		args = append(args[:len(args):len(args)], []byte(fault))
-	}
-	c.run(cmd, args)
+	c.worded = size
+	return true
 }
 
 var errNoRoom = errors.New("no room for more input")
@@ -143,8 +147,7 @@ func (c *conn) receive() error {
 		case c.limited:
 			c.limit(time.Time{})
 		}
-		// After the deadline was set: stop says that it closes before it moves all deadlines.
-		if c.server.closing.Load() {
+		if c.server.listener.Closing() { // after the deadline was set, see socket.Listener.Wake
 			return net.ErrClosed
 		}
 		n, err := c.net.Read(c.in.buf[c.in.w:])
@@ -170,7 +173,7 @@ func (c *conn) limit(t time.Time) {
 // what is known to come or to twice of what is there, so that memory follows what was really
 // sent.
 func (c *conn) makeRoom() error {
-	in := &c.in
+	in, largeInput := &c.in, c.server.opt.Limits.LargeInput
 	switch {
 	case in.w == 0 && len(in.buf) > largeInput:
 		c.shrink()
@@ -186,7 +189,7 @@ func (c *conn) makeRoom() error {
 			size = want
 		}
 	}
-	if !c.server.buffers.take(size) {
+	if !c.kept.Take(size) {
 		if in.w < len(in.buf) {
 			return nil // it will do
 		}
@@ -207,7 +210,7 @@ func (c *conn) shrink() {
 
 func (c *conn) giveBuffer() {
 	if c.borrowed > 0 {
-		c.server.buffers.give(c.borrowed)
+		c.kept.Give(c.borrowed)
 		c.server.giveLargeBuffer(c.in.buf)
 		c.borrowed = 0
 	}
@@ -217,51 +220,19 @@ func (c *conn) giveBuffer() {
 func (c *conn) release() {
 	c.sender.stop()
 	c.net.Close()
-	c.endMulti()
+	c.session.endMulti()
 	c.giveBuffer()
 	c.in = input{}
+	c.kept.Close()
 }
 
-// linger reads on for a moment: closing with unread input would reset the connection and
-// destroy the answer on its way.
+// linger sees to it that the last answer reaches a client that is still sending.
 func (c *conn) linger() {
 	c.sender.stop()
 	half, ok := c.net.(interface{ CloseWrite() error })
 	if !ok || half.CloseWrite() != nil {
 		return
 	}
-	_ = c.net.SetReadDeadline(time.Now().Add(linger))
-	if c.server.closing.Load() {
-		return
-	}
-	_, _ = io.CopyN(io.Discard, c.net, 1<<20)
+	c.shrink()
+	socket.Discard(c.net, c.in.buf, lingerBytes, c.server.listener.Closing)
 }
-
-func (c *conn) borrowPipeline() {
-	c.pipeline = c.server.pipelines.Get().(*pipeline)
-	c.in.words, c.words = c.words, nil
-}
-
-func (c *conn) returnPipeline() {
-	if cap(c.out) > keepOut {
-		c.out = nil
-	}
-	if cap(c.ready) > keepOut {
-		c.ready = nil
-	}
-	if cap(c.in.words) <= keepWords {
-		c.words = c.in.words
-	}
-	c.in.words = nil
-	c.server.pipelines.Put(c.pipeline)
-	c.pipeline = nil
-}
-
-// send sends the answers. It reports false when the client is gone or does not take them.
-func (c *conn) send() bool {
-	ok := c.sender.send(c.out)
-	c.out = c.out[:0]
-	return ok
-}
-
-func (c *conn) address() string { return c.net.RemoteAddr().String() }

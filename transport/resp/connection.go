@@ -8,86 +8,87 @@ import (
 	"pxkv/node/kv"
 )
 
-// ping answers PING.
-func (c *conn) ping(args [][]byte) {
+// pingCommand answers PING.
+func pingCommand(h *handler, args [][]byte) {
 	switch len(args) {
 	case 1:
-		c.status("PONG")
+		h.status("PONG")
 	case 2:
-		c.bulk(args[1])
+		h.bulk(args[1])
 	default:
-		c.fail(wrongArity("ping"))
+		h.fail(wrongArity("ping"))
 	}
 }
 
-// echo answers ECHO.
-func (c *conn) echo(args [][]byte) { c.bulk(args[1]) }
+// echoCommand answers ECHO.
+func echoCommand(h *handler, args [][]byte) { h.bulk(args[1]) }
 
-// time answers TIME with the clock of this node.
-func (c *conn) time([][]byte) {
+// timeCommand answers TIME with the clock of this node.
+func timeCommand(h *handler, _ [][]byte) {
 	now := time.Now()
-	c.array(2)
-	c.bulkText(fmt.Sprint(now.Unix()))
-	c.bulkText(fmt.Sprint(now.Nanosecond() / 1000))
+	h.array(2)
+	h.bulkText(fmt.Sprint(now.Unix()))
+	h.bulkText(fmt.Sprint(now.Nanosecond() / 1000))
 }
 
-// quitNow answers QUIT.
-func (c *conn) quitNow([][]byte) {
-	c.endMulti()
-	c.quit = true
-	c.ok()
+// quitCommand answers QUIT.
+func quitCommand(h *handler, _ [][]byte) {
+	h.session.endMulti()
+	h.session.quit = true
+	h.ok()
 }
 
-// reset answers RESET.
-func (c *conn) reset([][]byte) {
-	c.endMulti()
-	c.name, c.protocol = "", 2
-	c.status("RESET")
+// resetCommand answers RESET.
+func resetCommand(h *handler, _ [][]byte) {
+	h.session.reset()
+	h.protocol = h.session.protocol
+	h.status("RESET")
 }
 
-// selectDB answers SELECT. There is one database.
-func (c *conn) selectDB(args [][]byte) {
+// selectCommand answers SELECT. There is one database.
+func selectCommand(h *handler, args [][]byte) {
 	switch n, ok := kv.ParseInt(args[1]); {
 	case !ok:
-		c.fail(errNotInteger)
+		h.fail(errNotInteger)
 	case n != 0:
-		c.fail("ERR DB index is out of range")
+		h.fail(&failure{codeError, "DB index is out of range"})
 	default:
-		c.ok()
+		h.ok()
 	}
 }
 
-const (
-	errWrongPassword = "WRONGPASS invalid username-password pair or user is disabled."
-	errNoPassword    = "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?"
-	errClientName    = "ERR Client names cannot contain spaces, newlines or special characters."
+var (
+	errWrongPassword = &failure{codeWrongPass, "invalid username-password pair or user is disabled."}
+	errNoPassword    = &failure{codeError, "AUTH <password> called without any password configured for the " +
+		"default user. Are you sure your configuration is correct?"}
+	errClientName = &failure{codeError, "Client names cannot contain spaces, newlines or special characters."}
 )
 
-// auth answers AUTH as a Redis without a password does: the default user needs none.
-func (c *conn) auth(args [][]byte) {
+// authCommand answers AUTH as a Redis without a password does: the default user needs none.
+func authCommand(h *handler, args [][]byte) {
 	switch {
 	case len(args) == 2:
-		c.fail(errNoPassword)
+		h.fail(errNoPassword)
 	case len(args) > 3:
-		c.fail(errSyntax)
+		h.fail(errSyntax)
 	case string(args[1]) != "default":
-		c.fail(errWrongPassword)
+		h.fail(errWrongPassword)
 	default:
-		c.ok()
+		h.ok()
 	}
 }
 
-// hello answers HELLO, which may change the protocol.
-func (c *conn) hello(args [][]byte) {
-	protocol, name, rename := c.protocol, "", false
+// helloCommand answers HELLO, which may change the protocol.
+func helloCommand(h *handler, args [][]byte) {
+	protocol, name, rename := h.protocol, "", false
 	if len(args) > 1 {
 		n, ok := kv.ParseInt(args[1])
 		if !ok {
-			c.fail("ERR Protocol version is not an integer or out of range")
+			h.fail(&failure{codeError, "Protocol version is not an integer or out of range"})
 			return
 		}
 		if n < 2 || n > 3 {
-			c.fail("NOPROTO unsupported protocol version")
+			h.fail(&failure{codeNoProto, "unsupported protocol version"})
 			return
 		}
 		protocol = int(n)
@@ -96,40 +97,40 @@ func (c *conn) hello(args [][]byte) {
 		switch more := len(args) - 1 - i; {
 		case is(args[i], "auth") && more >= 2:
 			if string(args[i+1]) != "default" {
-				c.fail(errWrongPassword)
+				h.fail(errWrongPassword)
 				return
 			}
 			i += 2
 		case is(args[i], "setname") && more >= 1:
 			if i++; !printable(args[i]) {
-				c.fail(errClientName)
+				h.fail(errClientName)
 				return
 			}
 			name, rename = string(args[i]), true
 		default:
-			c.fail("ERR Syntax error in HELLO option '" + string(cString(args[i], len(args[i]))) + "'")
+			h.fail(&failure{codeError, "Syntax error in HELLO option '" + string(cString(args[i], len(args[i]))) + "'"})
 			return
 		}
 	}
-	c.protocol = protocol
+	h.session.protocol, h.protocol = protocol, protocol
 	if rename {
-		c.name = name
+		h.session.name = name
 	}
-	c.mapOf(7)
-	c.bulkText("server")
-	c.bulkText("redis")
-	c.bulkText("version")
-	c.bulkText(redisVersion)
-	c.bulkText("proto")
-	c.integer(int64(protocol))
-	c.bulkText("id")
-	c.integer(c.id)
-	c.bulkText("mode")
-	c.bulkText("cluster")
-	c.bulkText("role")
-	c.bulkText("master")
-	c.bulkText("modules")
-	c.array(0)
+	h.mapOf(7)
+	h.bulkText("server")
+	h.bulkText("redis")
+	h.bulkText("version")
+	h.bulkText(redisVersion)
+	h.bulkText("proto")
+	h.integer(int64(protocol))
+	h.bulkText("id")
+	h.integer(h.session.id)
+	h.bulkText("mode")
+	h.bulkText("cluster")
+	h.bulkText("role")
+	h.bulkText("master")
+	h.bulkText("modules")
+	h.array(0)
 }
 
 // longestClientName bounds what a connection keeps for its client, in bytes.
@@ -145,62 +146,59 @@ func printable(b []byte) bool {
 	return len(b) <= longestClientName
 }
 
-// clientSetName answers CLIENT SETNAME.
-func (c *conn) clientSetName(args [][]byte) {
+// clientSetNameCommand answers CLIENT SETNAME.
+func clientSetNameCommand(h *handler, args [][]byte) {
 	if !printable(args[2]) {
-		c.fail(errClientName)
+		h.fail(errClientName)
 		return
 	}
-	c.name = string(args[2])
-	c.ok()
+	h.session.name = string(args[2])
+	h.ok()
 }
 
-// clientGetName answers CLIENT GETNAME.
-func (c *conn) clientGetName([][]byte) {
-	if c.name == "" {
-		c.null()
+// clientGetNameCommand answers CLIENT GETNAME.
+func clientGetNameCommand(h *handler, _ [][]byte) {
+	if h.session.name == "" {
+		h.null()
 		return
 	}
-	c.bulkText(c.name)
+	h.bulkText(h.session.name)
 }
 
-// clientID answers CLIENT ID.
-func (c *conn) clientID([][]byte) { c.integer(c.id) }
+// clientIDCommand answers CLIENT ID.
+func clientIDCommand(h *handler, _ [][]byte) { h.integer(h.session.id) }
 
-// clientInfo answers CLIENT INFO. Clients look for every field of Redis, so those that mean
+// clientInfoCommand answers CLIENT INFO. Clients look for every field of Redis, so those that mean
 // nothing here are there, too.
-func (c *conn) clientInfo([][]byte) {
+func clientInfoCommand(h *handler, _ [][]byte) {
 	flags := "N"
-	if c.multi != nil {
+	if h.session.multi != nil {
 		flags = "x"
 	}
-	c.text(fmt.Sprintf("id=%d addr=%s laddr=%s fd=0 name=%s age=%d idle=0 flags=%s db=0 sub=0 psub=0 ssub=0 multi=%d qbuf=%d qbuf-free=%d argv-mem=0 multi-mem=0"+
-		" rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 events=r cmd=client|info user=default redir=-1 resp=%d lib-name=%s lib-ver=%s\n",
-		c.id, c.address(), c.net.LocalAddr(), c.name, int(time.Since(c.since).Seconds()), flags, c.multiLength(), c.in.w-c.in.r, len(c.in.buf)-c.in.w, c.protocol, c.library[0], c.library[1]))
+	s, in := h.session, h.in
+	h.text(fmt.Sprintf("id=%d addr=%s laddr=%s fd=0 name=%s age=%d idle=0 flags=%s db=0 sub=0 psub=0 ssub=0 multi=%d"+
+		" qbuf=%d qbuf-free=%d argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 events=r "+
+		"cmd=client|info"+
+		" user=default redir=-1 resp=%d lib-name=%s lib-ver=%s\n",
+		s.id, s.address(), s.local, s.name, int(time.Since(s.since).Seconds()), flags, s.multiLength(),
+		in.w-in.r, len(in.buf)-in.w, s.protocol, s.library[0], s.library[1]))
 }
 
-func (c *conn) multiLength() int {
-	if c.multi == nil {
-		return -1
-	}
-	return len(c.multi.commands)
-}
-
-// clientSetInfo answers CLIENT SETINFO, which newer client libraries send when they connect.
-func (c *conn) clientSetInfo(args [][]byte) {
+// clientSetInfoCommand answers CLIENT SETINFO, which newer client libraries send when they connect.
+func clientSetInfoCommand(h *handler, args [][]byte) {
 	which := strings.ToLower(string(cString(args[2], longestName)))
 	if which != "lib-name" && which != "lib-ver" {
-		c.fail("ERR Unrecognized option '" + which + "'")
+		h.fail(&failure{codeError, "Unrecognized option '" + which + "'"})
 		return
 	}
 	if !printable(args[3]) {
-		c.fail("ERR " + which + " cannot contain spaces, newlines or special characters.")
+		h.fail(&failure{codeError, which + " cannot contain spaces, newlines or special characters."})
 		return
 	}
 	if which == "lib-name" {
-		c.library[0] = string(args[3])
+		h.session.library[0] = string(args[3])
 	} else {
-		c.library[1] = string(args[3])
+		h.session.library[1] = string(args[3])
 	}
-	c.ok()
+	h.ok()
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"pxkv/node/kv"
+	"pxkv/transport/wiretest"
 )
 
 // Each dialog is commands and the replies that they must get, in one connection.
@@ -27,7 +28,7 @@ func TestDialogs(t *testing.T) {
 		"unknown commands": `
 			NONSENSE x y -> -ERR unknown command 'NONSENSE', with args beginning with: 'x' 'y' 
 			CLIENT NONSENSE -> -ERR unknown subcommand 'NONSENSE'. Try CLIENT HELP.
-			EVAL script 0 -> -ERR unknown command 'EVAL', with args beginning with: 'script' '0' 
+			EVAL script 0 -> -ERR this server has no Lua: it knows the scripts of common lock recipes, and this is none of them. docs/api.md lists them
 			SUBSCRIBE c -> -ERR unknown command 'SUBSCRIBE', with args beginning with: 'c' `,
 		"transactions": `
 			MULTI -> +OK
@@ -117,7 +118,9 @@ func TestAPipelineIsCarriedOutTogetherAndAnsweredInOrder(t *testing.T) {
 	c.raw(all.String())
 	for i := range 5 {
 		n := string(rune('1' + i))
-		for _, want := range []string{":" + n, "+PONG", `"` + n + `"`, "-ERR unknown command 'NOPE', with args beginning with: "} {
+		for _, want := range []string{
+			":" + n, "+PONG", `"` + n + `"`, "-ERR unknown command 'NOPE', with args beginning with: ",
+		} {
 			if got := c.reply(); got != want {
 				t.Fatalf("round %d: got %s, want %s", i, got, want)
 			}
@@ -139,7 +142,8 @@ func TestErrorsTellWhatBecameOfAWrite(t *testing.T) {
 		err         *kv.Error
 		read, write string
 	}{
-		{kv.ErrUnknown(), "-UNKNOWN outcome unknown: the command may yet take effect", "-UNKNOWN outcome unknown: the command may yet take effect"},
+		{kv.ErrUnknown(), "-UNKNOWN outcome unknown: the command may yet take effect",
+			"-UNKNOWN outcome unknown: the command may yet take effect"},
 		{kv.Errorf(kv.Unavailable, "no leader"), "-CLUSTERDOWN no leader", "-CLUSTERDOWN no leader"},
 		{kv.Errorf(kv.Full, "disk is full"), "-OOM disk is full", "-OOM disk is full"},
 		{kv.Errorf(kv.Invalid, "no"), "-ERR no", "-ERR no"},
@@ -168,7 +172,7 @@ func TestErrorsTellWhatBecameOfAWrite(t *testing.T) {
 func TestLimitsAndBrokenProtocol(t *testing.T) {
 	t.Parallel()
 	address, s := start(t, newFake(), func(o *Options) {
-		o.MaxValueBytes, o.MaxBufferedBytes, o.ReadStall = 1<<20, 8<<20, 200*time.Millisecond
+		o.MaxValueBytes, o.Budget, o.ReadStall = 1<<20, kv.NewBudget(8<<20), 200*time.Millisecond
 	})
 	for said, want := range map[string]string{
 		"*1\r\n$536870912\r\n":                  "-ERR Protocol error: invalid bulk length",
@@ -203,7 +207,7 @@ func TestLimitsAndBrokenProtocol(t *testing.T) {
 	if !c.closed() {
 		t.Error("a stalled command keeps its connection")
 	}
-	await(t, "the budget is whole again", func() bool { return s.buffers.used.Load() == 0 })
+	wiretest.Eventually(t, "the budget is whole again", func() bool { return s.opt.Budget.Held() == 0 })
 }
 
 // Commands that need nothing of the node wait behind one that does, and many of them fit into one
@@ -234,28 +238,31 @@ func TestSmallCommandsBehindAnOperation(t *testing.T) {
 // What a client made the server keep goes with it.
 func TestAClientThatLeavesTakesItsShareOfTheBudget(t *testing.T) {
 	t.Parallel()
-	address, s := start(t, newFake(), func(o *Options) { o.MaxBufferedBytes, o.MaxValueBytes = 4<<20, 1<<20 })
+	address, s := start(t, newFake(), func(o *Options) { o.Budget, o.MaxValueBytes = kv.NewBudget(4<<20), 1<<20 })
 	c := dial(t, address)
 	c.do("WATCH", "{t}a", "{t}b")
 	c.do("MULTI")
 	c.do("SET", "{t}a", strings.Repeat("v", 100<<10))
-	await(t, "it counts", func() bool { return s.buffers.used.Load() > 100<<10 })
+	wiretest.Eventually(t, "it counts", func() bool { return s.opt.Budget.Held() > 100<<10 })
 	c.net.Close()
-	await(t, "the budget is whole again", func() bool { return s.buffers.used.Load() == 0 })
+	wiretest.Eventually(t, "the budget is whole again", func() bool { return s.opt.Budget.Held() == 0 })
 }
 
 func TestValuesBeyondTheBudgetAreRefused(t *testing.T) {
 	t.Parallel()
-	address, s := start(t, newFake(), func(o *Options) { o.MaxBufferedBytes, o.MaxValueBytes = 4<<20, 1<<20 })
+	address, s := start(t, newFake(), func(o *Options) { o.Budget, o.MaxValueBytes = kv.NewBudget(5<<20), 1<<20 })
 	c := dial(t, address)
 	c.do("SET", "a", strings.Repeat("v", 1<<20))
 	if got := c.do("MGET", "a", "a", "a"); len(got) != 3*(1<<20)+3*2+2+2 {
 		t.Errorf("3 MiB of answers: %.100s", got)
 	}
-	if got := c.do("MGET", "a", "a", "a", "a", "a"); !strings.HasPrefix(got, "-CLUSTERDOWN this node holds too many bytes of answers") {
+	if got := c.do("MGET", "a", "a", "a", "a", "a"); !strings.HasPrefix(got,
+		"-CLUSTERDOWN This node holds too many bytes") {
 		t.Errorf("5 MiB of answers: %.100s", got)
 	}
-	await(t, "the budget is whole again", func() bool { return s.buffers.used.Load() <= largeInput })
+	wiretest.Eventually(t, "the budget is whole again", func() bool {
+		return s.opt.Budget.Held() <= int64(s.opt.Limits.LargeInput)
+	})
 }
 
 func TestTooManyClientsAreToldSo(t *testing.T) {
@@ -285,7 +292,7 @@ func TestALongPipelineDoesNotLock(t *testing.T) {
 			t.Fatalf("reply %d has %d bytes", i, len(got))
 		}
 	}
-	if used := s.buffers.used.Load(); used > largeInput {
+	if used := s.opt.Budget.Held(); used > int64(s.opt.Limits.LargeInput)+1<<10 {
 		t.Errorf("%d bytes of the budget are still taken", used)
 	}
 }
@@ -300,7 +307,7 @@ func TestAClientThatReadsNothingIsDropped(t *testing.T) {
 			break
 		}
 	}
-	await(t, "it is gone", func() bool { return s.clients() == 0 })
+	wiretest.Eventually(t, "it is gone", func() bool { return s.listener.Open() == 0 })
 }
 
 func TestStopWaitsForCommandsUnderWay(t *testing.T) {
@@ -320,7 +327,7 @@ func TestStopWaitsForCommandsUnderWay(t *testing.T) {
 	busy, idle := dial(t, s.Addr().String()), dial(t, s.Addr().String())
 	idle.do("PING")
 	busy.send("SET", "a", "1")
-	await(t, "both are served", func() bool { return s.clients() == 2 && f.waiting.Load() == 1 })
+	wiretest.Eventually(t, "both are served", func() bool { return s.listener.Open() == 2 && f.waiting.Load() == 1 })
 	stop()
 	if !idle.closed() {
 		t.Error("an idle connection stays open")
@@ -331,15 +338,5 @@ func TestStopWaitsForCommandsUnderWay(t *testing.T) {
 	}
 	if err := <-ended; err != nil {
 		t.Error(err)
-	}
-}
-
-// await polls until the server has come to a state that no client can see.
-func await(t *testing.T, what string, f func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !f(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within 10 s: %s", what)
-		}
 	}
 }

@@ -1,13 +1,18 @@
-// Package resp is the front door for Redis clients: RESP2 and RESP3 over TCP. The section on
+// Package resp serves Redis clients: RESP2 and RESP3 over TCP. The section on
 // the Redis protocol in docs/api.md is its contract: which commands there are, and where they
 // differ from those of Redis 7.0.
 //
 // Nouns: Server (the listener and its life), Service (the few methods of a node that it
-// calls), conn (one client), command (a row of the one table of commands), pipeline (the
-// commands of a client that arrived together, the operations that they need and their
-// answers), settle (carry all of them out and write the answers).
+// calls), conn (the connection of one client), session (what the client has said that holds for its later
+// commands), command (a row of the one table of commands, with the function that carries it out),
+// handler (takes a client's commands one after the other), pipeline (those that arrived together, the
+// operations that they need and their answers), settle (carry all of them out and write the
+// replies), failure (an error as a client sees it).
 //
-// Callers: only cmd/pxkv, which gives a Service, calls Listen and then Run, and ends Run's
+// A new command is a row in commands.go, a function in the file of its group, a row in docs/api.md and
+// tests.
+//
+// Callers: only cmd/pxkv/server, which gives a Service, calls Listen and then Run, and ends Run's
 // context to stop.
 //
 // It must not import the node, decide where a key lives, or retry a write. What a client can

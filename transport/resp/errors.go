@@ -9,48 +9,97 @@ import (
 	"pxkv/node/kv"
 )
 
-// Error texts of Redis 7.0 that several commands share.
+// failure is an error as a client sees it: a code, by which programs tell errors apart, and a text for
+// people. As a *failure, nil is none.
+type failure struct {
+	code code
+	text string
+}
+
+// Error implements error.
+func (f *failure) Error() string { return f.code.word() + " " + f.text }
+
+// code is the first word of an error, and tells what became of the command.
+type code uint8
+
 const (
-	errSyntax     = "ERR syntax error"
-	errNotInteger = "ERR value is not an integer or out of range"
-	errNotFloat   = "ERR value is not a valid float"
-	errOverflow   = "ERR increment or decrement would overflow"
-	errInfinite   = "ERR increment would produce NaN or Infinity"
-	errNoSuchKey  = "ERR no such key"
-	errTooLong    = "ERR string exceeds maximum allowed size (proto-max-bulk-len)"
+	codeError code = iota
+	codeClusterDown
+	codeCrossSlot
+	codeExecAbort
+	codeNoProto
+	codeNoScript
+	codeOOM
+	codeUnknown
+	codeWrongPass
 )
 
-// Error texts of this server.
-const (
-	errPartitions = "CROSSSLOT Keys in request are of different partitions: give them the same {hash tag}"
-	errBuffers    = "ERR this node holds too many request bytes at the moment: retry"
-	errLongReads  = "ERR values of the commands together are too long for one transaction: ask for fewer"
-	errClients    = "ERR max number of clients reached"
+// codes are how each stands on the wire, and in metrics.
+var codes = [...]struct {
+	word string
+	end  outcome
+}{
+	codeError:       {"ERR", outcomeError},
+	codeClusterDown: {"CLUSTERDOWN", outcomeUnavailable},
+	codeCrossSlot:   {"CROSSSLOT", outcomeError},
+	codeExecAbort:   {"EXECABORT", outcomeError},
+	codeNoProto:     {"NOPROTO", outcomeError},
+	codeNoScript:    {"NOSCRIPT", outcomeError},
+	codeOOM:         {"OOM", outcomeFull},
+	codeUnknown:     {"UNKNOWN", outcomeUnknown},
+	codeWrongPass:   {"WRONGPASS", outcomeError},
+}
+
+// append appends the failure as a reply.
+func (f *failure) append(b []byte) []byte {
+	from := len(b)
+	b = append(append(append(append(b, '-'), f.code.word()...), ' '), f.text...)
+	for i, c := range b[from:] {
+		if c == '\r' || c == '\n' { // whatever the text is made of, a reply ends with its line
+			b[from+i] = ' '
+		}
+	}
+	return append(b, "\r\n"...)
+}
+
+func (c code) word() string { return codes[c].word }
+
+// Errors of Redis 7.0 that several commands share.
+var (
+	errSyntax     = &failure{codeError, "syntax error"}
+	errNotInteger = &failure{codeError, "value is not an integer or out of range"}
+	errNotFloat   = &failure{codeError, "value is not a valid float"}
+	errOverflow   = &failure{codeError, "increment or decrement would overflow"}
+	errInfinite   = &failure{codeError, "increment would produce NaN or Infinity"}
+	errNoSuchKey  = &failure{codeError, "no such key"}
+	errTooLong    = &failure{codeError, "string exceeds maximum allowed size (proto-max-bulk-len)"}
 )
 
-// failed writes the reply for an operation that has no result, of which nobody knows whether
-// it was a write.
-func (c *conn) failed(e *kv.Error) {
+// Errors of this server.
+var (
+	errPartitions = &failure{codeCrossSlot,
+		"Keys in request are of different partitions: give them the same {hash tag}"}
+	errBuffers = &failure{codeError, "this node holds too many bytes for its clients at the moment: retry"}
+	errClients = &failure{codeError, "max number of clients reached"}
+	errOutcome = &failure{codeUnknown, "outcome unknown: the command may yet take effect"}
+)
+
+// failureOf is what a client is told of an operation that has no result. Nobody knows whether it was a
+// write, but by its command.
+func failureOf(e *kv.Error, cmd *command) *failure {
 	switch e.Kind {
 	case kv.Invalid, kv.TooLarge:
-		if e.Text == errPartitions {
-			c.fail(e.Text)
-			return
-		}
-		c.fail("ERR " + e.Text)
-	case kv.Unavailable, kv.NotLeader:
-		c.fail("CLUSTERDOWN " + e.Text)
+		return &failure{codeError, e.Text}
+	case kv.Unavailable, kv.NotLeader, kv.Overloaded:
+		return &failure{codeClusterDown, e.Text}
 	case kv.Full:
-		c.fail("OOM " + e.Text)
+		return &failure{codeOOM, e.Text}
 	case kv.Internal:
-		if c.cmd.flags&write == 0 {
-			c.fail("ERR " + e.Text)
-			return
+		if cmd.flags&write == 0 {
+			return &failure{codeError, e.Text}
 		}
-		fallthrough
-	default:
-		c.fail("UNKNOWN outcome unknown: the command may yet take effect")
 	}
+	return errOutcome
 }
 
 // asError returns err as a *kv.Error; any other one tells nothing about what became of a
@@ -65,17 +114,12 @@ func asError(err error) *kv.Error {
 	return kv.Errorf(kv.Internal, "%v", err)
 }
 
-// unexpected is the reply to a result that the command cannot have. Nobody knows what was done.
-func (c *conn) unexpected(o kv.Outcome) {
-	c.failed(kv.Errorf(kv.Internal, "unexpected outcome %d", o))
-}
-
-func wrongArity(name string) string {
-	return "ERR wrong number of arguments for '" + name + "' command"
+func wrongArity(name string) *failure {
+	return &failure{codeError, "wrong number of arguments for '" + name + "' command"}
 }
 
 // unknownCommand is Redis's error for a name that is in no table.
-func unknownCommand(args [][]byte) string {
+func unknownCommand(args [][]byte) *failure {
 	var said strings.Builder
 	for _, a := range args[1:] {
 		if said.Len() >= 128 {
@@ -83,12 +127,14 @@ func unknownCommand(args [][]byte) string {
 		}
 		fmt.Fprintf(&said, "'%s' ", cString(a, 128-said.Len()))
 	}
-	return fmt.Sprintf("ERR unknown command '%s', with args beginning with: %s", cString(args[0], 128), said.String())
+	return &failure{codeError, fmt.Sprintf("unknown command '%s', with args beginning with: %s",
+		cString(args[0], 128), said.String())}
 }
 
 // unknownSubcommand is Redis's error for the second word of a command that has several.
-func unknownSubcommand(args [][]byte) string {
-	return fmt.Sprintf("ERR unknown subcommand '%s'. Try %s HELP.", cString(args[1], 128), strings.ToUpper(string(args[0])))
+func unknownSubcommand(args [][]byte) *failure {
+	return &failure{codeError, fmt.Sprintf("unknown subcommand '%s'. Try %s HELP.",
+		cString(args[1], 128), strings.ToUpper(string(args[0])))}
 }
 
 // cString is what C's printf shows of bytes: at most limit, up to the first zero.

@@ -8,19 +8,19 @@ import (
 	"pxkv/node/kv"
 )
 
-// expire answers EXPIRE, PEXPIRE, EXPIREAT and PEXPIREAT.
-func (c *conn) expire(args [][]byte) {
+// expireCommand answers EXPIRE, PEXPIRE, EXPIREAT and PEXPIREAT.
+func expireCommand(h *handler, args [][]byte) {
 	cond, fault := expireCondition(args[3:])
-	if fault != "" {
-		c.fail(fault)
+	if fault != nil {
+		h.fail(fault)
 		return
 	}
 	ms, ok := kv.ParseInt(args[2])
 	if !ok {
-		c.fail(errNotInteger)
+		h.fail(errNotInteger)
 		return
 	}
-	seconds, at := c.cmd.name[0] == 'e', strings.HasSuffix(c.cmd.name, "at")
+	seconds, at := h.cmd.name[0] == 'e', strings.HasSuffix(h.cmd.name, "at")
 	tooFar := false
 	if seconds {
 		tooFar = ms > math.MaxInt64/1000 || ms < math.MinInt64/1000
@@ -30,19 +30,19 @@ func (c *conn) expire(args [][]byte) {
 		tooFar = tooFar || ms > math.MaxInt64-time.Now().UnixMilli()
 	}
 	if tooFar {
-		c.fail(invalidExpire(c.cmd.name))
+		h.fail(invalidExpire(h.cmd.name))
 		return
 	}
 	expiry := kv.Expiry{Kind: kv.ExpiryIn, MS: ms}
 	if at {
 		expiry.Kind = kv.ExpiryAt
 	}
-	c.ask(kv.Command{Op: kv.OpExpire, Key: args[1], Cond: kv.Condition{Kind: cond}, Expiry: expiry})
-	c.later(renderDone)
+	h.ask(kv.Command{Op: kv.OpExpire, Key: args[1], Cond: kv.Condition{Kind: cond}, Expiry: expiry})
+	h.later(renderDone)
 }
 
 // expireCondition reads the options NX, XX, GT and LT.
-func expireCondition(words [][]byte) (cond kv.CondKind, fault string) {
+func expireCondition(words [][]byte) (cond kv.CondKind, fault *failure) {
 	var nx, xx, gt, lt bool
 	for _, w := range words {
 		switch {
@@ -55,53 +55,53 @@ func expireCondition(words [][]byte) (cond kv.CondKind, fault string) {
 		case is(w, "lt"):
 			lt = true
 		default:
-			return 0, "ERR Unsupported option " + string(cString(w, len(w)))
+			return 0, &failure{codeError, "Unsupported option " + string(cString(w, len(w)))}
 		}
 	}
 	switch {
 	case nx && (xx || gt || lt):
-		return 0, "ERR NX and XX, GT or LT options at the same time are not compatible"
+		return 0, &failure{codeError, "NX and XX, GT or LT options at the same time are not compatible"}
 	case gt && lt:
-		return 0, "ERR GT and LT options at the same time are not compatible"
+		return 0, &failure{codeError, "GT and LT options at the same time are not compatible"}
 	case nx:
-		return kv.CondNoDeadline, ""
+		return kv.CondNoDeadline, nil
 	case gt: // a key without a deadline fails this, so XX adds nothing
-		return kv.CondLater, ""
+		return kv.CondLater, nil
 	case xx && lt:
-		return kv.CondHasAndEarly, ""
+		return kv.CondHasAndEarly, nil
 	case lt:
-		return kv.CondEarlier, ""
+		return kv.CondEarlier, nil
 	case xx:
-		return kv.CondDeadline, ""
+		return kv.CondDeadline, nil
 	}
-	return kv.CondNone, ""
+	return kv.CondNone, nil
 }
 
-// persist answers PERSIST.
-func (c *conn) persist(args [][]byte) {
-	c.ask(kv.Command{Op: kv.OpExpire, Key: args[1], Cond: kv.Condition{Kind: kv.CondDeadline}})
-	c.later(renderDone)
+// persistCommand answers PERSIST.
+func persistCommand(h *handler, args [][]byte) {
+	h.ask(kv.Command{Op: kv.OpExpire, Key: args[1], Cond: kv.Condition{Kind: kv.CondDeadline}})
+	h.later(renderDone)
 }
 
-// ttl answers TTL, PTTL, EXPIRETIME and PEXPIRETIME.
-func (c *conn) ttl(args [][]byte) {
-	c.read(args[1])
-	c.later(renderTTL)
+// ttlCommand answers TTL, PTTL, EXPIRETIME and PEXPIRETIME.
+func ttlCommand(h *handler, args [][]byte) {
+	h.look(args[1])
+	h.later(renderTTL)
 }
 
-func renderTTL(c *conn, w *waiting, answers []kv.Answer) {
+func renderTTL(h *handler, w *waiting, answers []kv.Answer) {
 	a := &answers[0]
 	if a.Err != nil {
-		c.failed(a.Err)
+		h.failed(a.Err)
 		return
 	}
 	item := a.Result.Item
 	switch {
 	case item == nil:
-		c.integer(-2)
+		h.integer(-2)
 		return
 	case item.Deadline == 0:
-		c.integer(-1)
+		h.integer(-1)
 		return
 	}
 	ms := item.Deadline
@@ -111,5 +111,5 @@ func renderTTL(c *conn, w *waiting, answers []kv.Answer) {
 	if w.cmd.name[0] != 'p' {
 		ms = (ms + 500) / 1000
 	}
-	c.integer(ms)
+	h.integer(ms)
 }

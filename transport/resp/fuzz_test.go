@@ -4,16 +4,24 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"testing"
 	"time"
+
+	"pxkv/node/kv"
+	"pxkv/transport/wiretest"
 )
 
 var seeds = []string{
-	"PING\r\n", "*1\r\n$4\r\nPING\r\n", "*2\r\n$3\r\nGET\r\n$1\r\na\r\n", "SET a \"b\\x41\\n\" \r\n", "SET a 'it\\'s'\n", "*-1\r\n*0\r\n\r\n",
-	"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$-5\r\n", "*1\r\n$536870912\r\n", "*2147483648\r\n", "MULTI\r\nSET {t}a 1\r\nGET {t}a\r\nEXEC\r\n",
-	"WATCH a\r\nMULTI\r\nINCR a\r\nDISCARD\r\n", "HELLO 3\r\nCOMMAND\r\n", "SCAN 0 MATCH a*[ COUNT 3\r\n", "CLIENT SETNAME x\r\nCLIENT INFO\r\n",
-	"MSETNX {t}a 1 {t}b 2\r\n", "COMMAND GETKEYS MSET a 1\r\n", "CLUSTER SLOTS\r\nINFO all\r\nSLOWLOG GET -1\r\n", "QUIT\r\nPING\r\n",
+	"PING\r\n", "*1\r\n$4\r\nPING\r\n", "*2\r\n$3\r\nGET\r\n$1\r\na\r\n", "SET a \"b\\x41\\n\" \r\n",
+	"SET a 'it\\'s'\n", "*-1\r\n*0\r\n\r\n",
+	"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$-5\r\n", "*1\r\n$536870912\r\n", "*2147483648\r\n",
+	"MULTI\r\nSET {t}a 1\r\nGET {t}a\r\nEXEC\r\n",
+	"WATCH a\r\nMULTI\r\nINCR a\r\nDISCARD\r\n", "HELLO 3\r\nCOMMAND\r\n", "SCAN 0 MATCH a*[ COUNT 3\r\n",
+	"CLIENT SETNAME x\r\nCLIENT INFO\r\n",
+	"MSETNX {t}a 1 {t}b 2\r\n", "COMMAND GETKEYS MSET a 1\r\n", "CLUSTER SLOTS\r\nINFO all\r\nSLOWLOG GET -1\r\n",
+	"QUIT\r\nPING\r\n",
 	"GETRANGE a 9223372036854775807 -9223372036854775808\r\n", "SETRANGE a 99999999999 x\r\n", "KEYS [a-\r\n",
 }
 
@@ -52,15 +60,23 @@ func FuzzInput(f *testing.F) {
 	})
 }
 
-// Whatever strangers send, it is answered and the connection ends when they have no more to say.
+// Whatever strangers send, it is answered, the connection ends when they have no more to say, and nothing
+// is held for them then. limits of 0 are the defaults; others are drawn tiny.
 func FuzzConversation(f *testing.F) {
-	for _, s := range seeds {
-		f.Add([]byte(s))
+	for i, s := range seeds {
+		f.Add([]byte(s), uint64(0))
+		f.Add([]byte(s), uint64(i+1))
 	}
-	address, s := start(f, newFake(), func(o *Options) {
-		o.MaxValueBytes, o.MaxBufferedBytes, o.AllowFlush = 1<<16, 1<<22, true
+	f.Add(bytes.Repeat([]byte("SET a xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\r\nMGET a a a "+
+		"b\r\nAPPEND a x\r\n"), 20), uint64(7))
+	usual, shared := start(f, newFake(), func(o *Options) {
+		o.MaxValueBytes, o.Budget, o.AllowFlush = 1<<16, kv.NewBudget(1<<22), true
 	})
-	f.Fuzz(func(t *testing.T, b []byte) {
+	f.Fuzz(func(t *testing.T, b []byte, limits uint64) {
+		address, s := usual, shared
+		if limits != 0 {
+			address, s = start(t, newFake(), tinyOptions(rand.New(rand.NewPCG(limits, 4))))
+		}
 		nc, err := net.Dial("tcp", address)
 		if err != nil {
 			t.Fatal(err)
@@ -80,9 +96,9 @@ func FuzzConversation(f *testing.F) {
 				t.Errorf("the answer begins with %.20q", line)
 			}
 		}
-		if open := s.clients(); open > 100 {
-			t.Errorf("%v connections are open", open)
-		}
+		wiretest.Eventually(t, "nobody is there, and nothing is held", func() bool {
+			return s.listener.Open() == 0 && s.opt.Budget.Held() == 0
+		})
 	})
 }
 

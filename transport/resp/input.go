@@ -13,11 +13,8 @@ const (
 	maxArguments = 128 << 10
 )
 
-// protocolError ends a connection after its text was sent.
-type protocolError string
-
-// Error implements error.
-func (e protocolError) Error() string { return "ERR Protocol error: " + string(e) }
+// protocolError is a failure that ends the connection.
+func protocolError(text string) *failure { return &failure{codeError, "Protocol error: " + text} }
 
 // input is what a connection has sent and was not answered yet. Commands are read where
 // they lie: arguments alias buf, which must not be filled again before they were used.
@@ -45,7 +42,7 @@ func newInput(buf []byte, maxBulk, maxCommand int) input {
 
 // next returns the next complete command, whose arguments live until reset; ok is false when
 // more input is needed. Empty commands are skipped, as in Redis.
-func (in *input) next() (args [][]byte, ok bool, err error) {
+func (in *input) next() (args [][]byte, ok bool, err *failure) {
 	for in.r < in.w {
 		b := in.buf[in.r:in.w]
 		if in.left < 0 {
@@ -81,7 +78,7 @@ func (in *input) next() (args [][]byte, ok bool, err error) {
 }
 
 // arguments reads what is there of the arguments of the command at b's beginning.
-func (in *input) arguments(b []byte) (done bool, err error) {
+func (in *input) arguments(b []byte) (done bool, err *failure) {
 	for in.left > 0 {
 		if in.bulk < 0 {
 			if in.at == len(b) {
@@ -135,7 +132,7 @@ func (in *input) take(b []byte) [][]byte {
 }
 
 // number reads a line like "*3" or "$10" and returns its length; 0 when it has not ended yet.
-func number(b []byte, tooLong, invalid string) (n int64, size int, err error) {
+func number(b []byte, tooLong, invalid string) (n int64, size int, err *failure) {
 	end := bytes.IndexByte(b[:min(len(b), maxHeaderLine+1)], '\r')
 	if end < 0 {
 		if len(b) > maxHeaderLine {
@@ -154,7 +151,7 @@ func number(b []byte, tooLong, invalid string) (n int64, size int, err error) {
 }
 
 // inline reads a command that was typed as a line.
-func (in *input) inline(b []byte) (args [][]byte, ok bool, err error) {
+func (in *input) inline(b []byte) (args [][]byte, ok bool, err *failure) {
 	end := bytes.IndexByte(b, '\n')
 	if end < 0 {
 		if len(b) > maxHeaderLine {

@@ -4,29 +4,29 @@ import (
 	"strings"
 )
 
-// commandAll answers COMMAND.
-func (c *conn) commandAll(args [][]byte) {
-	c.array(len(c.server.table.all))
-	for _, cmd := range c.server.table.all {
-		c.describe(cmd)
+// commandCommand answers COMMAND.
+func commandCommand(h *handler, args [][]byte) {
+	h.array(len(h.server.table.all))
+	for _, cmd := range h.server.table.all {
+		describe(&h.replies, cmd)
 	}
 }
 
-// commandCount answers COMMAND COUNT.
-func (c *conn) commandCount([][]byte) { c.integer(int64(len(c.server.table.all))) }
+// commandCountCommand answers COMMAND COUNT.
+func commandCountCommand(h *handler, _ [][]byte) { h.integer(int64(len(h.server.table.all))) }
 
-// commandInfo answers COMMAND INFO.
-func (c *conn) commandInfo(args [][]byte) {
+// commandInfoCommand answers COMMAND INFO.
+func commandInfoCommand(h *handler, args [][]byte) {
 	if len(args) == 2 {
-		c.commandAll(args)
+		commandCommand(h, args)
 		return
 	}
-	c.array(len(args) - 2)
+	h.array(len(args) - 2)
 	for _, name := range args[2:] {
-		if cmd := c.server.table.named(name); cmd != nil {
-			c.describe(cmd)
+		if cmd := h.server.table.named(name); cmd != nil {
+			describe(&h.replies, cmd)
 		} else {
-			c.null()
+			h.null()
 		}
 	}
 }
@@ -42,28 +42,28 @@ func (t *table) named(name []byte) *command {
 }
 
 // describe writes a command as COMMAND INFO does.
-func (c *conn) describe(cmd *command) {
-	c.array(10)
-	c.bulkText(cmd.fullName())
-	c.integer(int64(cmd.arity))
+func describe(r *replies, cmd *command) {
+	r.array(10)
+	r.bulkText(cmd.fullName())
+	r.integer(int64(cmd.arity))
 	names := cmd.flagNames()
-	c.setOf(len(names))
+	r.setOf(len(names))
 	for _, name := range names {
-		c.status(name)
+		r.status(name)
 	}
-	c.integer(int64(cmd.first))
-	c.integer(int64(cmd.last))
-	c.integer(int64(cmd.step))
+	r.integer(int64(cmd.first))
+	r.integer(int64(cmd.last))
+	r.integer(int64(cmd.step))
 	categories := cmd.categories()
-	c.setOf(len(categories))
+	r.setOf(len(categories))
 	for _, category := range categories {
-		c.status(category)
+		r.status(category)
 	}
-	c.setOf(0) // no hints: the answer of any node is that of the cluster
-	c.keySpecification(cmd)
-	c.array(len(cmd.subs))
+	r.setOf(0) // no hints: the answer of any node is that of the cluster
+	keySpecification(r, cmd)
+	r.array(len(cmd.subs))
 	for _, sub := range cmd.subs {
-		c.describe(sub)
+		describe(r, sub)
 	}
 }
 
@@ -99,96 +99,98 @@ func (cmd *command) categories() (names []string) {
 }
 
 // keySpecification writes where the keys of a command are.
-func (c *conn) keySpecification(cmd *command) {
+func keySpecification(r *replies, cmd *command) {
 	if cmd.first == 0 {
-		c.setOf(0)
+		r.setOf(0)
 		return
 	}
 	last := cmd.last
 	if last > 0 {
 		last -= cmd.first // it counts from the first key here
 	}
-	c.setOf(1)
-	c.mapOf(3)
-	c.bulkText("flags")
-	c.setOf(1)
+	r.setOf(1)
+	r.mapOf(3)
+	r.bulkText("flags")
+	r.setOf(1)
 	if cmd.flags&write != 0 {
-		c.status("RW")
+		r.status("RW")
 	} else {
-		c.status("RO")
+		r.status("RO")
 	}
-	c.bulkText("begin_search")
-	c.mapOf(2)
-	c.bulkText("type")
-	c.bulkText("index")
-	c.bulkText("spec")
-	c.mapOf(1)
-	c.bulkText("index")
-	c.integer(int64(cmd.first))
-	c.bulkText("find_keys")
-	c.mapOf(2)
-	c.bulkText("type")
-	c.bulkText("range")
-	c.bulkText("spec")
-	c.mapOf(3)
-	c.bulkText("lastkey")
-	c.integer(int64(last))
-	c.bulkText("keystep")
-	c.integer(int64(cmd.step))
-	c.bulkText("limit")
-	c.integer(0)
+	r.bulkText("begin_search")
+	r.mapOf(2)
+	r.bulkText("type")
+	r.bulkText("index")
+	r.bulkText("spec")
+	r.mapOf(1)
+	r.bulkText("index")
+	r.integer(int64(cmd.first))
+	r.bulkText("find_keys")
+	r.mapOf(2)
+	r.bulkText("type")
+	r.bulkText("range")
+	r.bulkText("spec")
+	r.mapOf(3)
+	r.bulkText("lastkey")
+	r.integer(int64(last))
+	r.bulkText("keystep")
+	r.integer(int64(cmd.step))
+	r.bulkText("limit")
+	r.integer(0)
 }
 
-// commandDocs answers COMMAND DOCS, which redis-cli asks for when it connects.
-func (c *conn) commandDocs(args [][]byte) {
-	chosen := c.server.table.all
+// commandDocsCommand answers COMMAND DOCS, which redis-cli asks for when it connects.
+func commandDocsCommand(h *handler, args [][]byte) {
+	chosen := h.server.table.all
 	if len(args) > 2 {
 		chosen = nil
 		for _, name := range args[2:] {
-			if cmd := c.server.table.named(name); cmd != nil {
+			if cmd := h.server.table.named(name); cmd != nil {
 				chosen = append(chosen, cmd)
 			}
 		}
 	}
-	c.docs(chosen)
+	docs(&h.replies, chosen)
 }
 
-func (c *conn) docs(chosen []*command) {
-	c.mapOf(len(chosen))
+func docs(r *replies, chosen []*command) {
+	r.mapOf(len(chosen))
 	for _, cmd := range chosen {
-		c.bulkText(cmd.fullName())
+		r.bulkText(cmd.fullName())
 		n := 4
 		if cmd.subs != nil {
 			n++
 		}
-		c.mapOf(n)
-		for _, pair := range [][2]string{{"summary", cmd.summary}, {"since", cmd.since}, {"group", cmd.group}, {"complexity", cmd.complexity}} {
-			c.bulkText(pair[0])
-			c.bulkText(pair[1])
+		r.mapOf(n)
+		for _, pair := range [][2]string{
+			{"summary", cmd.summary}, {"since", cmd.since}, {"group", cmd.group}, {"complexity", cmd.complexity},
+		} {
+			r.bulkText(pair[0])
+			r.bulkText(pair[1])
 		}
 		if cmd.subs != nil {
-			c.bulkText("subcommands")
-			c.docs(cmd.subs)
+			r.bulkText("subcommands")
+			docs(r, cmd.subs)
 		}
 	}
 }
 
-// commandGetKeys answers COMMAND GETKEYS.
-func (c *conn) commandGetKeys(args [][]byte) {
+// commandGetKeysCommand answers COMMAND GETKEYS.
+func commandGetKeysCommand(h *handler, args [][]byte) {
 	words := args[2:]
-	cmd := c.server.table.lookup(words[0])
+	cmd := h.server.table.lookup(words[0])
 	if cmd != nil && cmd.subs != nil && len(words) > 1 {
 		cmd = cmd.sub(words[1])
 	}
 	switch {
 	case cmd == nil:
-		c.fail("ERR Invalid command specified")
+		h.fail(&failure{codeError, "Invalid command specified"})
 		return
 	case cmd.first == 0:
-		c.fail("ERR The command has no key arguments")
+		h.fail(&failure{codeError, "The command has no key arguments"})
 		return
 	case !cmd.takes(len(words)):
-		c.fail("ERR Invalid number of arguments specified for command")
+		h.fail(&failure{codeError, "Invalid number of arguments specified for command"})
 		return
 	}
 	first, last, step := cmd.keys(len(words))
@@ -196,19 +198,19 @@ func (c *conn) commandGetKeys(args [][]byte) {
 	for i := first; i <= last && i < len(words); i += step {
 		keys = append(keys, words[i])
 	}
-	c.array(len(keys))
+	h.array(len(keys))
 	for _, key := range keys {
-		c.bulk(key)
+		h.bulk(key)
 	}
 }
 
-// help answers the HELP of a command with several subcommands.
-func (c *conn) help([][]byte) {
-	container := c.cmd.parent
-	c.array(2*len(container.subs) + 1)
-	c.status(strings.ToUpper(container.name) + " <subcommand> [<arg> [value] [opt] ...]. Subcommands are:")
+// helpCommand answers the HELP of a command with several subcommands.
+func helpCommand(h *handler, _ [][]byte) {
+	container := h.cmd.parent
+	h.array(2*len(container.subs) + 1)
+	h.status(strings.ToUpper(container.name) + " <subcommand> [<arg> [value] [opt] ...]. Subcommands are:")
 	for _, sub := range container.subs {
-		c.status(strings.ToUpper(sub.name))
-		c.status("    " + sub.summary + ".")
+		h.status(strings.ToUpper(sub.name))
+		h.status("    " + sub.summary + ".")
 	}
 }

@@ -6,31 +6,31 @@ import (
 	"pxkv/node/kv"
 )
 
-// del answers DEL and UNLINK.
-func (c *conn) del(args [][]byte) {
+// delCommand answers DEL and UNLINK.
+func delCommand(h *handler, args [][]byte) {
 	for _, key := range args[1:] {
-		c.ask(kv.Command{Op: kv.OpDelete, Key: key})
+		h.ask(kv.Command{Op: kv.OpDelete, Key: key})
 	}
-	c.later(func(c *conn, _ *waiting, answers []kv.Answer) {
+	h.later(func(h *handler, _ *waiting, answers []kv.Answer) {
 		if e := worstError(answers); e != nil {
-			c.failed(e)
+			h.failed(e)
 			return
 		}
-		c.integer(done(answers))
+		h.integer(done(answers))
 	})
 }
 
-// exists answers EXISTS and TOUCH. A key that is named twice counts twice.
-func (c *conn) exists(args [][]byte) {
+// existsCommand answers EXISTS and TOUCH. A key that is named twice counts twice.
+func existsCommand(h *handler, args [][]byte) {
 	for _, key := range args[1:] {
-		c.read(key)
+		h.look(key)
 	}
-	c.later(func(c *conn, _ *waiting, answers []kv.Answer) {
+	h.later(func(h *handler, _ *waiting, answers []kv.Answer) {
 		if e := firstError(answers); e != nil {
-			c.failed(e)
+			h.failed(e)
 			return
 		}
-		c.integer(done(answers))
+		h.integer(done(answers))
 	})
 }
 
@@ -44,86 +44,89 @@ func done(answers []kv.Answer) (n int64) {
 	return n
 }
 
-// typeOf answers TYPE: every value is a string.
-func (c *conn) typeOf(args [][]byte) {
-	c.readThen(args[1], func(c *conn) { c.status("none") }, func(c *conn, _ *kv.Item) {
-		c.status("string")
-	})
+// typeCommand answers TYPE: every value is a string.
+func typeCommand(h *handler, args [][]byte) {
+	h.look(args[1])
+	h.then(func(h *handler) { h.status("none") }, func(h *handler, _ *kv.Result) { h.status("string") })
 }
 
-// rename answers RENAME and RENAMENX. Both keys must be of one partition.
-func (c *conn) rename(args [][]byte) {
-	onlyNew := c.cmd.name == "renamenx"
-	if !c.server.samePartition(args[1], args[2]) {
-		c.fail(errPartitions)
+// renameCommand answers RENAME and RENAMENX. Both keys must be of one partition.
+func renameCommand(h *handler, args [][]byte) {
+	onlyNew := h.cmd.name == "renamenx"
+	if !h.server.samePartition(args[1], args[2]) {
+		h.fail(errPartitions)
 		return
 	}
 	op := kv.Command{Op: kv.OpRename, Key: args[1], NewKey: args[2]}
 	if onlyNew {
 		op.Cond.Kind = kv.CondNewAbsent
 	}
-	c.ask(op)
-	c.later(renderRename)
+	h.ask(op)
+	h.later(renderRename)
 }
 
-func renderRename(c *conn, w *waiting, answers []kv.Answer) {
+func renderRename(h *handler, w *waiting, answers []kv.Answer) {
 	a := &answers[0]
 	onlyNew := w.cmd.name == "renamenx"
 	switch {
 	case a.Err != nil:
-		c.failed(a.Err)
+		h.failed(a.Err)
 	case a.Result.Outcome == kv.NotFound:
-		c.fail(errNoSuchKey)
+		h.fail(errNoSuchKey)
 	case a.Result.Outcome == kv.ConditionFailed && onlyNew:
-		c.integer(0)
+		h.integer(0)
 	case a.Result.Outcome != kv.Done:
-		c.unexpected(a.Result.Outcome)
+		h.unexpected(a.Result.Outcome)
 	case onlyNew:
-		c.integer(1)
+		h.integer(1)
 	default:
-		c.ok()
+		h.ok()
 	}
 }
 
-// objectEncoding answers OBJECT ENCODING with the encoding that Redis gives to such a value
+// objectEncodingCommand answers OBJECT ENCODING with the encoding that Redis gives to such a value
 // when it is set.
-func (c *conn) objectEncoding(args [][]byte) {
-	c.readThen(args[2], (*conn).null, func(c *conn, it *kv.Item) {
-		c.bulkText(encoding(it.Value.Data))
-	})
+func objectEncodingCommand(h *handler, args [][]byte) {
+	h.readPart(args[2], kv.Part{Kind: kv.RangeOfValue, Start: 0, End: longestEmbedded - 1})
+	h.then((*handler).null, func(h *handler, r *kv.Result) { h.bulkText(encoding(r.Item.Value.Data, r.Number)) })
 }
 
-func encoding(b []byte) string {
-	if _, integer := kv.ParseInt(b); integer {
+// longestEmbedded is the longest string that Redis keeps beside its key's record.
+const longestEmbedded = 44
+
+// encoding tells it by a value's length and its beginning, in which an integer fits whole.
+func encoding(beginning []byte, length int64) string {
+	if length > longestEmbedded {
+		return "raw"
+	}
+	if _, integer := kv.ParseInt(beginning); integer {
 		return "int"
 	}
-	if len(b) <= 44 {
-		return "embstr"
-	}
-	return "raw"
+	return "embstr"
 }
 
-// memoryUsage answers MEMORY USAGE with about what the key takes on each replica.
-func (c *conn) memoryUsage(args [][]byte) {
+// memoryUsageCommand answers MEMORY USAGE with about what the key takes on each replica.
+func memoryUsageCommand(h *handler, args [][]byte) {
 	for i := 3; i < len(args); i++ {
 		if !is(args[i], "samples") || i+1 == len(args) {
-			c.fail(errSyntax)
+			h.fail(errSyntax)
 			return
 		}
 		i++
 		n, ok := kv.ParseInt(args[i])
 		if !ok {
-			c.fail(errNotInteger)
+			h.fail(errNotInteger)
 			return
 		}
 		if n < 0 {
-			c.fail(errSyntax)
+			h.fail(errSyntax)
 			return
 		}
 	}
 	key := bytes.Clone(args[2])
-	c.readThen(args[2], (*conn).null, func(c *conn, it *kv.Item) {
-		c.integer(int64(recordOverhead + len(key) + len(it.Value.Data) + len(it.Value.ContentType)))
+	h.look(args[2])
+	h.then((*handler).null, func(h *handler, r *kv.Result) {
+		h.integer(int64(recordOverhead+len(key)+len(r.Item.Value.ContentType)) + r.Number)
 	})
 }
 

@@ -1,7 +1,6 @@
 package resp
 
 import (
-	"bytes"
 	"errors"
 	"sync/atomic"
 	"time"
@@ -23,21 +22,6 @@ const (
 
 var outcomeNames = [outcomeLimit]string{"ok", "error", "unavailable", "unknown", "full"}
 
-// outcomeOf tells from a reply how its command ended.
-func outcomeOf(reply []byte) outcome {
-	switch {
-	case len(reply) == 0 || reply[0] != '-':
-		return outcomeOK
-	case bytes.HasPrefix(reply, []byte("-UNKNOWN ")):
-		return outcomeUnknown
-	case bytes.HasPrefix(reply, []byte("-CLUSTERDOWN ")):
-		return outcomeUnavailable
-	case bytes.HasPrefix(reply, []byte("-OOM ")):
-		return outcomeFull
-	}
-	return outcomeError
-}
-
 // metrics are the package's own. A label pair appears with its first use and is looked up once,
 // so a command costs two atomic operations, and a pipeline an observation for each run of equal
 // commands.
@@ -45,38 +29,48 @@ type metrics struct {
 	commands       *prometheus.CounterVec
 	latency        *prometheus.HistogramVec
 	connections    prometheus.GaugeFunc
-	buffered       prometheus.GaugeFunc
 	accepted       prometheus.Counter
 	rejected       prometheus.Counter
 	protocolErrors prometheus.Counter
+	strangers      prometheus.Counter
+	panics         prometheus.Counter
 
 	counters  [][outcomeLimit]atomic.Pointer[prometheus.Counter] // by command.number
 	observers []atomic.Pointer[prometheus.Observer]
 }
 
-func newMetrics(t *table, connections, buffered func() float64) *metrics {
+func newMetrics(t *table, connections func() float64) *metrics {
 	m := &metrics{
 		commands: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "pxkv_resp_commands_total", Help: "Redis commands by name and outcome.",
 		}, []string{"command", "outcome"}),
 		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "pxkv_resp_command_seconds", Help: "Time from a command's arrival to its answer; equal commands in a row of one pipeline count once.",
-			Buckets: []float64{1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1, 2.5, 5, 10},
+			Name: "pxkv_resp_command_seconds",
+			Help: "Time from a command's arrival to its answer; equal commands in a row of one pipeline count once.",
+			Buckets: []float64{
+				1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
+			},
 		}, []string{"command"}),
 		connections: prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "pxkv_resp_connections", Help: "Open Redis connections.",
 		}, connections),
-		buffered: prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "pxkv_resp_buffered_bytes", Help: "Bytes of large commands and of answers that clients have not taken.",
-		}, buffered),
 		accepted: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "pxkv_resp_connections_total", Help: "Redis connections that were accepted.",
 		}),
 		rejected: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "pxkv_resp_connections_rejected_total", Help: "Redis connections turned away because there were too many.",
+			Name: "pxkv_resp_connections_rejected_total",
+			Help: "Redis connections turned away because there were too many.",
 		}),
 		protocolErrors: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "pxkv_resp_protocol_errors_total", Help: "Connections closed because what they sent is not the Redis protocol.",
+			Name: "pxkv_resp_protocol_errors_total",
+			Help: "Connections closed because what they sent is not the Redis protocol.",
+		}),
+		strangers: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "pxkv_resp_http_requests_total",
+			Help: "Connections closed because they sent HTTP requests to the Redis port.",
+		}),
+		panics: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "pxkv_resp_panics_total", Help: "Connections closed because of a mistake in this program.",
 		}),
 	}
 	m.counters = make([][outcomeLimit]atomic.Pointer[prometheus.Counter], len(t.every))
@@ -86,7 +80,9 @@ func newMetrics(t *table, connections, buffered func() float64) *metrics {
 
 func (m *metrics) register(r prometheus.Registerer) error {
 	var faults []error
-	for _, c := range []prometheus.Collector{m.commands, m.latency, m.connections, m.buffered, m.accepted, m.rejected, m.protocolErrors} {
+	for _, c := range []prometheus.Collector{
+		m.commands, m.latency, m.connections, m.accepted, m.rejected, m.protocolErrors, m.strangers, m.panics,
+	} {
 		faults = append(faults, r.Register(c))
 	}
 	return errors.Join(faults...)

@@ -1,6 +1,7 @@
 package resp
 
 import (
+	"cmp"
 	"errors"
 	"log/slog"
 	"time"
@@ -22,9 +23,13 @@ type Options struct {
 	AllowFlush    bool // FLUSHALL and FLUSHDB are taken; default they are refused
 	MaxValueBytes int  // longest value and longest argument in bytes, default kv.DefaultMaxValueBytes
 
-	MaxConns         int   // open connections, default 10000; further ones are told so and closed
-	MaxOutputBytes   int   // answers that wait for one client to read them, default 64 MiB; then it is dropped
-	MaxBufferedBytes int64 // received and unsent bytes of all connections beyond their small buffers, default 256 MiB
+	MaxConns       int // open connections, default 10000; further ones are told so and closed
+	MaxOutputBytes int // answers that wait for one client to read them, default 64 MiB; then it is dropped
+
+	// Budget is what commands and answers are counted in while they are held, beyond the small
+	// buffers of connections. It must have room for one command. Default one of 256 MiB, or eight
+	// of the largest values.
+	Budget *kv.Budget
 
 	RequestTimeout time.Duration // of the commands that arrived together, default 10 s
 	IdleTimeout    time.Duration // between two commands of a connection, default 0: none
@@ -32,25 +37,30 @@ type Options struct {
 	WriteStall     time.Duration // a client must take some of its answers within this time, default 30 s
 	ShutdownGrace  time.Duration // for commands under way when Run is told to end, default 10 s
 
+	Limits Limits // at which work is cut into pieces
+
 	SlowAfter time.Duration // what takes as long is in SLOWLOG, default 10 ms
 	SlowKept  int           // entries of SLOWLOG, default 128
 }
 
 // withDefaults returns the options with every unset field filled in.
 func (o Options) withDefaults() Options {
-	orDefault(&o.Listen, ":6379")
-	orDefault(&o.Logger, slog.New(slog.DiscardHandler))
-	orDefault(&o.Version, "development")
-	orDefault(&o.MaxValueBytes, kv.DefaultMaxValueBytes)
-	orDefault(&o.MaxConns, 10_000)
-	orDefault(&o.MaxOutputBytes, 64<<20)
-	orDefault(&o.MaxBufferedBytes, max(256<<20, 4*int64(o.MaxValueBytes)))
-	orDefault(&o.RequestTimeout, 10*time.Second)
-	orDefault(&o.ReadStall, 30*time.Second)
-	orDefault(&o.WriteStall, 30*time.Second)
-	orDefault(&o.ShutdownGrace, 10*time.Second)
-	orDefault(&o.SlowAfter, 10*time.Millisecond)
-	orDefault(&o.SlowKept, 128)
+	o.Listen = cmp.Or(o.Listen, ":6379")
+	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
+	o.Version = cmp.Or(o.Version, "development")
+	o.MaxValueBytes = cmp.Or(o.MaxValueBytes, kv.DefaultMaxValueBytes)
+	o.MaxConns = cmp.Or(o.MaxConns, 10_000)
+	o.MaxOutputBytes = cmp.Or(o.MaxOutputBytes, 64<<20)
+	if o.Budget == nil {
+		o.Budget = kv.NewBudget(max(256<<20, 8*int64(o.MaxValueBytes)))
+	}
+	o.RequestTimeout = cmp.Or(o.RequestTimeout, 10*time.Second)
+	o.ReadStall = cmp.Or(o.ReadStall, 30*time.Second)
+	o.WriteStall = cmp.Or(o.WriteStall, 30*time.Second)
+	o.ShutdownGrace = cmp.Or(o.ShutdownGrace, 10*time.Second)
+	o.SlowAfter = cmp.Or(o.SlowAfter, 10*time.Millisecond)
+	o.SlowKept = cmp.Or(o.SlowKept, 128)
+	o.Limits = o.Limits.withDefaults()
 	return o
 }
 
@@ -65,7 +75,7 @@ func (o Options) validate() error {
 		ok   bool
 	}{
 		{"MaxValueBytes", o.MaxValueBytes > 0}, {"MaxConns", o.MaxConns > 0}, {"MaxOutputBytes", o.MaxOutputBytes > 0},
-		{"MaxBufferedBytes", o.MaxBufferedBytes > 0}, {"RequestTimeout", o.RequestTimeout > 0},
+		{"Budget", o.Budget.Limit() > 0}, {"RequestTimeout", o.RequestTimeout > 0},
 		{"IdleTimeout", o.IdleTimeout >= 0}, {"ReadStall", o.ReadStall > 0}, {"WriteStall", o.WriteStall > 0},
 		{"ShutdownGrace", o.ShutdownGrace > 0}, {"SlowAfter", o.SlowAfter > 0}, {"SlowKept", o.SlowKept > 0},
 	} {
@@ -73,15 +83,8 @@ func (o Options) validate() error {
 			faults = append(faults, errors.New("resp: Options."+f.name+" must not be negative"))
 		}
 	}
-	return errors.Join(faults...)
+	return errors.Join(append(faults, o.Limits.validate())...)
 }
 
 // maxCommandBytes is the longest command: several large values in one MSET.
 func (o Options) maxCommandBytes() int { return 4*o.MaxValueBytes + 1<<20 }
-
-func orDefault[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
-}

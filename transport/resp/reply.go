@@ -6,68 +6,78 @@ import (
 	"github.com/tidwall/redcon"
 )
 
-// The methods of this file append one reply, or the head of one, to the connection's answers,
-// in the protocol that the client chose. RESP2 has no maps, sets, nulls or texts of its own:
-// there they are arrays, arrays, a bulk of length -1 and bulks.
+// replies are the answers that were not sent yet. Its methods append one, or the head of one, in the
+// protocol that the client chose. RESP2 has no maps, sets, nulls or texts of its own: there they are
+// arrays, arrays, a bulk of length -1 and bulks.
+type replies struct {
+	out      []byte
+	protocol int     // 2 or 3: the session's, or the one that held when the command came
+	end      outcome // of the command that is being answered, by its last failure
+}
 
-func (c *conn) ok()               { c.out = redcon.AppendOK(c.out) }
-func (c *conn) status(s string)   { c.out = redcon.AppendString(c.out, s) }
-func (c *conn) integer(n int64)   { c.out = redcon.AppendInt(c.out, n) }
-func (c *conn) bulk(b []byte)     { c.out = redcon.AppendBulk(c.out, b) }
-func (c *conn) bulkText(s string) { c.out = redcon.AppendBulkString(c.out, s) }
-func (c *conn) array(n int)       { c.out = redcon.AppendArray(c.out, n) }
-func (c *conn) fail(text string)  { c.out = redcon.AppendError(c.out, text) }
+func (r *replies) ok()               { r.out = redcon.AppendOK(r.out) }
+func (r *replies) status(s string)   { r.out = redcon.AppendString(r.out, s) }
+func (r *replies) integer(n int64)   { r.out = redcon.AppendInt(r.out, n) }
+func (r *replies) bulk(b []byte)     { r.out = redcon.AppendBulk(r.out, b) }
+func (r *replies) bulkText(s string) { r.out = redcon.AppendBulkString(r.out, s) }
+func (r *replies) array(n int)       { r.out = redcon.AppendArray(r.out, n) }
+
+// fail is the answer to a command that failed.
+func (r *replies) fail(f *failure) {
+	r.end = codes[f.code].end
+	r.out = f.append(r.out)
+}
 
 // null is the answer for a value that is not there.
-func (c *conn) null() {
-	if c.protocol == 3 {
-		c.out = append(c.out, "_\r\n"...)
+func (r *replies) null() {
+	if r.protocol == 3 {
+		r.out = append(r.out, "_\r\n"...)
 		return
 	}
-	c.out = redcon.AppendNull(c.out)
+	r.out = redcon.AppendNull(r.out)
 }
 
 // nullArray is the answer of EXEC when a watched key has changed.
-func (c *conn) nullArray() {
-	if c.protocol == 3 {
-		c.out = append(c.out, "_\r\n"...)
+func (r *replies) nullArray() {
+	if r.protocol == 3 {
+		r.out = append(r.out, "_\r\n"...)
 		return
 	}
-	c.out = append(c.out, "*-1\r\n"...)
+	r.out = append(r.out, "*-1\r\n"...)
 }
 
 // mapOf begins a map of n pairs.
-func (c *conn) mapOf(n int) {
-	if c.protocol == 3 {
-		c.head('%', n)
+func (r *replies) mapOf(n int) {
+	if r.protocol == 3 {
+		r.head('%', n)
 		return
 	}
-	c.array(2 * n)
+	r.array(2 * n)
 }
 
 // setOf begins a set of n members.
-func (c *conn) setOf(n int) {
-	if c.protocol == 3 {
-		c.head('~', n)
+func (r *replies) setOf(n int) {
+	if r.protocol == 3 {
+		r.head('~', n)
 		return
 	}
-	c.array(n)
+	r.array(n)
 }
 
 // text is a bulk that is meant for people.
-func (c *conn) text(s string) {
-	if c.protocol != 3 {
-		c.bulkText(s)
+func (r *replies) text(s string) {
+	if r.protocol != 3 {
+		r.bulkText(s)
 		return
 	}
-	c.head('=', len(s)+4)
-	c.out = append(c.out, "txt:"...)
-	c.out = append(c.out, s...)
-	c.out = append(c.out, "\r\n"...)
+	r.head('=', len(s)+4)
+	r.out = append(r.out, "txt:"...)
+	r.out = append(r.out, s...)
+	r.out = append(r.out, "\r\n"...)
 }
 
-func (c *conn) head(kind byte, n int) {
-	c.out = append(c.out, kind)
-	c.out = strconv.AppendInt(c.out, int64(n), 10)
-	c.out = append(c.out, "\r\n"...)
+func (r *replies) head(kind byte, n int) {
+	r.out = append(r.out, kind)
+	r.out = strconv.AppendInt(r.out, int64(n), 10)
+	r.out = append(r.out, "\r\n"...)
 }

@@ -18,28 +18,28 @@ const (
 	largestCount = 10_000
 )
 
-// scan answers SCAN. The cursor is a position in the order of ring.Position, so it needs no
+// scanCommand answers SCAN. The cursor is a position in the order of ring.Position, so it needs no
 // memory here and survives everything.
-func (c *conn) scan(args [][]byte) {
+func scanCommand(h *handler, args [][]byte) {
 	from, ok := parseCursor(args[1])
 	if !ok {
-		c.fail("ERR invalid cursor")
+		h.fail(&failure{codeError, "invalid cursor"})
 		return
 	}
 	count, pattern, strings := 10, []byte(nil), true
 	for i := 2; i < len(args); i += 2 {
 		switch {
 		case i+1 == len(args):
-			c.fail(errSyntax)
+			h.fail(errSyntax)
 			return
 		case is(args[i], "count"):
 			n, ok := kv.ParseInt(args[i+1])
 			if !ok {
-				c.fail(errNotInteger)
+				h.fail(errNotInteger)
 				return
 			}
 			if n < 1 {
-				c.fail(errSyntax)
+				h.fail(errSyntax)
 				return
 			}
 			count = int(min(n, largestCount))
@@ -48,40 +48,79 @@ func (c *conn) scan(args [][]byte) {
 		case is(args[i], "type"):
 			strings = is(args[i+1], "string") // every value is one
 		default:
-			c.fail(errSyntax)
+			h.fail(errSyntax)
 			return
 		}
 	}
-	found, seen, matched := c.ready[:0], 0, 0
+	found, seen := foundKeys{handler: h}, 0
 	for {
-		keys, next, err := c.walk(from, count-seen)
+		keys, next, err := h.walk(from, count-seen)
 		if err != nil {
-			c.failed(asError(err))
+			h.failed(asError(err))
 			return
 		}
 		for _, key := range keys {
-			if strings && (pattern == nil || matches(pattern, key)) {
-				found = redcon.AppendBulk(found, key)
-				matched++
+			if strings && (pattern == nil || matches(pattern, key)) && !found.add(key) {
+				h.fail(errBuffers)
+				return
 			}
 		}
 		seen += len(keys)
-		if from = next; from == 0 || seen >= count || time.Since(c.began) > scanTime {
+		if from = next; from == 0 || seen >= count || time.Since(h.began) > scanTime {
 			break
 		}
 	}
-	c.array(2)
-	c.bulkText(strconv.FormatUint(from, 10))
-	c.array(matched)
-	c.out = append(c.out, found...)
-	c.ready = found[:0]
+	h.array(2)
+	h.bulkText(strconv.FormatUint(from, 10))
+	found.answer()
+}
+
+// foundKeys is a list of keys on its way to be an answer.
+type foundKeys struct {
+	handler *handler
+	buf     []byte // as bulks
+	count   int
+}
+
+// add appends a key, and counts its bytes, as long as there is room for them.
+func (f *foundKeys) add(key []byte) bool {
+	if need := len(f.buf) + len(key) + bulkBytes; need > cap(f.buf) {
+		size := max(need, 2*cap(f.buf), leastAnswer)
+		if !f.handler.running.Take(size) {
+			return false
+		}
+		grown := append(make([]byte, 0, size), f.buf...)
+		f.handler.running.Give(cap(f.buf))
+		f.buf = grown
+	}
+	f.buf = redcon.AppendBulk(f.buf, key)
+	f.count++
+	return true
+}
+
+const (
+	bulkBytes   = 16 // of a key in an answer, besides the key: "$4096" and two line ends
+	leastAnswer = 1 << 10
+)
+
+// answer writes the list. A long one is not copied: it is sent behind the other answers.
+func (f *foundKeys) answer() {
+	h := f.handler
+	h.array(f.count)
+	if len(f.buf) <= h.server.opt.Limits.SendAbove {
+		h.out = append(h.out, f.buf...)
+		return
+	}
+	if h.send() {
+		h.sender.send(f.buf, &h.running) // a failure is the next one's as well
+	}
 }
 
 // walk asks for keys at or behind a position.
-func (c *conn) walk(from uint64, count int) ([][]byte, uint64, error) {
-	ctx := kv.NewDeadline(c.server.base, time.Now().Add(c.server.opt.RequestTimeout))
+func (p *pipeline) walk(from uint64, count int) ([][]byte, uint64, error) {
+	ctx := p.until(time.Now().Add(p.server.opt.RequestTimeout))
 	defer ctx.Release()
-	return c.server.service.Walk(ctx, from, count)
+	return p.server.service.Walk(ctx, from, count)
 }
 
 // parseCursor reads a cursor like C's strtoul, which Redis uses.
@@ -96,62 +135,61 @@ func parseCursor(b []byte) (uint64, bool) {
 	return n, err == nil
 }
 
-// keys answers KEYS. The keys stream through; what is kept is those that match, up to the
+// keysCommand answers KEYS. The keys stream through; what is kept is those that match, up to the
 // limit of answers that wait for a client.
-func (c *conn) keys(args [][]byte) {
-	ctx := kv.NewDeadline(c.server.base, time.Now().Add(longList))
+func keysCommand(h *handler, args [][]byte) {
+	ctx := h.until(time.Now().Add(longList))
 	defer ctx.Release()
-	found, n := c.ready[:0], 0
-	for item, err := range c.server.service.List(ctx, kv.ListQuery{Prefix: literalPrefix(args[1]), KeysOnly: true}) {
+	found := foundKeys{handler: h}
+	for item, err := range h.server.service.List(ctx, kv.ListQuery{Prefix: literalPrefix(args[1]), KeysOnly: true}) {
 		if err != nil {
-			c.failed(asError(err))
+			h.failed(asError(err))
 			return
 		}
 		if !matches(args[1], item.Key) {
 			continue
 		}
-		before := len(found)
-		found = redcon.AppendBulk(found, item.Key)
-		n++
-		if len(found) > c.server.opt.MaxOutputBytes-sendAbove || !c.charge(len(found)-before) {
-			c.fail("ERR the answer is too large: use SCAN")
+		if len(found.buf) > h.server.opt.MaxOutputBytes-h.server.opt.Limits.SendAbove {
+			h.fail(&failure{codeError, "the answer is too large: use SCAN"})
+			return
+		}
+		if !found.add(item.Key) {
+			h.fail(errBuffers)
 			return
 		}
 	}
-	c.array(n)
-	c.out = append(c.out, found...)
-	c.ready = found[:0]
+	found.answer()
 }
 
 // longList is how long a walk through the whole keyspace may take.
 const longList = 10 * time.Minute
 
-// dbSize answers DBSIZE with the number of keys of the whole cluster.
-func (c *conn) dbSize([][]byte) {
-	ctx := kv.NewDeadline(c.server.base, time.Now().Add(longList))
+// dbsizeCommand answers DBSIZE with the number of keys of the whole cluster.
+func dbsizeCommand(h *handler, _ [][]byte) {
+	ctx := h.until(time.Now().Add(longList))
 	defer ctx.Release()
-	n, err := c.server.service.CountKeys(ctx)
+	n, err := h.server.service.CountKeys(ctx)
 	if err != nil {
-		c.failed(asError(err))
+		h.failed(asError(err))
 		return
 	}
-	c.integer(n)
+	h.integer(n)
 }
 
-// randomKey answers RANDOMKEY: one of the next keys behind a random position.
-func (c *conn) randomKey([][]byte) {
+// randomkeyCommand answers RANDOMKEY: one of the next keys behind a random position.
+func randomkeyCommand(h *handler, _ [][]byte) {
 	from := rand.Uint64N(ring.EndPosition)
 	for wrapped := false; ; {
-		keys, next, err := c.walk(from, 8)
+		keys, next, err := h.walk(from, 8)
 		switch {
 		case err != nil:
-			c.failed(asError(err))
+			h.failed(asError(err))
 			return
 		case len(keys) > 0:
-			c.bulk(keys[rand.IntN(len(keys))])
+			h.bulk(keys[rand.IntN(len(keys))])
 			return
 		case next == 0 && wrapped:
-			c.null()
+			h.null()
 			return
 		}
 		wrapped = wrapped || next == 0
@@ -159,33 +197,34 @@ func (c *conn) randomKey([][]byte) {
 	}
 }
 
-// flush answers FLUSHALL and FLUSHDB: it deletes what a walk over all keys finds.
-func (c *conn) flush(args [][]byte) {
+// flushCommand answers FLUSHALL and FLUSHDB: it deletes what a walk over all keys finds.
+func flushCommand(h *handler, args [][]byte) {
 	if len(args) > 2 || len(args) == 2 && !is(args[1], "async") && !is(args[1], "sync") {
-		c.fail(errSyntax)
+		h.fail(errSyntax)
 		return
 	}
-	if !c.server.opt.AllowFlush {
-		c.fail("ERR " + c.cmd.name + " is off: start every node that may take it with --allow-flush")
+	if !h.server.opt.AllowFlush {
+		h.fail(&failure{codeError, h.cmd.name + " is off: start every node that may take it with --allow-flush"})
 		return
 	}
+	most := h.server.opt.Limits.Operations
 	for from := uint64(0); ; {
-		keys, next, err := c.walk(from, maxOperations)
+		keys, next, err := h.walk(from, most)
 		if err != nil {
-			c.failed(asError(err))
+			h.failed(asError(err))
 			return
 		}
 		for len(keys) > 0 {
-			some := keys[:min(len(keys), maxOperations)]
+			some := keys[:min(len(keys), most)]
 			keys = keys[len(some):]
 			for _, key := range some {
-				c.ask(kv.Command{Op: kv.OpDelete, Key: key})
+				h.ask(kv.Command{Op: kv.OpDelete, Key: key})
 			}
-			c.began = time.Now()
-			e := worstError(c.carryOut())
-			c.forget()
+			h.began = time.Now()
+			e := worstError(h.carryOut())
+			h.forget()
 			if e != nil {
-				c.failed(e)
+				h.failed(e)
 				return
 			}
 		}
@@ -193,5 +232,5 @@ func (c *conn) flush(args [][]byte) {
 			break
 		}
 	}
-	c.ok()
+	h.ok()
 }

@@ -1,21 +1,20 @@
 package resp
 
 import (
+	"bytes"
 	"errors"
 	"net"
 	"os"
 	"sync"
 	"time"
+
+	"pxkv/node/kv"
 )
 
-const (
-	// patience is how long a write may stand still before the connection gets a goroutine that
-	// writes, so that its commands are still read. A client that sends a long pipeline before it
-	// reads the first answer would wait for ever otherwise.
-	patience = time.Second
-	// sendPiece is how much is written under one deadline.
-	sendPiece = 256 << 10
-)
+// patience is how long a write may stand still before the connection gets a goroutine that
+// writes, so that its commands are still read. A client that sends a long pipeline before it
+// reads the first answer would wait for ever otherwise.
+const patience = time.Second
 
 // sender sends a client its answers, in order: on the connection's goroutine as long as the
 // client takes them, then on one of its own, for the rest of the connection's life.
@@ -23,26 +22,32 @@ type sender struct {
 	net     net.Conn
 	stall   time.Duration // without progress
 	max     int           // bytes that wait
-	buffers *budget
+	piece   int           // bytes that are written under one deadline
+	large   int           // bytes: what is longer is kept as it is, and not copied, when it has to wait
+	account *kv.Account
 	armed   time.Time // the write deadline that the connection has
 
 	running bool // there is a goroutine; only the connection's goroutine uses it
 	done    chan struct{}
 	mu      sync.Mutex
 	wake    sync.Cond
-	backlog []byte
-	charged int  // bytes of the budget that the backlog takes
+	backlog [][]byte
+	waits   int  // bytes in backlog
 	ended   bool // no more will come
 	broken  bool
 }
 
-// send reports false when the client is gone, or does not take its answers.
-func (s *sender) send(b []byte) bool {
+// keeps reports whether send keeps such bytes: they must not be used again then.
+func (s *sender) keeps(b []byte) bool { return s.running && len(b) > s.large }
+
+// send reports false when the client is gone, or does not take its answers. What must wait is counted
+// on the sender's account instead of from's, where it may be counted already.
+func (s *sender) send(b []byte, from *kv.Account) bool {
 	if len(b) == 0 {
 		return !s.running || !s.isBroken()
 	}
 	if s.running {
-		return s.add(b)
+		return s.add(b, from)
 	}
 	for len(b) > 0 {
 		now := time.Now()
@@ -52,7 +57,7 @@ func (s *sender) send(b []byte) bool {
 				return false
 			}
 		}
-		n, err := s.net.Write(b[:min(len(b), sendPiece)])
+		n, err := s.net.Write(b[:min(len(b), s.piece)])
 		b = b[n:]
 		switch {
 		case err == nil:
@@ -61,7 +66,7 @@ func (s *sender) send(b []byte) bool {
 				continue
 			}
 			s.start()
-			return s.add(b)
+			return s.add(b, from)
 		default:
 			return false
 		}
@@ -75,17 +80,25 @@ func (s *sender) start() {
 }
 
 // add appends to what waits.
-func (s *sender) add(b []byte) bool {
+func (s *sender) add(b []byte, from *kv.Account) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.broken || len(s.backlog)+len(b) > s.max || !s.buffers.take(len(b)) {
+	if s.broken || s.waits+len(b) > s.max || !from.MoveTo(s.account, len(b)) && !s.account.Take(len(b)) {
 		s.broken = true
 		s.wake.Signal()
 		s.net.Close()
 		return false
 	}
-	s.charged += len(b)
-	s.backlog = append(s.backlog, b...)
+	s.waits += len(b)
+	last := len(s.backlog) - 1
+	switch {
+	case len(b) > s.large:
+		s.backlog = append(s.backlog, b)
+	case last >= 0 && len(s.backlog[last]) <= s.large:
+		s.backlog[last] = append(s.backlog[last], b...)
+	default:
+		s.backlog = append(s.backlog, bytes.Clone(b))
+	}
 	s.wake.Signal()
 	return true
 }
@@ -99,30 +112,29 @@ func (s *sender) isBroken() bool {
 // run writes what waits until stop, or until the client takes nothing for too long.
 func (s *sender) run() {
 	defer close(s.done)
-	var sending []byte
 	for {
 		s.mu.Lock()
-		s.buffers.give(s.charged - len(s.backlog))
-		s.charged = len(s.backlog)
 		for len(s.backlog) == 0 && !s.ended && !s.broken {
 			s.wake.Wait()
 		}
 		if s.broken || len(s.backlog) == 0 {
-			s.buffers.give(s.charged)
-			s.charged, s.backlog, s.broken = 0, nil, true
+			s.account.Give(s.waits)
+			s.waits, s.backlog, s.broken = 0, nil, true
 			s.mu.Unlock()
 			return
 		}
-		sending, s.backlog = s.backlog, sending[:0]
+		sending := s.backlog[0]
+		s.backlog[0] = nil
+		s.backlog = s.backlog[1:]
+		s.waits -= len(sending)
 		s.mu.Unlock()
-		if !s.write(sending) {
+		ok := s.write(sending)
+		s.account.Give(len(sending))
+		if !ok {
 			s.mu.Lock()
 			s.broken = true
 			s.mu.Unlock()
 			s.net.Close() // wakes the connection's goroutine
-		}
-		if cap(sending) > sendPiece {
-			sending = nil
 		}
 	}
 }
@@ -132,7 +144,7 @@ func (s *sender) write(b []byte) bool {
 		if s.net.SetWriteDeadline(time.Now().Add(s.stall)) != nil {
 			return false
 		}
-		n, err := s.net.Write(b[:min(len(b), sendPiece)])
+		n, err := s.net.Write(b[:min(len(b), s.piece)])
 		b = b[n:]
 		if err != nil && (n == 0 || !errors.Is(err, os.ErrDeadlineExceeded)) {
 			return false

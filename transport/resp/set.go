@@ -81,14 +81,14 @@ func (o *setOptions) parse(words [][]byte, getEX bool) bool {
 	return true
 }
 
-// resolve turns the time of the options into an expiry, or returns an error text.
-func (o *setOptions) resolve(command string) string {
+// resolve turns the time of the options into an expiry, or returns what is wrong with it.
+func (o *setOptions) resolve(command string) *failure {
 	switch {
 	case o.keep:
 		o.expiry.Kind = kv.ExpiryKeep
 	case o.when != nil:
 		ms, fault := expireMilliseconds(o.when, o.unit, o.at, command)
-		if fault != "" {
+		if fault != nil {
 			return fault
 		}
 		o.expiry = kv.Expiry{Kind: kv.ExpiryIn, MS: ms}
@@ -96,11 +96,11 @@ func (o *setOptions) resolve(command string) string {
 			o.expiry.Kind = kv.ExpiryAt
 		}
 	}
-	return ""
+	return nil
 }
 
 // expireMilliseconds reads a time that must be positive.
-func expireMilliseconds(b []byte, unit time.Duration, at bool, command string) (ms int64, fault string) {
+func expireMilliseconds(b []byte, unit time.Duration, at bool, command string) (ms int64, fault *failure) {
 	ms, ok := kv.ParseInt(b)
 	switch {
 	case !ok:
@@ -113,117 +113,122 @@ func expireMilliseconds(b []byte, unit time.Duration, at bool, command string) (
 	if !at && ms > math.MaxInt64-time.Now().UnixMilli() {
 		return 0, invalidExpire(command)
 	}
-	return ms, ""
+	return ms, nil
 }
 
-func invalidExpire(command string) string {
-	return "ERR invalid expire time in '" + command + "' command"
+func invalidExpire(command string) *failure {
+	return &failure{codeError, "invalid expire time in '" + command + "' command"}
 }
 
-// set answers SET.
-func (c *conn) set(args [][]byte) {
+// setCommand answers SET.
+func setCommand(h *handler, args [][]byte) {
 	var o setOptions
 	if len(args) > 3 {
 		if !o.parse(args[3:], false) {
-			c.fail(errSyntax)
+			h.fail(errSyntax)
 			return
 		}
-		if fault := o.resolve("set"); fault != "" {
-			c.fail(fault)
+		if fault := o.resolve("set"); fault != nil {
+			h.fail(fault)
 			return
 		}
 	}
-	c.ask(kv.Command{Op: kv.OpPut, Key: args[1], Value: value(args[2]), Cond: o.cond, Expiry: o.expiry, ReturnOld: o.get, Blind: true})
+	h.ask(kv.Command{
+		Op: kv.OpPut, Key: args[1], Value: value(args[2]), Cond: o.cond, Expiry: o.expiry, ReturnOld: o.get,
+		Blind: true,
+	})
 	if o.get {
-		c.later(renderValue)
+		h.later(renderValue)
 		return
 	}
-	c.later(renderSet)
+	h.later(renderSet)
 }
 
 // renderSet writes OK, or null when the condition was not met.
-func renderSet(c *conn, _ *waiting, answers []kv.Answer) {
+func renderSet(h *handler, _ *waiting, answers []kv.Answer) {
 	switch a := &answers[0]; {
 	case a.Err != nil:
-		c.failed(a.Err)
+		h.failed(a.Err)
 	case a.Result.Outcome == kv.Done:
-		c.ok()
+		h.ok()
 	case a.Result.Outcome == kv.ConditionFailed:
-		c.null()
+		h.null()
 	default:
-		c.unexpected(a.Result.Outcome)
+		h.unexpected(a.Result.Outcome)
 	}
 }
 
-// setNX answers SETNX.
-func (c *conn) setNX(args [][]byte) {
-	c.ask(kv.Command{Op: kv.OpPut, Key: args[1], Value: value(args[2]), Cond: kv.Condition{Kind: kv.CondAbsent}, Blind: true})
-	c.later(renderDone)
+// setnxCommand answers SETNX.
+func setnxCommand(h *handler, args [][]byte) {
+	absent := kv.Condition{Kind: kv.CondAbsent}
+	h.ask(kv.Command{Op: kv.OpPut, Key: args[1], Value: value(args[2]), Cond: absent, Blind: true})
+	h.later(renderDone)
 }
 
 // renderDone writes 1 for what was done, 0 for what was not.
-func renderDone(c *conn, _ *waiting, answers []kv.Answer) {
+func renderDone(h *handler, _ *waiting, answers []kv.Answer) {
 	switch a := &answers[0]; {
 	case a.Err != nil:
-		c.failed(a.Err)
+		h.failed(a.Err)
 	case a.Result.Outcome == kv.Done:
-		c.integer(1)
+		h.integer(1)
 	case a.Result.Outcome == kv.ConditionFailed, a.Result.Outcome == kv.NotFound:
-		c.integer(0)
+		h.integer(0)
 	default:
-		c.unexpected(a.Result.Outcome)
+		h.unexpected(a.Result.Outcome)
 	}
 }
 
-// setEX answers SETEX and PSETEX.
-func (c *conn) setEX(args [][]byte) {
+// setexCommand answers SETEX and PSETEX.
+func setexCommand(h *handler, args [][]byte) {
 	unit := time.Second
-	if c.cmd.name == "psetex" {
+	if h.cmd.name == "psetex" {
 		unit = time.Millisecond
 	}
-	ms, fault := expireMilliseconds(args[2], unit, false, c.cmd.name)
-	if fault != "" {
-		c.fail(fault)
+	ms, fault := expireMilliseconds(args[2], unit, false, h.cmd.name)
+	if fault != nil {
+		h.fail(fault)
 		return
 	}
-	c.ask(kv.Command{Op: kv.OpPut, Key: args[1], Value: value(args[3]), Expiry: kv.Expiry{Kind: kv.ExpiryIn, MS: ms}, Blind: true})
-	c.later(renderSet)
+	expiry := kv.Expiry{Kind: kv.ExpiryIn, MS: ms}
+	h.ask(kv.Command{Op: kv.OpPut, Key: args[1], Value: value(args[3]), Expiry: expiry, Blind: true})
+	h.later(renderSet)
 }
 
-// getSet answers GETSET.
-func (c *conn) getSet(args [][]byte) {
-	c.ask(kv.Command{Op: kv.OpPut, Key: args[1], Value: value(args[2]), ReturnOld: true, Blind: true})
-	c.later(renderValue)
+// getsetCommand answers GETSET.
+func getsetCommand(h *handler, args [][]byte) {
+	h.ask(kv.Command{Op: kv.OpPut, Key: args[1], Value: value(args[2]), ReturnOld: true, Blind: true})
+	h.later(renderValue)
 }
 
-// getDel answers GETDEL.
-func (c *conn) getDel(args [][]byte) {
-	c.ask(kv.Command{Op: kv.OpDelete, Key: args[1], ReturnOld: true})
-	c.later(renderValue)
+// getdelCommand answers GETDEL.
+func getdelCommand(h *handler, args [][]byte) {
+	h.ask(kv.Command{Op: kv.OpDelete, Key: args[1], ReturnOld: true})
+	h.later(renderValue)
 }
 
-// getEX answers GETEX, which reads when no option asks for more.
-func (c *conn) getEX(args [][]byte) {
+// getexCommand answers GETEX, which reads when no option asks for more.
+func getexCommand(h *handler, args [][]byte) {
 	var o setOptions
 	if !o.parse(args[2:], true) {
-		c.fail(errSyntax)
+		h.fail(errSyntax)
 		return
 	}
 	fault := o.resolve("getex")
-	if fault != "" || o.when == nil && !o.persist {
-		c.read(args[1])
-		c.later(func(c *conn, w *waiting, answers []kv.Answer) {
+	if fault != nil || o.when == nil && !o.persist {
+		h.read(args[1])
+		h.later(func(h *handler, w *waiting, answers []kv.Answer) {
 			// Redis looks at the time only when the key is there.
-			if fault != "" && answers[0].Err == nil && answers[0].Result.Item != nil {
-				c.fail(fault)
+			if fault != nil && answers[0].Err == nil && answers[0].Result.Item != nil {
+				h.fail(fault)
 				return
 			}
-			renderValue(c, w, answers)
+			renderValue(h, w, answers)
 		})
 		return
 	}
-	c.ask(kv.Command{Op: kv.OpExpire, Key: args[1], Expiry: o.expiry, ReturnOld: true})
-	c.later(renderValue)
+	h.ask(kv.Command{Op: kv.OpExpire, Key: args[1], Expiry: o.expiry, ReturnOld: true})
+	h.later(renderValue)
 }
 
 // is reports whether a word is a keyword, which is given in lower case.

@@ -16,7 +16,8 @@ const (
 
 // slowLog keeps the newest of what took long on this node.
 type slowLog struct {
-	kept int
+	after time.Duration // what takes as long is noted
+	kept  int
 
 	mu      sync.Mutex
 	entries []slowEntry // oldest first
@@ -33,12 +34,12 @@ type slowEntry struct {
 	name    string
 }
 
-// slow notes commands that took long: a pipeline as its first command, and how many it had.
-func (c *conn) slow(cmd *command, args [][]byte, commands int, took time.Duration) {
-	if took < c.server.opt.SlowAfter || cmd.flags&skipSlowlog != 0 {
+// note keeps commands that took long: a pipeline as its first command, and how many it had.
+func (l *slowLog) note(from *session, cmd *command, args [][]byte, commands int, took time.Duration) {
+	if took < l.after || cmd.flags&skipSlowlog != 0 {
 		return
 	}
-	e := slowEntry{when: time.Now(), took: took, address: c.address(), name: c.name}
+	e := slowEntry{when: time.Now(), took: took, address: from.address(), name: from.name}
 	for i, a := range args {
 		if i == slowWords-1 && len(args) > slowWords {
 			e.words = append(e.words, fmt.Sprintf("... (%d more arguments)", len(args)-i))
@@ -53,7 +54,6 @@ func (c *conn) slow(cmd *command, args [][]byte, commands int, took time.Duratio
 	if commands > 1 {
 		e.words = append(e.words, fmt.Sprintf("... (and %d more commands of the pipeline)", commands-1))
 	}
-	l := &c.server.slowLog
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	e.id = l.next
@@ -64,63 +64,58 @@ func (c *conn) slow(cmd *command, args [][]byte, commands int, took time.Duratio
 	l.entries = append(l.entries, e)
 }
 
-// observe notes the time of a command that was carried out alone.
-func (c *conn) observe(cmd *command, args [][]byte, commands int, took time.Duration) {
-	c.server.metrics.observe(cmd, took)
-	c.slow(cmd, args, commands, took)
-}
-
-// slowLogGet answers SLOWLOG GET.
-func (c *conn) slowLogGet(args [][]byte) {
+// slowLogGetCommand answers SLOWLOG GET.
+func slowLogGetCommand(h *handler, args [][]byte) {
 	count := int64(10)
 	if len(args) > 3 {
-		c.fail("ERR unknown subcommand or wrong number of arguments for '" + string(args[1]) + "'. Try SLOWLOG HELP.")
+		h.fail(&failure{codeError, "unknown subcommand or wrong number of arguments for '" + string(args[1]) +
+			"'. Try SLOWLOG HELP."})
 		return
 	}
 	if len(args) == 3 {
 		n, ok := kv.ParseInt(args[2])
 		if !ok || n < -1 {
-			c.fail("ERR count should be greater than or equal to -1")
+			h.fail(&failure{codeError, "count should be greater than or equal to -1"})
 			return
 		}
 		count = n
 	}
-	l := &c.server.slowLog
+	l := &h.server.slowLog
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	n := len(l.entries)
 	if count >= 0 {
 		n = min(n, int(min(count, int64(l.kept))))
 	}
-	c.array(n)
+	h.array(n)
 	for i := range n {
 		e := &l.entries[len(l.entries)-1-i]
-		c.array(6)
-		c.integer(e.id)
-		c.integer(e.when.Unix())
-		c.integer(e.took.Microseconds())
-		c.array(len(e.words))
+		h.array(6)
+		h.integer(e.id)
+		h.integer(e.when.Unix())
+		h.integer(e.took.Microseconds())
+		h.array(len(e.words))
 		for _, w := range e.words {
-			c.bulkText(w)
+			h.bulkText(w)
 		}
-		c.bulkText(e.address)
-		c.bulkText(e.name)
+		h.bulkText(e.address)
+		h.bulkText(e.name)
 	}
 }
 
-// slowLogLen answers SLOWLOG LEN.
-func (c *conn) slowLogLen([][]byte) {
-	l := &c.server.slowLog
+// slowLogLenCommand answers SLOWLOG LEN.
+func slowLogLenCommand(h *handler, _ [][]byte) {
+	l := &h.server.slowLog
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	c.integer(int64(len(l.entries)))
+	h.integer(int64(len(l.entries)))
 }
 
-// slowLogReset answers SLOWLOG RESET.
-func (c *conn) slowLogReset([][]byte) {
-	l := &c.server.slowLog
+// slowLogResetCommand answers SLOWLOG RESET.
+func slowLogResetCommand(h *handler, _ [][]byte) {
+	l := &h.server.slowLog
 	l.mu.Lock()
 	l.entries = nil
 	l.mu.Unlock()
-	c.ok()
+	h.ok()
 }

@@ -2,56 +2,56 @@ package resp
 
 import "pxkv/node/kv"
 
-// get answers GET.
-func (c *conn) get(args [][]byte) {
-	c.read(args[1])
-	c.later(renderValue)
+// getCommand answers GET.
+func getCommand(h *handler, args [][]byte) {
+	h.read(args[1])
+	h.later(renderValue)
 }
 
 // renderValue writes the value that was read, or that was there before, or null.
-func renderValue(c *conn, _ *waiting, answers []kv.Answer) {
+func renderValue(h *handler, _ *waiting, answers []kv.Answer) {
 	switch a := &answers[0]; {
 	case a.Err != nil:
-		c.failed(a.Err)
+		h.failed(a.Err)
 	case a.Result.Item == nil:
-		c.null()
+		h.null()
 	default:
-		c.bulk(a.Result.Item.Value.Data)
+		h.bulk(a.Result.Item.Value.Data)
 	}
 }
 
-// mget answers MGET.
-func (c *conn) mget(args [][]byte) {
+// mgetCommand answers MGET.
+func mgetCommand(h *handler, args [][]byte) {
 	for _, key := range args[1:] {
-		c.read(key)
+		h.read(key)
 	}
-	c.later(func(c *conn, w *waiting, answers []kv.Answer) {
+	h.later(func(h *handler, w *waiting, answers []kv.Answer) {
 		if e := firstError(answers); e != nil {
-			c.failed(e)
+			h.failed(e)
 			return
 		}
-		c.array(len(answers))
+		h.array(len(answers))
 		for i := range answers {
-			renderValue(c, w, answers[i:i+1])
+			renderValue(h, w, answers[i:i+1])
 		}
 	})
 }
 
-// mset answers MSET. The pairs of a partition are written at a stroke.
-func (c *conn) mset(args [][]byte) {
+// msetCommand answers MSET. The pairs of a partition are written at a stroke.
+func msetCommand(h *handler, args [][]byte) {
 	if len(args)%2 == 0 {
-		c.fail(wrongArity("mset"))
+		h.fail(wrongArity("mset"))
 		return
 	}
 	for i := 1; i < len(args); i += 2 {
-		c.ask(kv.Command{Op: kv.OpPut, Key: args[i], Value: value(args[i+1]), Blind: true})
+		h.ask(kv.Command{Op: kv.OpPut, Key: args[i], Value: value(args[i+1]), Blind: true})
 	}
-	c.later(func(c *conn, w *waiting, answers []kv.Answer) {
+	h.later(func(h *handler, w *waiting, answers []kv.Answer) {
 		if e := worstError(answers); e != nil {
-			c.failed(e)
+			h.failed(e)
 			return
 		}
-		c.ok()
+		h.ok()
 	})
 }
 
@@ -70,10 +70,10 @@ func worstError(answers []kv.Answer) *kv.Error {
 	return e
 }
 
-// msetNX answers MSETNX, whose keys must be of one partition.
-func (c *conn) msetNX(args [][]byte) {
+// msetnxCommand answers MSETNX, whose keys must be of one partition.
+func msetnxCommand(h *handler, args [][]byte) {
 	if len(args)%2 == 0 {
-		c.fail(wrongArity("msetnx"))
+		h.fail(wrongArity("msetnx"))
 		return
 	}
 	var t kv.Transaction
@@ -81,74 +81,52 @@ func (c *conn) msetNX(args [][]byte) {
 		t.Watches = append(t.Watches, kv.Watch{Key: args[i]})
 		t.Commands = append(t.Commands, kv.Command{Op: kv.OpPut, Key: args[i], Value: value(args[i+1]), Blind: true})
 	}
-	res, e := c.transact(&t)
+	res, fault := h.transact(&t)
 	switch {
-	case e != nil:
-		c.failed(e)
+	case fault != nil:
+		h.fail(fault)
 	case res.Conflict:
-		c.integer(0)
+		h.integer(0)
 	default:
-		c.integer(1)
+		h.integer(1)
 	}
 }
 
-// strLen answers STRLEN.
-func (c *conn) strLen(args [][]byte) {
-	c.readThen(args[1], func(c *conn) { c.integer(0) }, func(c *conn, it *kv.Item) {
-		c.integer(int64(len(it.Value.Data)))
-	})
+// strlenCommand answers STRLEN.
+func strlenCommand(h *handler, args [][]byte) {
+	h.look(args[1])
+	h.then(func(h *handler) { h.integer(0) }, func(h *handler, r *kv.Result) { h.integer(r.Number) })
 }
 
-// appendTo answers APPEND.
-func (c *conn) appendTo(args [][]byte) {
-	c.ask(kv.Command{Op: kv.OpAppend, Key: args[1], Value: kv.Value{Data: args[2]}})
-	c.later(renderNumber)
+// appendCommand answers APPEND.
+func appendCommand(h *handler, args [][]byte) {
+	h.ask(kv.Command{Op: kv.OpAppend, Key: args[1], Value: kv.Value{Data: args[2]}})
+	h.later(renderNumber)
 }
 
-// setRange answers SETRANGE.
-func (c *conn) setRange(args [][]byte) {
+// setrangeCommand answers SETRANGE.
+func setrangeCommand(h *handler, args [][]byte) {
 	offset, ok := kv.ParseInt(args[2])
 	if !ok {
-		c.fail(errNotInteger)
+		h.fail(errNotInteger)
 		return
 	}
 	if offset < 0 {
-		c.fail("ERR offset is out of range")
+		h.fail(&failure{codeError, "offset is out of range"})
 		return
 	}
-	c.ask(kv.Command{Op: kv.OpSetRange, Key: args[1], Offset: offset, Value: kv.Value{Data: args[3]}})
-	c.later(renderNumber)
+	h.ask(kv.Command{Op: kv.OpSetRange, Key: args[1], Offset: offset, Value: kv.Value{Data: args[3]}})
+	h.later(renderNumber)
 }
 
-// getRange answers GETRANGE and SUBSTR.
-func (c *conn) getRange(args [][]byte) {
+// getrangeCommand answers GETRANGE and SUBSTR.
+func getrangeCommand(h *handler, args [][]byte) {
 	start, ok := kv.ParseInt(args[2])
 	end, ok2 := kv.ParseInt(args[3])
 	if !ok || !ok2 {
-		c.fail(errNotInteger)
+		h.fail(errNotInteger)
 		return
 	}
-	c.readThen(args[1], func(c *conn) { c.bulk(nil) }, func(c *conn, it *kv.Item) {
-		c.bulk(slice(it.Value.Data, start, end))
-	})
-}
-
-// slice is GETRANGE's part of b: both ends count from the end when they are negative, and
-// are inclusive.
-func slice(b []byte, start, end int64) []byte {
-	if start < 0 && end < 0 && start > end {
-		return nil
-	}
-	n := int64(len(b))
-	if start < 0 {
-		start = max(start+n, 0)
-	}
-	if end < 0 {
-		end = max(end+n, 0)
-	}
-	end = min(end, n-1)
-	if start > end || n == 0 {
-		return nil
-	}
-	return b[start : end+1]
+	h.readPart(args[1], kv.Part{Kind: kv.RangeOfValue, Start: start, End: end})
+	h.then(func(h *handler) { h.bulk(nil) }, func(h *handler, r *kv.Result) { h.bulk(r.Item.Value.Data) })
 }

@@ -13,7 +13,7 @@ type command struct {
 	flags flags
 	// Positions of the keys among the words, 0 for none; last counts from the end when negative.
 	first, last, step int
-	handle            func(c *conn, args [][]byte)
+	handle            func(h *handler, args [][]byte)
 	subs              []*command // by the second word
 
 	group, since, complexity, summary string
@@ -23,7 +23,7 @@ type command struct {
 }
 
 // flags of a command.
-type flags uint16
+type flags uint32
 
 // The first of these are shown by COMMAND, with Redis's meaning.
 const (
@@ -38,6 +38,8 @@ const (
 	allowBusy
 	skipSlowlog
 	admin
+	skipMonitor
+	noMandatoryKeys
 	// alone: it waits for what it needs, so it is carried out after everything before it was
 	// settled, and not in a transaction.
 	alone
@@ -49,8 +51,9 @@ var flagNames = []struct {
 	flag flags
 	name string
 }{
-	{write, "write"}, {readonly, "readonly"}, {denyOOM, "denyoom"}, {admin, "admin"}, {noScript, "noscript"}, {loading, "loading"},
-	{stale, "stale"}, {skipSlowlog, "skip_slowlog"}, {fast, "fast"}, {noAuth, "no_auth"}, {allowBusy, "allow_busy"},
+	{write, "write"}, {readonly, "readonly"}, {denyOOM, "denyoom"}, {admin, "admin"}, {noScript, "noscript"},
+	{loading, "loading"}, {stale, "stale"}, {skipMonitor, "skip_monitor"}, {noMandatoryKeys, "no_mandatory_keys"},
+	{skipSlowlog, "skip_slowlog"}, {fast, "fast"}, {noAuth, "no_auth"}, {allowBusy, "allow_busy"},
 }
 
 // fullName is the name with that of the container, as in "config|get".
@@ -69,14 +72,14 @@ type table struct {
 	all     []*command // in the order of the table, without subcommands
 	every   []*command // with subcommands; command.number counts here
 	byName  map[string]*command
-	refused command // stands for what is refused; its last word is the error
+	refused command // stands for what is refused; see handler.refuse
 	queued  command // stands for what is kept until EXEC
 }
 
 func newTable() *table {
 	t := &table{all: commands(), byName: map[string]*command{}}
-	t.refused = command{name: "refused", handle: func(c *conn, args [][]byte) { c.fail(string(args[len(args)-1])) }}
-	t.queued = command{name: "queued", handle: func(c *conn, _ [][]byte) { c.status("QUEUED") }}
+	t.refused = command{name: "refused", handle: func(h *handler, _ [][]byte) { h.fail(h.refusal) }}
+	t.queued = command{name: "queued", handle: func(h *handler, _ [][]byte) { h.status("QUEUED") }}
 	add := func(cmd *command) {
 		cmd.number = len(t.every)
 		t.every = append(t.every, cmd)
@@ -87,8 +90,9 @@ func newTable() *table {
 		add(cmd)
 		t.byName[cmd.name] = cmd
 		if cmd.subs != nil {
-			cmd.subs = append(cmd.subs, &command{name: "help", arity: 2, flags: loading | stale, handle: (*conn).help,
-				group: cmd.group, since: "5.0.0", complexity: "O(1)", summary: "Show helpful text about the different subcommands"})
+			cmd.subs = append(cmd.subs, &command{name: "help", arity: 2, flags: loading | stale, handle: helpCommand,
+				group: cmd.group, since: "5.0.0", complexity: "O(1)", summary: "Show helpful text about the " +
+					"different subcommands"})
 		}
 		for _, sub := range cmd.subs {
 			sub.parent = cmd
@@ -114,7 +118,7 @@ func (t *table) lookup(name []byte) *command {
 }
 
 // find returns the command of a request, or what is wrong with its name or number of words.
-func (t *table) find(args [][]byte) (cmd *command, fault string) {
+func (t *table) find(args [][]byte) (cmd *command, fault *failure) {
 	if cmd = t.lookup(args[0]); cmd == nil {
 		return nil, unknownCommand(args)
 	}
@@ -128,11 +132,11 @@ func (t *table) find(args [][]byte) (cmd *command, fault string) {
 	if !cmd.takes(len(args)) || cmd.handle == nil {
 		fault = wrongArity(cmd.fullName())
 		if cmd.name == "exec" { // as Redis says it
-			fault = "EXECABORT Transaction discarded because of: " + strings.TrimPrefix(fault, "ERR ")
+			fault = &failure{codeExecAbort, "Transaction discarded because of: " + fault.text}
 		}
 		return nil, fault
 	}
-	return cmd, ""
+	return cmd, nil
 }
 
 func (cmd *command) sub(name []byte) *command {
@@ -159,16 +163,16 @@ func (cmd *command) keys(words int) (first, last, step int) {
 	return cmd.first, last, max(cmd.step, 1)
 }
 
-// checkKeys returns what is wrong with a key, or "".
-func (cmd *command) checkKeys(args [][]byte) string {
+// checkKeys returns what is wrong with a key, or nil.
+func (cmd *command) checkKeys(args [][]byte) *failure {
 	if cmd.first == 0 {
-		return ""
+		return nil
 	}
 	first, last, step := cmd.keys(len(args))
 	for i := first; i <= last && i < len(args); i += step {
 		if n := len(args[i]); n == 0 || n > kv.MaxKeyBytes {
-			return "ERR " + kv.ValidateKey(args[i]).Error()
+			return &failure{codeError, kv.ValidateKey(args[i]).Error()}
 		}
 	}
-	return ""
+	return nil
 }

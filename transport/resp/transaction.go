@@ -1,233 +1,133 @@
 package resp
 
 import (
-	"bytes"
-
 	"pxkv/node/kv"
-	"pxkv/ring"
 )
 
-// transaction is what a client queues between MULTI and EXEC.
-type transaction struct {
-	commands []queued
-	bytes    int
-	failed   bool // a command was refused: EXEC will be, too
-}
-
-type queued struct {
-	cmd  *command
-	args [][]byte
-}
-
-const (
-	errNested      = "ERR MULTI calls can not be nested"
-	errWatchMulti  = "ERR WATCH inside MULTI is not allowed"
-	errNotInMulti  = "ERR Command not allowed inside a transaction"
-	errExecAbort   = "EXECABORT Transaction discarded because of previous errors."
-	errMultiTooBig = "ERR the transaction is too large"
+var (
+	errNested      = &failure{codeError, "MULTI calls can not be nested"}
+	errWatchMulti  = &failure{codeError, "WATCH inside MULTI is not allowed"}
+	errNotInMulti  = &failure{codeError, "Command not allowed inside a transaction"}
+	errExecAbort   = &failure{codeExecAbort, "Transaction discarded because of previous errors."}
+	errMultiTooBig = &failure{codeError, "the transaction is too large"}
 )
 
-// begin answers MULTI.
-func (c *conn) begin([][]byte) {
-	if c.multi != nil {
-		c.fail(errNested)
+// multiCommand answers MULTI.
+func multiCommand(h *handler, _ [][]byte) {
+	if !h.session.beginMulti() {
+		h.fail(errNested)
 		return
 	}
-	c.multi = &transaction{}
-	c.ok()
+	h.ok()
 }
 
-// discard answers DISCARD.
-func (c *conn) discard([][]byte) {
-	if c.multi == nil {
-		c.fail("ERR DISCARD without MULTI")
+// discardCommand answers DISCARD.
+func discardCommand(h *handler, _ [][]byte) {
+	if h.session.multi == nil {
+		h.fail(&failure{codeError, "DISCARD without MULTI"})
 		return
 	}
-	c.endMulti()
-	c.ok()
-}
-
-// endMulti forgets the queued commands and what was watched.
-func (c *conn) endMulti() {
-	if c.multi != nil {
-		c.server.buffers.give(c.multi.bytes)
-	}
-	c.multi = nil
-	c.endWatch()
-}
-
-// endWatch forgets what was watched.
-func (c *conn) endWatch() {
-	c.server.buffers.give(c.watchedBytes)
-	c.watched, c.watchedBytes = nil, 0
+	h.session.endMulti()
+	h.ok()
 }
 
 // enqueue keeps a command until EXEC.
-func (c *conn) enqueue(cmd *command, args [][]byte) {
-	size := 0
-	for _, a := range args {
-		size += len(a) + argumentBytes
-	}
-	fault := ""
-	switch m := c.multi; {
-	case cmd.flags&alone != 0:
-		fault = errNotInMulti
-	case len(m.commands) >= kv.MaxTransactionCommands || m.bytes+size > kv.MaxTransactionBytes:
-		fault = errMultiTooBig
-	case !c.server.buffers.take(size):
-		fault = errBuffers
-	default:
-		kept := make([][]byte, len(args))
-		for i, a := range args {
-			kept[i] = bytes.Clone(a)
-		}
-		m.commands = append(m.commands, queued{cmd, kept})
-		m.bytes += size
-		c.run(&c.server.table.queued, args)
+func (h *handler) enqueue(cmd *command, args [][]byte) {
+	if fault := h.session.queue(cmd, args); fault != nil {
+		h.refuse(fault, args)
 		return
 	}
-	c.multi.failed = true
-	c.run(&c.server.table.refused, [][]byte{[]byte(fault)})
+	h.run(&h.server.table.queued, args)
 }
 
-// argumentBytes is about what a kept argument takes besides its bytes.
-const argumentBytes = 48
-
-// exec answers EXEC: the queued commands become operations, these one transaction, and its
+// execCommand answers EXEC: the queued commands become operations, these one transaction, and its
 // results their replies.
-func (c *conn) exec([][]byte) {
-	m := c.multi
+func execCommand(h *handler, _ [][]byte) {
+	m := h.session.multi
 	switch {
 	case m == nil:
-		c.fail("ERR EXEC without MULTI")
+		h.fail(&failure{codeError, "EXEC without MULTI"})
 		return
 	case m.failed:
-		c.endMulti()
-		c.fail(errExecAbort)
+		h.session.endMulti()
+		h.fail(errExecAbort)
 		return
 	}
-	self := c.cmd
-	watches := c.watched
-	c.executing = true
+	self := h.cmd
+	watches := h.session.watched
+	h.executing = true
 	for _, q := range m.commands {
-		c.run(q.cmd, q.args)
+		h.run(q.cmd, q.args)
 	}
-	c.executing = false
-	res, e := kv.TransactionResult{}, (*kv.Error)(nil)
-	if len(c.ops)+len(watches) > 0 {
-		res, e = c.transact(&kv.Transaction{Watches: watches, Commands: c.ops})
+	h.executing = false
+	h.cmd, h.end = self, outcomeOK
+	res, fault := kv.TransactionResult{}, (*failure)(nil)
+	if len(h.ops)+len(watches) > 0 {
+		res, fault = h.transact(&kv.Transaction{Watches: watches, Commands: h.ops})
 	}
-	c.endMulti()
+	h.session.endMulti()
 	switch {
-	case e != nil:
-		c.cmd = self
-		c.failed(e)
+	case fault != nil:
+		h.fail(fault)
 	case res.Conflict:
-		c.nullArray()
+		h.nullArray()
 	default:
 		answers := make([]kv.Answer, len(res.Results))
 		for i := range res.Results {
 			answers[i].Result = res.Results[i]
 		}
-		c.array(len(m.commands))
-		c.reply(answers)
+		h.running.Force(valueBytes(answers)) // it is done: the answers must be written
+		h.array(len(m.commands))
+		h.reply(answers)
+		h.end = outcomeOK // whatever became of each
 	}
-	c.forget()
-	c.render = nil
+	h.forget()
+	h.render = nil
 }
 
-// watch answers WATCH.
-func (c *conn) watch(args [][]byte) {
-	if c.multi != nil {
-		c.fail(errWatchMulti)
+// watchCommand answers WATCH.
+func watchCommand(h *handler, args [][]byte) {
+	if h.session.multi != nil {
+		h.fail(errWatchMulti)
 		return
 	}
-	keys := args[1:]
-	if len(c.watched)+len(keys) > kv.MaxTransactionCommands {
-		c.fail(errMultiTooBig)
+	keys, first, watched := args[1:], args[1], h.session.watched
+	if len(watched)+len(keys) > kv.MaxTransactionCommands {
+		h.fail(errMultiTooBig)
 		return
+	}
+	if len(watched) > 0 {
+		first = watched[0].Key
 	}
 	for _, key := range keys {
-		if first := keys[0]; !c.server.samePartition(first, key) || len(c.watched) > 0 && !c.server.samePartition(c.watched[0].Key, key) {
-			c.fail(errPartitions)
+		if !h.server.samePartition(first, key) {
+			h.fail(errPartitions)
 			return
 		}
 	}
-	size := 0
-	for _, key := range keys {
-		size += len(key) + argumentBytes
-	}
-	if !c.server.buffers.take(size) {
-		c.fail(errBuffers)
+	if !h.session.takeWatches(keys) {
+		h.fail(errBuffers)
 		return
 	}
-	c.watchedBytes += size
 	for _, key := range keys {
-		c.read(key)
+		h.look(key)
 	}
-	answers := c.carryOut()
-	defer c.forget()
+	answers := h.carryOut()
+	defer h.forget()
 	if e := firstError(answers); e != nil {
-		c.failed(e)
+		h.failed(e)
 		return
 	}
 	for i, key := range keys {
-		w := kv.Watch{Key: bytes.Clone(key)}
-		if item := answers[i].Result.Item; item != nil {
-			w.Version = item.Version
-		}
-		c.watched = append(c.watched, w)
+		h.session.watch(key, answers[i].Result.Item)
 	}
-	c.ok()
+	h.ok()
 }
 
-// unwatch answers UNWATCH.
-func (c *conn) unwatch([][]byte) {
-	if c.multi == nil && !c.executing {
-		c.endWatch()
+// unwatchCommand answers UNWATCH.
+func unwatchCommand(h *handler, _ [][]byte) {
+	if h.session.multi == nil && !h.executing {
+		h.session.endWatch()
 	}
-	c.ok()
-}
-
-// transact carries out a transaction whose keys must be of one partition.
-func (c *conn) transact(t *kv.Transaction) (kv.TransactionResult, *kv.Error) {
-	var first []byte
-	for key := range t.Keys {
-		if first == nil {
-			first = key
-		}
-		if !c.server.samePartition(first, key) {
-			return kv.TransactionResult{}, &kv.Error{Kind: kv.Invalid, Text: errPartitions}
-		}
-	}
-	ctx := kv.NewDeadline(c.server.base, c.began.Add(c.server.opt.RequestTimeout))
-	defer ctx.Release()
-	res, err := c.server.service.Transact(ctx, t)
-	e := asError(err)
-	if e != nil && e.Kind == kv.Internal || e == nil && !res.Conflict && len(res.Results) != len(t.Commands) {
-		e = kv.ErrUnknown() // nobody can tell what was done
-	}
-	return res, e
-}
-
-// samePartition reports whether two keys are of one partition, as far as this node knows: before
-// it has joined a cluster it answers nothing anyway.
-func (s *Server) samePartition(a, b []byte) bool {
-	slotA, slotB := ring.SlotOf(a), ring.SlotOf(b)
-	if slotA == slotB {
-		return true
-	}
-	n := s.partitionCount()
-	return n == 0 || ring.PartitionOf(slotA, n) == ring.PartitionOf(slotB, n)
-}
-
-// partitionCount is the cluster's number of partitions, which never changes; 0 before the node
-// knows one.
-func (s *Server) partitionCount() int {
-	if n := s.partitions.Load(); n > 0 {
-		return int(n)
-	}
-	n := s.service.Cluster().Partitions
-	s.partitions.Store(int64(n))
-	return n
+	h.ok()
 }

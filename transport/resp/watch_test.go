@@ -22,7 +22,8 @@ func TestSlowCommandsAreKept(t *testing.T) {
 	}
 	c.do("DBSIZE")
 	got := c.do("SLOWLOG", "GET")
-	for _, want := range []string{`["DBSIZE"]`, `["GET" "a" "... (and 2 more commands of the pipeline)"]`, `["SET" "a" "` + strings.Repeat("v", 128) + `... (72 more bytes)"]`, `"me"]`} {
+	for _, want := range []string{`["DBSIZE"]`, `["GET" "a" "... (and 2 more commands of the pipeline)"]`,
+		`["SET" "a" "` + strings.Repeat("v", 128) + `... (72 more bytes)"]`, `"me"]`} {
 		if !strings.Contains(got, want) {
 			t.Errorf("the slow log is without %s: %s", want, got)
 		}
@@ -54,6 +55,10 @@ func TestMetricsTellNameAndOutcome(t *testing.T) {
 	f.failing = kv.ErrUnknown()
 	f.mu.Unlock()
 	c.do("SET", "a", "2")
+	c.raw("MULTI\r\nPING a b\r\nEXEC\r\nMULTI\r\nECHO -OOM\r\nECHO a\r\nSELECT 1\r\nEXEC\r\n")
+	for range 8 {
+		c.reply()
+	}
 	got := map[string]float64{}
 	families, err := registry.Gather()
 	if err != nil {
@@ -69,8 +74,12 @@ func TestMetricsTellNameAndOutcome(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]float64{
-		"pxkv_resp_commands_total set ok": 1, "pxkv_resp_commands_total set unknown": 1, "pxkv_resp_commands_total get ok": 2,
+		"pxkv_resp_commands_total set ok": 1, "pxkv_resp_commands_total set unknown": 1,
+		"pxkv_resp_commands_total get ok":        2,
 		"pxkv_resp_commands_total refused error": 1, "pxkv_resp_connections": 1, "pxkv_resp_connections_total": 1,
+		"pxkv_resp_commands_total exec error": 0, "pxkv_resp_commands_total exec ok": 2,
+		"pxkv_resp_commands_total ping error": 1, "pxkv_resp_commands_total echo ok": 2,
+		"pxkv_resp_commands_total select error": 1, "pxkv_resp_commands_total queued ok": 4,
 		"pxkv_resp_command_seconds set": 2, "pxkv_resp_command_seconds get": 1,
 	} {
 		if got[name] != want {

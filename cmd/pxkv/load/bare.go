@@ -14,6 +14,6 @@ func BareHandler(size int) http.Handler {
 		h := w.Header()
 		h.Set("Content-Type", "application/octet-stream")
 		h.Set("Content-Length", length)
-		w.Write(body) // an error means that the client has gone, which needs no answer
+		_, _ = w.Write(body) // an error means that the client has gone, which needs no answer
 	})
 }

@@ -76,7 +76,8 @@ func (c *Config) Validate() error {
 			faults = append(faults, err)
 		}
 	}
-	check(c.Connections >= 1 && c.Connections <= maxConnections, "connections must be 1 to %d, not %d", maxConnections, c.Connections)
+	check(c.Connections >= 1 && c.Connections <= maxConnections, "connections must be 1 to %d, not %d", maxConnections,
+		c.Connections)
 	check(c.Requests > 0 || c.Duration > 0, "give a duration or a number of requests above 0")
 	check(c.Warmup >= 0, "the warm-up cannot be negative")
 	check(c.Keys >= 1 && c.Keys <= maxKeys, "keys must be 1 to %d, not %d", maxKeys, c.Keys)

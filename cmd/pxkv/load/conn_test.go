@@ -75,14 +75,15 @@ func TestAnswersOfEveryFormAreRead(t *testing.T) {
 		{"/last", "", "goodbye", 200},
 		{"/echo", "after the last", "after the last", 200},
 	} {
-		d := &door{}
+		d := &requester{}
 		var body []byte
 		if tc.body != "" {
 			body = []byte(tc.body)
 		}
 		status, err := c.roundTrip(d.request(newTemplate(http.MethodPost, u, tc.path, "text/plain"), "", body))
 		if err != nil || status != tc.status || string(c.body) != tc.want {
-			t.Errorf("%s with %d bytes: status %d, %d bytes, %v; want %d and %d bytes", tc.path, len(tc.body), status, len(c.body), err, tc.status, len(tc.want))
+			t.Errorf("%s with %d bytes: status %d, %d bytes, %v; want %d and %d bytes", tc.path, len(tc.body), status,
+				len(c.body), err, tc.status, len(tc.want))
 		}
 	}
 	if n := dialled.Load(); n != 2 {
@@ -101,16 +102,18 @@ func TestRequestsAreWhatNetHTTPWouldSend(t *testing.T) {
 	t.Cleanup(server.Close)
 	base := strings.Replace(server.URL, "http://", "http://me:se%20cret@", 1) + "/under/a%2Fpath/"
 	c, u := connTo(t, base)
-	d := newDoor(PxkvRaw, u, &payloads{values: [][]byte{{}}})
+	d := newRequester(PxkvRaw, u, &payloads{values: [][]byte{{}}})
 	if _, err := c.roundTrip(d.write(7, 0)); err != nil {
 		t.Fatal(err)
 	}
 	r := <-got
-	if user, password, _ := r.BasicAuth(); r.Method != http.MethodPut || r.RequestURI != "/under/a%2Fpath/kv/"+keyText(7) ||
+	if user, password, _ := r.BasicAuth(); r.Method != http.MethodPut ||
+		r.RequestURI != "/under/a%2Fpath/kv/"+keyText(7) ||
 		r.Host != u.Host || r.ContentLength != 0 || user != "me" || password != "se cret" {
-		t.Errorf("an empty value was sent as %s %s, host %s, length %d, user %q %q", r.Method, r.RequestURI, r.Host, r.ContentLength, user, password)
+		t.Errorf("an empty value was sent as %s %s, host %s, length %d, user %q %q", r.Method, r.RequestURI, r.Host,
+			r.ContentLength, user, password)
 	}
-	raw := newDoor(RawGet, u.JoinPath("x").ResolveReference(&url.URL{RawQuery: "a=b"}), nil)
+	raw := newRequester(RawGet, u.JoinPath("x").ResolveReference(&url.URL{RawQuery: "a=b"}), nil)
 	if _, err := c.roundTrip(raw.read(0)); err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +163,7 @@ func TestTLSIsSpokenAndCertificatesAreChecked(t *testing.T) {
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	c, u := connTo(t, server.URL)
-	d := newDoor(RawGet, u, nil)
+	d := newRequester(RawGet, u, nil)
 	var unknown *tls.CertificateVerificationError
 	if _, err := c.roundTrip(d.read(0)); !errors.As(err, &unknown) {
 		t.Fatalf("a certificate of nobody was taken: %v", err)
@@ -192,7 +195,7 @@ func TestTheEndOfAContextEndsARequest(t *testing.T) {
 		<-arrived
 		cancel()
 	}()
-	if _, err := c.roundTrip(newDoor(RawGet, u, nil).read(0)); err == nil {
+	if _, err := c.roundTrip(newRequester(RawGet, u, nil).read(0)); err == nil {
 		t.Fatal("no error")
 	}
 }

@@ -7,7 +7,7 @@
 // from templates and reads the answers, nothing is parsed twice, and every connection counts for
 // itself.
 //
-// Nouns: Config (what to send), Target (what is at the other end), door (makes requests), conn
+// Nouns: Config (what to send), Target (what is at the other end), requester (makes requests), conn
 // (one HTTP/1.1 connection), worker (a conn and what it counted), phase (prepare, warm up, measure), Histogram, Result.
 //
 // Callers: package main of cmd/pxkv. It must not import any other package of this module,

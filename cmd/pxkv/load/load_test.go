@@ -255,7 +255,9 @@ func TestFailuresAreCountedByKind(t *testing.T) {
 		t.Cleanup(s.Close)
 		return s.URL
 	}
-	hangup := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
+	hangup := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		panic(http.ErrAbortHandler)
+	}))
 	t.Cleanup(hangup.Close)
 	var release sync.WaitGroup
 	release.Add(1)
@@ -346,7 +348,9 @@ func TestConfigReportsEveryFaultAtOnce(t *testing.T) {
 	if err == nil {
 		t.Fatal("no error")
 	}
-	for _, want := range []string{"target", "mode", "distribution", "not a URL", "connections", "duration", "keys", "percentage", "timeout"} {
+	for _, want := range []string{
+		"target", "mode", "distribution", "not a URL", "connections", "duration", "keys", "percentage", "timeout",
+	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is missing in:\n%v", want, err)
 		}
@@ -375,13 +379,16 @@ func TestResultReadsAsText(t *testing.T) {
 	t.Parallel()
 	r := &Result{
 		Target: PxkvRaw, Mode: Mix, Connections: 2, Servers: []string{"a"}, Throughput: 1234, NotFound: 3, Failed: 5,
-		Errors: map[string]uint64{"timeout": 2, "503 unavailable": 3}, Reads: &Latencies{P50: 1}, Writes: &Latencies{P50: 2}, Interrupted: true,
+		Errors: map[string]uint64{"timeout": 2, "503 unavailable": 3}, Reads: &Latencies{P50: 1},
+		Writes: &Latencies{P50: 2}, Interrupted: true,
 	}
 	var b strings.Builder
 	if err := r.WriteText(&b); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"interrupted", "1234/s", "not found   3", "errors      5", "503 unavailable", "p99.9", "get ", "put "} {
+	for _, want := range []string{
+		"interrupted", "1234/s", "not found   3", "errors      5", "503 unavailable", "p99.9", "get ", "put ",
+	} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("%q is missing in:\n%s", want, b.String())
 		}

@@ -103,7 +103,7 @@ func (e *engine) prepare(ctx context.Context) error {
 func (w *worker) writeFirst(ctx context.Context, key int) error {
 	var kind string
 	for range prepareAttempts {
-		head, body := w.door.write(key, w.draw.variant())
+		head, body := w.requester.write(key, w.draw.variant())
 		if kind, _ = w.send(head, body, false); kind == "" {
 			w.done.Add(1)
 			return nil

@@ -26,8 +26,8 @@ func newPayloads(c *Config) *payloads {
 	return p
 }
 
-// door makes the requests of one connection to one server.
-type door struct {
+// requester makes the requests of one connection to one server.
+type requester struct {
 	target   Target
 	get, put template
 	payloads *payloads
@@ -44,23 +44,23 @@ type template struct {
 // smallRequest is the room in bytes for a request that is sent in one piece.
 const smallRequest = 4096
 
-// newDoor returns the door to server.
-func newDoor(target Target, server *url.URL, p *payloads) *door {
-	d := &door{target: target, payloads: p, head: make([]byte, 0, smallRequest)}
+// newRequester returns who asks server.
+func newRequester(target Target, server *url.URL, p *payloads) *requester {
+	r := &requester{target: target, payloads: p, head: make([]byte, 0, smallRequest)}
 	switch target {
 	case PxkvRaw:
-		d.get = newTemplate(http.MethodGet, server, "/kv/", "")
-		d.put = newTemplate(http.MethodPut, server, "/kv/", "text/plain; charset=utf-8")
+		r.get = newTemplate(http.MethodGet, server, "/kv/", "")
+		r.put = newTemplate(http.MethodPut, server, "/kv/", "text/plain; charset=utf-8")
 	case PxkvJSON:
-		d.get = newTemplate(http.MethodGet, server, "/kv?key=", "")
-		d.put = newTemplate(http.MethodPut, server, "/kv", "application/json")
+		r.get = newTemplate(http.MethodGet, server, "/kv?key=", "")
+		r.put = newTemplate(http.MethodPut, server, "/kv", "application/json")
 	case Etcd:
-		d.get = newTemplate(http.MethodPost, server, "/v3/kv/range", "application/json")
-		d.put = newTemplate(http.MethodPost, server, "/v3/kv/put", "application/json")
+		r.get = newTemplate(http.MethodPost, server, "/v3/kv/range", "application/json")
+		r.put = newTemplate(http.MethodPost, server, "/v3/kv/put", "application/json")
 	case RawGet:
-		d.get = newTemplate(http.MethodGet, server, "", "")
+		r.get = newTemplate(http.MethodGet, server, "", "")
 	}
-	return d
+	return r
 }
 
 func newTemplate(method string, server *url.URL, path, contentType string) template {
@@ -71,7 +71,8 @@ func newTemplate(method string, server *url.URL, path, contentType string) templ
 	t := template{line: method + " " + at, rest: " HTTP/1.1\r\nHost: " + server.Host + "\r\nUser-Agent: pxkv-bench\r\n"}
 	if u := server.User; u != nil {
 		password, _ := u.Password()
-		t.rest += "Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte(u.Username()+":"+password)) + "\r\n"
+		t.rest += "Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte(u.Username()+":"+password)) +
+			"\r\n"
 	}
 	if contentType != "" {
 		t.rest += "Content-Type: " + contentType + "\r\n"
@@ -80,63 +81,63 @@ func newTemplate(method string, server *url.URL, path, contentType string) templ
 }
 
 // read returns a request for key number key, good until the next one is made.
-func (d *door) read(key int) (head, body []byte) {
-	switch d.target {
+func (r *requester) read(key int) (head, body []byte) {
+	switch r.target {
 	case PxkvRaw, PxkvJSON:
-		return d.request(d.get, keyText(key), nil)
+		return r.request(r.get, keyText(key), nil)
 	case Etcd:
-		return d.request(d.get, "", d.etcdKey(key, `"}`))
+		return r.request(r.get, "", r.etcdKey(key, `"}`))
 	default:
-		return d.request(d.get, "", nil)
+		return r.request(r.get, "", nil)
 	}
 }
 
 // write returns a request that sets key number key to one of the prepared values, good until
 // the next one is made.
-func (d *door) write(key, variant int) (head, body []byte) {
-	value := d.payloads.values[variant%len(d.payloads.values)]
-	switch d.target {
+func (r *requester) write(key, variant int) (head, body []byte) {
+	value := r.payloads.values[variant%len(r.payloads.values)]
+	switch r.target {
 	case PxkvRaw:
-		return d.request(d.put, keyText(key), value)
+		return r.request(r.put, keyText(key), value)
 	case PxkvJSON:
-		d.body = append(d.body[:0], `{"key":"`...)
-		d.body = append(d.body, keyText(key)...)
-		d.body = append(d.body, `","value":"`...)
+		r.body = append(r.body[:0], `{"key":"`...)
+		r.body = append(r.body, keyText(key)...)
+		r.body = append(r.body, `","value":"`...)
 	default:
-		d.etcdKey(key, `","value":"`)
+		r.etcdKey(key, `","value":"`)
 	}
-	d.body = append(d.body, value...)
-	d.body = append(d.body, `"}`...)
-	return d.request(d.put, "", d.body)
+	r.body = append(r.body, value...)
+	r.body = append(r.body, `"}`...)
+	return r.request(r.put, "", r.body)
 }
 
 // etcdKey begins a body for etcd's gateway, which wants keys and values in base64.
-func (d *door) etcdKey(key int, then string) []byte {
-	d.body = append(d.body[:0], `{"key":"`...)
-	d.body = base64.StdEncoding.AppendEncode(d.body, []byte(keyText(key)))
-	d.body = append(d.body, then...)
-	return d.body
+func (r *requester) etcdKey(key int, then string) []byte {
+	r.body = append(r.body[:0], `{"key":"`...)
+	r.body = base64.StdEncoding.AppendEncode(r.body, []byte(keyText(key)))
+	r.body = append(r.body, then...)
+	return r.body
 }
 
-func (d *door) request(t template, key string, body []byte) (head, _ []byte) {
-	d.head = append(d.head[:0], t.line...)
-	d.head = append(d.head, key...)
-	d.head = append(d.head, t.rest...)
+func (r *requester) request(t template, key string, body []byte) (head, _ []byte) {
+	r.head = append(r.head[:0], t.line...)
+	r.head = append(r.head, key...)
+	r.head = append(r.head, t.rest...)
 	if body != nil {
-		d.head = append(d.head, "Content-Length: "...)
-		d.head = strconv.AppendInt(d.head, int64(len(body)), 10)
-		d.head = append(d.head, "\r\n"...)
+		r.head = append(r.head, "Content-Length: "...)
+		r.head = strconv.AppendInt(r.head, int64(len(body)), 10)
+		r.head = append(r.head, "\r\n"...)
 	}
-	d.head = append(d.head, "\r\n"...)
-	return d.head, body
+	r.head = append(r.head, "\r\n"...)
+	return r.head, body
 }
 
 // missing reports whether an answer to a read says that there is no such key.
-func (d *door) missing(status int, body []byte) bool {
-	if d.target == Etcd {
+func (r *requester) missing(status int, body []byte) bool {
+	if r.target == Etcd {
 		return status == http.StatusOK && !bytes.Contains(body, []byte(`"kvs"`))
 	}
-	return status == http.StatusNotFound && d.target != RawGet
+	return status == http.StatusNotFound && r.target != RawGet
 }
 
 // parseServer reads the base URL of a server.

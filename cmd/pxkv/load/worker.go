@@ -19,9 +19,9 @@ const pauseAfterFailure = 10 * time.Millisecond
 // worker is one connection: it sends, waits, counts. Only its own goroutine touches it,
 // but for done and failed, which the progress report reads.
 type worker struct {
-	door *door
-	draw *draw
-	conn *conn
+	requester *requester
+	draw      *draw
+	conn      *conn
 
 	done, failed atomic.Uint64 // of the current phase
 
@@ -38,10 +38,10 @@ func newWorker(ctx context.Context, c *Config, conn int, p *payloads) (*worker, 
 		return nil, err
 	}
 	return &worker{
-		door:   newDoor(c.Target, server, p),
-		draw:   newDraw(c, conn),
-		conn:   newConn(ctx, server, c.Timeout),
-		errors: make(map[string]uint64),
+		requester: newRequester(c.Target, server, p),
+		draw:      newDraw(c, conn),
+		conn:      newConn(ctx, server, c.Timeout),
+		errors:    make(map[string]uint64),
 	}, nil
 }
 
@@ -57,9 +57,9 @@ func (w *worker) loop(ctx context.Context, take func(time.Time) bool, end time.T
 		read := w.draw.isRead()
 		var head, body []byte
 		if read {
-			head, body = w.door.read(w.draw.key())
+			head, body = w.requester.read(w.draw.key())
 		} else {
-			head, body = w.door.write(w.draw.key(), w.draw.variant())
+			head, body = w.requester.write(w.draw.key(), w.draw.variant())
 		}
 		kind, missing := w.send(head, body, read)
 		now := time.Now()
@@ -104,7 +104,7 @@ func (w *worker) send(head, body []byte, read bool) (kind string, missing bool) 
 	if err != nil {
 		return kindOfError(err), false
 	}
-	if read && w.door.missing(status, w.conn.body) {
+	if read && w.requester.missing(status, w.conn.body) {
 		return "", true
 	}
 	if status < 200 || status > 299 {
@@ -120,7 +120,8 @@ func kindOfStatus(status int, body []byte) string {
 		Code json.RawMessage `json:"code"` // text here, a number from etcd
 	}
 	var code string
-	if json.Unmarshal(body, &answer) == nil && json.Unmarshal(answer.Code, &code) == nil && code != "" && len(code) <= 32 {
+	if json.Unmarshal(body, &answer) == nil && json.Unmarshal(answer.Code, &code) == nil && code != "" &&
+		len(code) <= 32 {
 		kind += " " + code
 	}
 	return kind

@@ -1,0 +1,6 @@
+//go:build !linux
+
+package monitor
+
+// Calm is for Linux only.
+func Calm() error { return nil }

@@ -1,0 +1,40 @@
+package server
+
+import (
+	"log/slog"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Options are what a node is told. They are valid: cmd/pxkv has checked them.
+type Options struct {
+	Name     string // unique in the cluster
+	DataDir  string
+	InMemory bool // keep everything in memory, and nothing in DataDir
+
+	// Addresses to listen on; RESP may be "": not at all.
+	HTTP, RESP, Peer, Gossip string
+	// Advertise is the host that other nodes use; "": it is chosen.
+	Advertise string
+
+	Cluster string   // the name of the cluster
+	Join    []string // gossip addresses of other nodes
+	Expect  int      // so many fresh nodes form a cluster together
+	// Of a new cluster.
+	Partitions, Replicas int
+
+	CacheEntries  int // values kept decoded; 0: none
+	MaxValueBytes int
+	QuorumReads   bool // ask a majority for each batch of reads
+	AllowFlush    bool // let Redis clients delete everything
+	Debug         bool // serve /debug/pprof/
+
+	// Given are the flags of the command line or the environment, by name: of these it is said when they
+	// have no effect.
+	Given   map[string]bool
+	Version string // what INFO says
+	Logger  *slog.Logger
+	Metrics *prometheus.Registry
+	// Exit ends the process at once, for a reason that it tells: what is in memory may not be acted upon.
+	Exit func(why string)
+}

@@ -1,0 +1,5 @@
+//go:build bug_answer_too_large
+
+package node
+
+const answersAreEndless = true

@@ -1,0 +1,5 @@
+//go:build bug_dead_leader_named
+
+package node
+
+const deadLeaderNamed = true

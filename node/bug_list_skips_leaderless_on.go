@@ -1,0 +1,5 @@
+//go:build bug_list_skips_leaderless
+
+package node
+
+const listSkipsLeaderless = true

@@ -1,0 +1,5 @@
+//go:build bug_values_uncounted
+
+package node
+
+const valuesUncounted = true

@@ -1,0 +1,260 @@
+package node
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"pxkv/node/kv"
+	"pxkv/node/rpc"
+)
+
+// serves carries out requests of all kinds on keys of all partitions.
+func (s *server) serves(t *testing.T, round string) {
+	t.Helper()
+	var cmds []kv.Command
+	for i := range 3 * s.c.partitions {
+		key := fmt.Sprintf("%s %s %d", round, s.name, i)
+		if res := s.write(put(key, key)); !res.Created {
+			t.Errorf("%s: write of %q through %s: %+v", round, key, s.name, res)
+		}
+		if got := s.get(key); got != key {
+			t.Errorf("%s: %s reads %q at %q", round, s.name, got, key)
+		}
+		cmds = append(cmds, incr(key+" counter", 1), reading(key))
+	}
+	for i, a := range s.batch(cmds...) {
+		if i%2 == 1 && value(a) != string(cmds[i].Key) || i%2 == 0 && a.Result.Number != 1 {
+			t.Errorf("%s: operation %d of a batch through %s: %+v", round, i, s.name, a.Result)
+		}
+	}
+	if got := len(s.listed(kv.ListQuery{Prefix: []byte(round + " " + s.name)})); got != 6*s.c.partitions {
+		t.Errorf("%s: %s lists %d keys, want %d", round, s.name, got, 6*s.c.partitions)
+	}
+	_, err := s.node.CountKeys(within(t, patience))
+	must(t, err)
+}
+
+// detour is the way of a request that a third node was asked to pass on.
+type detour struct{ from, third, to kv.NodeID }
+
+// detours notes when requests were last sent by detours; the zero detour stands for all of them.
+type detours struct {
+	mu sync.Mutex
+	at map[detour]time.Time
+}
+
+// watchDetours notes those of a network from now on.
+func watchDetours(n *network) *detours {
+	v := &detours{at: map[detour]time.Time{}}
+	n.setJudge(func(r request) fate {
+		if r.kind == reqVia {
+			d := content(r.payload)
+			v.mu.Lock()
+			defer v.mu.Unlock()
+			v.at[detour{r.from, r.to, kv.NodeID(d.Uvarint())}] = time.Now()
+			v.at[detour{}] = time.Now()
+		}
+		return deliver
+	})
+	return v
+}
+
+func (v *detours) last(d detour) time.Time {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.at[d]
+}
+
+// viaOf is a request to a third node.
+func viaOf(to kv.NodeID, kind uint8, payload []byte) []byte {
+	return append(append(binary.AppendUvarint(rpc.NewRequest(0), uint64(to)), kind), payload...)
+}
+
+// Two nodes that are cut from each other only, or of which one hears nothing of the other, serve
+// everything by way of the third, and say that they are ready.
+func TestAThirdNodeLeadsRoundACut(t *testing.T) {
+	t.Parallel()
+	for name, ways := range map[string][][2]int{
+		"both ways": {{0, 1}, {1, 0}}, "one way": {{1, 0}}, "the other way": {{0, 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, servers := of(t, 3)
+			a, b := servers[0], servers[1]
+			v := watchDetours(c.net)
+			for _, w := range ways {
+				c.net.cutLink(servers[w[0]].id(), servers[w[1]].id())
+			}
+			// Until the cut is noticed, what got there and was not answered has an unknown outcome.
+			for _, pair := range [][2]*server{{a, b}, {b, a}} {
+				eventually(t, "the cut is noticed", func() error {
+					if d := (detour{pair[0].id(), servers[2].id(), pair[1].id()}); v.last(d).IsZero() {
+						return fmt.Errorf("%s asks %s no other way", pair[0].name, pair[1].name)
+					}
+					return nil
+				})
+			}
+			for _, s := range servers {
+				eventually(t, "ready", s.node.Ready)
+				s.serves(t, "cut")
+			}
+			if a.counter("pxkv_requests_relayed_total") == 0 {
+				t.Error("nothing went by way of the third node")
+			}
+			c.net.heal()
+			v = watchDetours(c.net)
+			began := time.Now()
+			eventually(t, "the cut is forgotten", func() error {
+				if quiet := min(time.Since(began), time.Since(v.last(detour{}))); quiet < 5*askInterval {
+					return fmt.Errorf("somebody was asked by way of a third node %v ago", quiet)
+				}
+				return nil
+			})
+			relayed := a.counter("pxkv_requests_relayed_total") + b.counter("pxkv_requests_relayed_total")
+			for _, s := range servers {
+				s.serves(t, "healed")
+			}
+			if a.counter("pxkv_requests_relayed_total")+b.counter("pxkv_requests_relayed_total") != relayed {
+				t.Error("what could be asked directly went by way of the third node")
+			}
+		})
+	}
+}
+
+// A node is ready when requests get through, not when gossip does; and it says what does not.
+func TestReadyIsWhoCanBeAsked(t *testing.T) {
+	t.Parallel()
+	c, servers := of(t, 3)
+	a, b := servers[0], servers[1]
+	c.net.setJudge(func(r request) fate {
+		if r.from == a.id() && (r.to == b.id() || r.kind == reqVia) {
+			return notSent
+		}
+		return deliver
+	})
+	eventually(t, "it says what it cannot ask", func() error {
+		if !a.node.o.Sight.Alive(b.id()) {
+			t.Fatal("gossip does not see the node")
+		}
+		err := a.node.Ready()
+		if kv.KindOf(err) != kv.Unavailable || !strings.Contains(err.Error(), "node b cannot be asked") ||
+			!strings.Contains(err.Error(), "for partition ") {
+			return fmt.Errorf("ready: %v", err)
+		}
+		return nil
+	})
+	for _, s := range []*server{b, servers[2]} {
+		eventually(t, "the others are ready", s.node.Ready)
+	}
+	// Not only while its replicas happen to know of no leader at all.
+	looks := 0
+	eventually(t, "no answer names the leader that cannot be asked", func() error {
+		err := a.agrees(b)
+		if looks++; err != nil {
+			looks = 0
+		} else if looks < 10 {
+			err = fmt.Errorf("seen %d times in a row", looks)
+		}
+		return err
+	})
+	c.net.heal()
+	eventually(t, "ready again", a.node.Ready)
+	eventually(t, "the leaders are named again", func() error { return a.agrees(nil) })
+}
+
+// agrees says what the answers of a node about leaders contradict each other in, and in which of them a
+// node is named as a leader that cannot be asked.
+func (s *server) agrees(silent *server) error {
+	view, ready := s.node.Cluster(), s.node.Ready()
+	if view.Ready != (ready == nil) || view.Ready != (silent == nil) || !view.Ready && view.NotReady != ready.Error() {
+		return fmt.Errorf("ready: %v; the cluster's view says %v, %q", ready, view.Ready, view.NotReady)
+	}
+	leads := map[string]int{}
+	var leaderless []kv.PartitionID
+	for _, p := range s.node.Partitions() {
+		if leads[p.Leader]++; p.Leader == "" {
+			leaderless = append(leaderless, p.Partition)
+		}
+	}
+	if !slices.Equal(leaderless, view.Leaderless) ||
+		!view.Ready && !strings.HasSuffix(view.NotReady, " partition "+kv.PartitionList(leaderless, 10)) {
+		return fmt.Errorf("partitions without a leader: %v; the cluster's view says %v, %q", leaderless,
+			view.Leaderless, view.NotReady)
+	}
+	for i, m := range view.Members {
+		if i > 0 && m.Name <= view.Members[i-1].Name {
+			return fmt.Errorf("%s comes after %s", m.Name, view.Members[i-1].Name)
+		}
+		if m.Leaders != leads[m.Name] || silent != nil && m.Name == silent.name && m.Leaders > 0 {
+			return fmt.Errorf("%s leads %d partitions, says the cluster's view; the partitions name it %d times",
+				m.Name, m.Leaders, leads[m.Name])
+		}
+	}
+	for i := range 50 {
+		if o := s.node.Owner(fmt.Append(nil, "key ", i)); slices.Contains(leaderless, o.Partition) != (o.Leader == "") {
+			return fmt.Errorf("the owner of a key in partition %s is %q", o.Partition, o.Leader)
+		}
+	}
+	return nil
+}
+
+// What a third node was given and did not bring an answer of is not given to anybody again.
+func TestAWriteThatGotLostBehindAThirdNodeIsUnknown(t *testing.T) {
+	t.Parallel()
+	c, servers := of(t, 3)
+	a, b, third := servers[0], servers[1], servers[2]
+	key := ""
+	for i := 0; key == ""; i++ {
+		if k := fmt.Sprint("k", i); a.node.Owner([]byte(k)).Leader == b.name {
+			key = k
+		}
+	}
+	writes := make(chan kv.NodeID, 100)
+	c.net.setJudge(func(r request) fate {
+		switch {
+		case r.from == a.id() && r.to == b.id():
+			return notSent
+		case r.from == third.id() && r.to == b.id() && (r.kind == reqWrite || r.kind == reqSteps):
+			writes <- r.from
+			return loseAnswer
+		}
+		return deliver
+	})
+	_, err := a.node.Write(within(t, patience), incr2(key))
+	wantKind(t, err, kv.Unknown)
+	answers := a.node.Batch(within(t, patience), []kv.Command{incr(key, 1), incr(key, 1)})
+	for _, answer := range answers {
+		if answer.Err == nil || answer.Err.Kind != kv.Unknown {
+			t.Errorf("an operation of the batch ended as %+v", answer)
+		}
+	}
+	c.net.heal()
+	if n := len(writes); n != 2 {
+		t.Errorf("what got lost was passed on %d times, want once each", n)
+	}
+	if res := a.write(incr2(key)); res.Number != 4 {
+		t.Errorf("the counter is at %d, want 4: each request was carried out once", res.Number)
+	}
+}
+
+func incr2(key string) *kv.Command { c := incr(key, 1); return &c }
+
+// What was passed on is not passed on again, and nobody speaks for another.
+func TestARequestIsPassedOnOnce(t *testing.T) {
+	t.Parallel()
+	_, servers := of(t, 2)
+	a, b := servers[0], servers[1]
+	for kind, inner := range map[uint8][]byte{reqVia: viaOf(a.id(), reqLeading, nil), reqMeta: []byte("{}")} {
+		failed := make(chan error, 1)
+		b.node.HandleRequest(a.id(), reqVia, time.Now().Add(time.Minute), viaOf(a.id(), kind, inner),
+			func(_ []byte, err error) { failed <- err })
+		if err := <-failed; err == nil {
+			t.Errorf("a request of kind %d was passed on", kind)
+		}
+	}
+}

@@ -1,0 +1,5 @@
+//go:build !bug_copy_admitted
+
+package member
+
+const copyAdmitted = false

@@ -1,0 +1,5 @@
+//go:build !bug_promise_forgotten
+
+package member
+
+const promiseForgotten = false

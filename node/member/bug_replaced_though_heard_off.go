@@ -1,0 +1,5 @@
+//go:build !bug_replaced_though_heard
+
+package member
+
+const replacedThoughHeard = false

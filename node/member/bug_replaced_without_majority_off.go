@@ -1,0 +1,5 @@
+//go:build !bug_replaced_without_majority
+
+package member
+
+const replacedWithoutMajority = false

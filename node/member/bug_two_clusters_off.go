@@ -1,0 +1,5 @@
+//go:build !bug_two_clusters
+
+package member
+
+const twoClusters = false

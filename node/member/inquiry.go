@@ -1,0 +1,73 @@
+package member
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"pxkv/node/kv"
+	"pxkv/node/replica"
+)
+
+// DefaultSilence is how long nobody may have heard a member before it can be replaced.
+const DefaultSilence = 10 * time.Second
+
+// Inquiry finds out whether a member may be replaced by a newcomer of its name: what all other
+// members say of it, asked by the node that leads the meta group. A member is replaced only when every
+// group, the meta group included, has a leader that reaches its majority without the former one's
+// vote, and when nobody who can be asked has heard it for a while. A group without a leader may need
+// just that vote; once it is given up, the disk that has it is refused for ever.
+type Inquiry struct {
+	Former     kv.NodeID
+	Partitions int
+	Least      time.Duration // of silence
+	Names      kv.Names      // of members, for people
+	said       map[kv.NodeID]replica.Witness
+}
+
+// Hear takes what a member says.
+func (q *Inquiry) Hear(from kv.NodeID, w replica.Witness) {
+	if q.said == nil {
+		q.said = map[kv.NodeID]replica.Witness{}
+	}
+	q.said[from] = w
+}
+
+// Decide returns why the former one must stay a member, empty when it may be replaced.
+func (q *Inquiry) Decide() (why string) {
+	var from []kv.NodeID
+	for id := range q.said {
+		from = append(from, id)
+	}
+	slices.Sort(from)
+	spared := map[kv.PartitionID]bool{}
+	for _, id := range from {
+		w := q.said[id]
+		if w.Silence < q.Least && !replacedThoughHeard {
+			return fmt.Sprintf("node %s heard it %v ago, and it takes %v of silence: if that one is to be "+
+				"replaced, stop it", q.Names.Of(id), w.Silence.Round(time.Millisecond), q.Least)
+		}
+		for _, p := range w.Needs {
+			if !replacedWithoutMajority {
+				return fmt.Sprintf("partition %s has no majority without its vote: start it again with its own "+
+					"data directory", p)
+			}
+		}
+		for _, p := range w.Spares {
+			spared[p] = true
+		}
+	}
+	if replacedWithoutMajority {
+		return ""
+	}
+	if !spared[kv.Meta] {
+		return "the meta group's leader is not sure of its majority"
+	}
+	for p := range q.Partitions {
+		if !spared[kv.PartitionID(p)] {
+			return fmt.Sprintf("partition %d has no leader that can be asked, and may need its vote: start it again "+
+				"with its own data directory", p)
+		}
+	}
+	return ""
+}

@@ -1,0 +1,42 @@
+package member
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"pxkv/node/kv"
+	"pxkv/node/replica"
+)
+
+func TestAMemberIsReplacedOnlyWhenNobodyNeedsOrHearsIt(t *testing.T) {
+	t.Parallel()
+	const quiet = time.Minute
+	spares := func(ps ...kv.PartitionID) replica.Witness { return replica.Witness{Silence: quiet, Spares: ps} }
+	for name, tc := range map[string]struct {
+		said map[kv.NodeID]replica.Witness
+		why  string // "" when it may be replaced
+	}{
+		"all groups do without it": {map[kv.NodeID]replica.Witness{1: spares(kv.Meta, 0), 2: spares(1)}, ""},
+		"a group needs its vote": {map[kv.NodeID]replica.Witness{
+			1: spares(kv.Meta, 0), 2: {Silence: quiet, Needs: []kv.PartitionID{1}},
+		}, "partition 1 has no majority"},
+		"a group has no leader": {map[kv.NodeID]replica.Witness{1: spares(kv.Meta, 0)},
+			"partition 1 has no leader"},
+		"the meta group is not sure": {map[kv.NodeID]replica.Witness{1: spares(0), 2: spares(1)}, "meta group"},
+		"one member hears it": {map[kv.NodeID]replica.Witness{
+			1: spares(kv.Meta, 0, 1), 2: {Silence: time.Second},
+		}, "heard it 1s ago"},
+		"nobody says anything": {nil, "meta group"},
+		"two members alone, one is stopped": {map[kv.NodeID]replica.Witness{1: spares(kv.Meta)},
+			"partition 0 has no leader"},
+	} {
+		q := Inquiry{Former: 3, Partitions: 2, Least: DefaultSilence}
+		for id, w := range tc.said {
+			q.Hear(id, w)
+		}
+		if why := q.Decide(); (why == "") != (tc.why == "") || !strings.Contains(why, tc.why) {
+			t.Errorf("%s: %q, want %q", name, why, tc.why)
+		}
+	}
+}

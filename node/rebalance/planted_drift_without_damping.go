@@ -1,0 +1,5 @@
+//go:build bug_drift_without_damping
+
+package rebalance
+
+func init() { planted.driftWithoutDamping = true }

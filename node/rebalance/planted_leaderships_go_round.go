@@ -1,0 +1,5 @@
+//go:build bug_leaderships_go_round
+
+package rebalance
+
+func init() { planted.leadershipsGoRound = true }

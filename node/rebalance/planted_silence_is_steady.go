@@ -1,0 +1,5 @@
+//go:build bug_silence_is_steady
+
+package rebalance
+
+func init() { planted.silenceIsSteady = true }

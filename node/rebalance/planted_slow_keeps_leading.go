@@ -1,0 +1,5 @@
+//go:build bug_slow_keeps_leading
+
+package rebalance
+
+func init() { planted.slowKeepsLeading = true }

@@ -1,0 +1,171 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"pxkv/node/kv"
+)
+
+// SnapshotLimits bound what snapshots cost a node. A field that is 0 takes its default.
+type SnapshotLimits struct {
+	// Out and In are how many snapshots are under way at once from this node and to it. Learners
+	// get all but one of either, since a voter that lags is worth more: a group may need its vote.
+	// 0: 3 and 3.
+	Out, In int
+	// Pause is how long a follower waits for the next snapshot after one has failed; it doubles with
+	// each that fails, up to MostPause, and up to half of it is added by chance. 0: 500 ms and 1 min.
+	Pause, MostPause time.Duration
+	// Window and WindowBytes say when a shipment is given up: when fewer than WindowBytes of it moved
+	// in a Window. Neither a large partition nor a slow link ends it, and a peer that takes it byte
+	// by byte cannot hold a place for long. Time in which this process did not run does not
+	// count. 0: 30 s and 1 MiB.
+	Window      time.Duration
+	WindowBytes int64
+}
+
+// WithDefaults fills in what is 0, and says what cannot be.
+func (l SnapshotLimits) WithDefaults() (SnapshotLimits, error) {
+	if l.Out == 0 {
+		l.Out = 3
+	}
+	if l.In == 0 {
+		l.In = 3
+	}
+	if l.Pause == 0 {
+		l.Pause = 500 * time.Millisecond
+	}
+	if l.MostPause == 0 {
+		l.MostPause = max(time.Minute, l.Pause)
+	}
+	if l.Window == 0 {
+		l.Window = 30 * time.Second
+	}
+	if l.WindowBytes == 0 {
+		l.WindowBytes = 1 << 20
+	}
+	if l.Out < 0 || l.In < 0 || l.Pause < 0 || l.MostPause < l.Pause || l.Window < 0 || l.WindowBytes < 0 {
+		return l,
+			fmt.Errorf("limits of snapshots are %+v: they must be positive, or 0 for their defaults, and MostPause "+
+				"at least Pause", l)
+	}
+	return l, nil
+}
+
+// forLearners is how many of so many places learners may have.
+func forLearners(places int) int { return max(places-1, 1) }
+
+// SnapshotRequest says which snapshot is sent to whom, on behalf of which leadership. The driver
+// opens one of the current state, whatever index the library asked for: it can only be newer.
+type SnapshotRequest struct {
+	Partition kv.PartitionID
+	From, To  kv.ReplicaID
+	ToNode    kv.NodeID
+	Term      uint64
+	Urgent    bool // To is a voter, or of the meta group: not only learners wait for it
+}
+
+// Shipment is a snapshot on its way out of this node, from the Output of a turn to its report.
+type Shipment struct {
+	Request SnapshotRequest
+
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	moved  atomic.Int64
+
+	// The rest belongs to the goroutine of the turns.
+	follower *laggard // nil: nobody waits for it any more
+	tick     uint64   // at which the window began
+	before   int64    // bytes that had moved by then
+}
+
+func newShipment(f *laggard, r SnapshotRequest, tick uint64) *Shipment {
+	s := &Shipment{Request: r, follower: f, tick: tick}
+	s.ctx, s.cancel = context.WithCancelCause(context.Background())
+	return s
+}
+
+// Context ends when the shipment is to be given up, with the reason as its cause. It is reported
+// all the same.
+func (s *Shipment) Context() context.Context { return s.ctx }
+
+// GiveUp ends the Context. Any goroutine may call it.
+func (s *Shipment) GiveUp(why error) { s.cancel(why) }
+
+// Moved notes that so many bytes more have left. Any goroutine may call it.
+func (s *Shipment) Moved(bytes int) { s.moved.Add(int64(bytes)) }
+
+// SnapshotReport tells the Host how a Shipment ended. Every one must be reported, or its place
+// is never free again.
+type SnapshotReport struct {
+	Shipment *Shipment
+	// Err is nil when the receiver has staged all of it. A kv.Refusal in it is the receiver's word.
+	Err error
+}
+
+// ErrStalled ends a shipment of which too little moves: see SnapshotLimits.Window.
+var ErrStalled = errors.New("it hardly moved any more")
+
+// Other reasons why a shipment was of no use.
+var (
+	errNotNeeded = errors.New("nobody waits for it any more: the leadership, the replica or its need of a " +
+		"snapshot has gone")
+	errInDoubt   = errors.New("the replicas of the partition differ, and it is not known yet which of them is right")
+	errNotTaken  = errors.New("the receiver staged it, and it was never heard that it is in use")
+	errOvertaken = errors.New("the log behind it was cut before the receiver had caught up with it")
+)
+
+// failure is a kind of end, as metrics count them.
+type failure uint8
+
+const (
+	failedOther     failure = iota // the connection broke, or it could not be made
+	failedNoRoom                   // the receiver's disk
+	failedBusy                     // the receiver receives others
+	failedNotWanted                // the receiver has no such replica
+	failedStalled                  // too slow
+	failedNotNeeded                // given up: it is of no use any more
+	failedInVain                   // it arrived, and the follower needs another all the same
+
+	failures
+)
+
+var failureNames = [failures]string{"other", "no_room", "busy", "not_wanted", "stalled", "not_needed", "in_vain"}
+
+func failureOf(err error) failure {
+	if r, ok := errors.AsType[kv.Refusal](err); ok {
+		switch r {
+		case kv.NoRoom:
+			return failedNoRoom
+		case kv.Busy:
+			return failedBusy
+		case kv.NotWanted:
+			return failedNotWanted
+		}
+	}
+	switch {
+	case errors.Is(err, ErrStalled):
+		return failedStalled
+	case errors.Is(err, errNotNeeded):
+		return failedNotNeeded
+	case errors.Is(err, errNotTaken), errors.Is(err, errOvertaken):
+		return failedInVain
+	}
+	return failedOther
+}
+
+// refusal is the receiver's word, 0 when it had none.
+func (f failure) refusal() kv.Refusal {
+	switch f {
+	case failedNoRoom:
+		return kv.NoRoom
+	case failedBusy:
+		return kv.Busy
+	case failedNotWanted:
+		return kv.NotWanted
+	}
+	return 0
+}

@@ -1,0 +1,5 @@
+//go:build bug_ready_though_cut
+
+package rpc
+
+const readyByGossip = true

@@ -1,0 +1,5 @@
+//go:build bug_unknown_tried_again
+
+package rpc
+
+const unknownTriedAgain = true

@@ -1,0 +1,218 @@
+package node
+
+import (
+	"context"
+	"encoding/binary"
+	"math"
+	"slices"
+
+	"pxkv/node/kv"
+	"pxkv/node/local"
+	"pxkv/node/rpc"
+)
+
+// pageMethod asks the leader of a partition for a page of its keys.
+var pageMethod = rpc.Method[*Node, scanRequest, page]{
+	Kind: reqScan, Repeatable: true,
+	Encode: func(r scanRequest, room int) []byte {
+		r.noLonger = room > 0
+		return r.encode()
+	},
+	Decode: func(_ *Node, _ kv.NodeID, d kv.Decoder) (scanRequest, error) { return decodeScan(d) },
+	Here:   (*Node).pageHere, Answer: (*Node).answerPage,
+	EncodeAnswer: func(pg page) []byte { return pg.encode() },
+	DecodeAnswer: func(_ scanRequest, d kv.Decoder) (page, bool) { return decodePage(d) },
+}
+
+// No page is larger than this, whatever Limits say.
+const (
+	maxPageItems = 256
+	maxPageBytes = 64 << 10 // of keys and values; a page has at least one item
+)
+
+// scanRequest asks for a page of one partition.
+type scanRequest struct {
+	partition        kv.PartitionID
+	from, prefix     []byte
+	keysOnly         bool
+	stale            bool
+	noLonger         bool // a page that is longer than maxLen, as one of a long value, has no room
+	maxItems, maxLen int
+}
+
+func (r *scanRequest) encode() []byte {
+	b := binary.AppendUvarint(rpc.NewRequest(0), uint64(r.partition))
+	b = kv.AppendBytes(b, r.from)
+	b = kv.AppendBytes(b, r.prefix)
+	var flags byte
+	if r.keysOnly {
+		flags |= 1
+	}
+	if r.stale {
+		flags |= 2
+	}
+	if r.noLonger { // which versions before do not look at
+		flags |= 4
+	}
+	b = append(b, flags)
+	b = binary.AppendUvarint(b, uint64(r.maxItems))
+	return binary.AppendUvarint(b, uint64(r.maxLen))
+}
+
+func decodeScan(d kv.Decoder) (scanRequest, error) {
+	partition := d.Uvarint()
+	r := scanRequest{partition: kv.PartitionID(partition), from: d.Bytes(), prefix: d.Bytes()}
+	flags := d.Byte()
+	r.keysOnly, r.stale, r.noLonger = flags&1 != 0, flags&2 != 0, flags&4 != 0
+	r.maxItems, r.maxLen = int(min(d.Uvarint(), maxPageItems)), int(min(d.Uvarint(), maxPageBytes))
+	// To the store 0 means no limit, which no other node may ask for.
+	if d.End() != nil || partition > math.MaxUint32 || r.maxItems == 0 || r.maxLen == 0 {
+		return scanRequest{}, rpc.ErrMalformed
+	}
+	return r, nil
+}
+
+// page is a piece of one partition's keys, in order.
+type page struct {
+	items []kv.Item
+	more  bool // there are keys after the last item
+	held  int  // bytes of it on the account of who asked
+}
+
+func (p *page) encode() []byte {
+	var more byte
+	if p.more {
+		more = 1
+	}
+	b := append(rpc.NewAnswer(0), more)
+	b = binary.AppendUvarint(b, uint64(len(p.items)))
+	for i := range p.items {
+		b = p.items[i].AppendTo(b)
+	}
+	return b
+}
+
+// decodePage reads a page of another node, of which the whole answer is counted.
+func decodePage(d kv.Decoder) (page, bool) {
+	pg := page{held: 1 + len(d.Rest()), more: d.Byte() != 0}
+	n := d.Count()
+	if n <= maxPageItems { // else End finds all of them left over, before they cost memory
+		pg.items = make([]kv.Item, 0, n)
+		for range n {
+			pg.items = append(pg.items, d.ReadItem())
+		}
+	}
+	return pg, d.End() == nil
+}
+
+// pageHere reads a page as the leader.
+func (n *Node) pageHere(ctx context.Context, r scanRequest) (pg page, e *kv.Error) {
+	e = n.scanHere(ctx, &r, pg.take(ctx))
+	return pg, e
+}
+
+// take returns what takes a page that was read here, and counts it on the account of ctx.
+func (p *page) take(ctx context.Context) func(*page) *kv.Error {
+	return func(read *page) *kv.Error {
+		if read.held = read.bytes(); !kv.AccountOf(ctx).Take(read.held) {
+			return kv.ErrOverloaded()
+		}
+		*p = *read
+		return nil
+	}
+}
+
+// answerPage reads a page for another node: many keys, so it gets a goroutine. It is encoded in its place for scans,
+// so that there are not more of them in memory than places.
+func (n *Node) answerPage(r scanRequest, reply rpc.Reply[page]) {
+	n.server.Go(reply.Deadline, func(ctx context.Context) {
+		e := n.scanHere(ctx, &r, func(pg *page) *kv.Error {
+			if r.noLonger && pg.bytes() > r.maxLen+r.maxItems*pageItemBytes {
+				return kv.ErrOverloaded()
+			}
+			reply.Send(*pg, nil)
+			return nil
+		})
+		switch {
+		case e == nil:
+		case listSkipsLeaderless && e.Kind == kv.NotLeader:
+			reply.Send(page{}, nil)
+		default:
+			reply.Fail(e)
+		}
+	}, reply.Fail)
+}
+
+// bytes is what the page takes while it is held.
+func (p *page) bytes() int {
+	size := 0
+	for i := range p.items {
+		size += itemBytes(&p.items[i]) + pageItemBytes
+	}
+	return size
+}
+
+// scanHere reads a page as the leader, and gives it to take.
+func (n *Node) scanHere(ctx context.Context, r *scanRequest, take func(*page) *kv.Error) *kv.Error {
+	v, e := n.view(ctx, r.partition)
+	if e != nil {
+		return e
+	}
+	due, e := n.scanTaken(ctx, v, r, false, take)
+	if !due {
+		return e
+	}
+	if v, e = n.viewLater(ctx, v); e != nil {
+		return e
+	}
+	_, e = n.scanTaken(ctx, v, r, true, take)
+	return e
+}
+
+// scanTaken reads a page and gives it to take, in a place for scans. A page that has an item which
+// is due is given only where dueToo says so.
+func (n *Node) scanTaken(
+	ctx context.Context, v local.View, r *scanRequest, dueToo bool, take func(*page) *kv.Error,
+) (due bool, e *kv.Error) {
+	n.scans.begin()
+	defer n.scans.end()
+	pg, due, e := n.scanLocal(ctx, v, r)
+	if e == nil && (dueToo || !due) {
+		e = take(&pg)
+	}
+	return due, e
+}
+
+// scanLocal reads a page of what has not expired. It reports whether an item is due, as readLocal
+// does. A page without items is the last.
+func (n *Node) scanLocal(ctx context.Context, v local.View, r *scanRequest) (pg page, due bool, e *kv.Error) {
+	from := r.from
+	for {
+		items, more, err := n.o.DB.Scan(r.partition, from, r.prefix, r.keysOnly, r.maxItems, r.maxLen)
+		if err != nil {
+			return page{}, false, kv.Errorf(kv.Internal, "partition %s: scan: %v", r.partition, err)
+		}
+		if _, ok := v.Seen(); !ok {
+			return page{}, false, errNotHere(r.partition)
+		}
+		pg = page{more: more}
+		if more {
+			from = after(items[len(items)-1].Key)
+		}
+		items = slices.DeleteFunc(items, func(it kv.Item) bool {
+			shown, late := v.Life(it.Deadline, n.now, r.stale)
+			due = due || late
+			return !shown
+		})
+		if pg.items = items; len(items) > 0 || !more {
+			return pg, due, nil
+		}
+		if ctx.Err() != nil {
+			return page{}, false, kv.Errorf(kv.Unavailable, "partition %s: too many expired keys to list in time",
+				r.partition)
+		}
+	}
+}
+
+// after is the smallest key above a key.
+func after(key []byte) []byte { return append(append(make([]byte, 0, len(key)+1), key...), 0) }

@@ -1,0 +1,153 @@
+package sim
+
+import (
+	"errors"
+	"time"
+
+	"pxkv/node/kv"
+	"pxkv/node/member"
+	"pxkv/node/meta"
+	"pxkv/node/replica"
+)
+
+// silence is how long nobody may have heard a member before it can be replaced here.
+const silence = 1500 * time.Millisecond
+
+// succession is a member in whose place a fresh node of its name wants to be.
+type succession struct {
+	former, heir *node
+}
+
+// replaceSome loses the disk of a member, or cuts it off from all others although it runs on, and
+// starts a fresh node of its name.
+func (w *World) replaceSome() {
+	n := w.nodes[w.rng.IntN(len(w.nodes))]
+	if w.healed {
+		return
+	}
+	if !n.up || !n.joined || n.old != nil || n.machine.State() == nil || len(n.machine.State().Members) < 2 {
+		w.after(200*time.Millisecond, w.replaceSome)
+		return
+	}
+	if w.o.Replace == replaceWiped {
+		n.crash()
+		n.lost = true
+	}
+	heir := w.addNode()
+	heir.name, heir.home = n.name, n.home
+	w.placed--
+	w.succession = &succession{n, heir}
+	if w.o.Replace == replaceCutOff {
+		d := w.between(2*time.Second, 6*time.Second)
+		for _, o := range w.nodes {
+			if o != n {
+				w.net.cut(n.id, o.id, d)
+				w.net.cut(o.id, n.id, d)
+			}
+		}
+	}
+	w.after(w.between(0, time.Second), func() {
+		if !heir.lost {
+			if w.o.Still > 0 && w.chance(w.o.Still) {
+				w.standStill()
+			}
+			heir.start(false)
+		}
+	})
+}
+
+// reclaim is what an operator does in the end with a newcomer that was not taken: the former one,
+// whose vote is needed, comes back with its own disk.
+func (w *World) reclaim() {
+	s := w.succession
+	if s == nil || s.heir.joined || w.removed(s.former) {
+		return
+	}
+	s.heir.crash()
+	s.heir.lost, s.former.lost = true, false
+	if !s.former.up {
+		s.former.restart(0)
+	}
+}
+
+// removed reports whether any node that is up knows that a node is no member any more.
+func (w *World) removed(n *node) bool {
+	for _, o := range w.nodes {
+		if o.up && o.machine.State() != nil && o.machine.State().WasRemoved(n.id) {
+			return true
+		}
+	}
+	return false
+}
+
+// replaced takes the end of a node that was told that it is no member any more.
+func (n *node) replaced(err error) bool {
+	w, s := n.w, n.w.succession
+	if s == nil || s.former != n || !errors.Is(err, replica.ErrReplaced) && !errors.Is(err, member.ErrRefused) ||
+		!w.removed(n) {
+		return false
+	}
+	w.stats.Replaced++
+	w.note('r', uint64(n.id))
+	n.crash()
+	n.lost = true
+	if s.heir.lost {
+		s.heir.lost = false
+		s.heir.restart(0)
+	}
+	return true
+}
+
+// take proposes what a node says of itself. One whose name is in use waits until all others have said
+// what they know of the member that has it.
+func (n *node) take(cmd []byte, reply func(meta.Result)) {
+	w := n.w
+	if n.waiting {
+		return // it is in no cluster itself
+	}
+	propose := func(cmd []byte) {
+		n.write(replica.Op{Raw: cmd, Partition: kv.Meta, Reply: func(r replica.Reply) {
+			if r.Err != nil {
+				return
+			}
+			res, err := meta.DecodeResult(r.Raw)
+			if err != nil {
+				w.fail("answer to an introduction: %v", err)
+				return
+			}
+			reply(res)
+		}})
+	}
+	s := n.machine.State()
+	v, here := n.host.View(kv.Meta)
+	if s == nil || !here || !v.Leads {
+		propose(meta.Replacing(cmd, 0))
+		return
+	}
+	former, taken := s.Former(cmd)
+	if !taken {
+		propose(meta.Replacing(cmd, 0))
+		return
+	}
+	q := &member.Inquiry{Former: former.ID, Partitions: s.Partitions, Least: silence}
+	q.Hear(n.id, n.host.Witness(former.ID))
+	for _, m := range s.Members {
+		if m.ID == n.id || m.ID == former.ID {
+			continue
+		}
+		o := w.node(m.ID)
+		w.net.send(n.id, o.id, func() {
+			o.do(0, func() {
+				said := o.host.Witness(former.ID)
+				w.net.send(o.id, n.id, func() { n.do(0, func() { q.Hear(o.id, said) }) })
+			})
+		})
+	}
+	n.do(w.between(50*time.Millisecond, 500*time.Millisecond), func() {
+		if why := q.Decide(); why != "" {
+			reply(s.RefuseName(former, why))
+			return
+		}
+		propose(meta.Replacing(cmd, former.ID))
+	})
+}

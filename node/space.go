@@ -1,0 +1,71 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"pxkv/persist/data"
+)
+
+const (
+	// spaceInterval is how often the free space is looked at.
+	spaceInterval = 200 * time.Millisecond
+	// refusedFor is how long after it refused a write for want of room a disk counts as full: there may be some room
+	// left, and only large values find none.
+	refusedFor = 10 * time.Second
+)
+
+// space is what is known of the disk.
+type space struct {
+	refused atomic.Int64           // when a write found no room, by Options.Boot; 0: none has
+	full    atomic.Pointer[string] // why it is full, for people; nil when it is not
+}
+
+// takeRoom asks for room for a write that adds so many bytes: see data.Store.TakeRoom.
+func (n *Node) takeRoom(bytes int64) bool {
+	if n.o.DB.TakeRoom(bytes) {
+		return true
+	}
+	n.space.refused.Store(int64(n.o.Boot()))
+	return false
+}
+
+// watchSpace keeps the store informed about the disk. While it has less room than the store needs
+// to tidy up, writes that add something are refused. Reads, deletions, purges of what has expired,
+// replicas that leave and the truncation of logs go on.
+func (n *Node) watchSpace(ctx context.Context) {
+	ticker := time.NewTicker(spaceInterval)
+	defer ticker.Stop()
+	for {
+		if room, err := n.o.DB.LookForRoom(); err == nil {
+			n.judgeSpace(room, n.o.Boot())
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// judgeSpace says whether the disk is full, in the log when that changes, and in status.
+func (n *Node) judgeSpace(room data.Room, now time.Duration) {
+	refused := time.Duration(n.space.refused.Load())
+	full := room.Growth() < 0 || refused > 0 && now-refused < refusedFor
+	if was := n.space.full.Load() != nil; full != was {
+		n.log.Warn("disk space", "full", full, "free", room.Free, "reserve", room.Reserve, "owed", room.Owed)
+	}
+	if !full {
+		n.space.full.Store(nil)
+		return
+	}
+	which := "writes"
+	if room.Growth() >= 0 {
+		which = "large writes"
+	}
+	n.space.full.Store(new(fmt.Sprintf("the disk of node %s is full: %s to the partitions that it leads are refused "+
+		"(%d MiB are free, %d of them kept for the store itself): free some space on it, or delete keys",
+		n.o.Name, which, room.Free>>20, room.Reserve>>20)))
+}

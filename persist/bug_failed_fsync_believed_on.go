@@ -1,0 +1,5 @@
+//go:build bug_failed_fsync_believed
+
+package persist
+
+const believesFailed = true

@@ -1,7 +1,0 @@
-//go:build !bug_log_cut_unflushed
-
-package persist
-
-// cutUnflushed plants a known bug, which the test harnesses must find: entries leave the log
-// when their effects are applied, which Pebble may still lose, and not when they are flushed.
-const cutUnflushed = false

@@ -1,5 +1,0 @@
-//go:build bug_log_cut_unflushed
-
-package persist
-
-const cutUnflushed = true

@@ -1,7 +1,0 @@
-//go:build !bug_snapshot_two_batches
-
-package persist
-
-// installInTwoBatches plants a known bug, which the test harnesses must find: a snapshot
-// whose data and bookkeeping are not installed at one go.
-const installInTwoBatches = false

@@ -1,5 +1,0 @@
-//go:build bug_snapshot_two_batches
-
-package persist
-
-const installInTwoBatches = true

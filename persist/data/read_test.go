@@ -1,0 +1,165 @@
+package data
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"pxkv/node/kv"
+	"pxkv/persist/disk"
+	"pxkv/persist/state"
+)
+
+func TestScan(t *testing.T) {
+	t.Parallel()
+	db := openTest(t, vfs.NewMem())
+	bootstrap(t, db, 1, 1)
+	bootstrap(t, db, 2, 1)
+	a := db.NewApply()
+	for _, key := range []string{"a", "a/1", "a/2", "a/3", "b", "\xff", "\xff\xff"} {
+		a.Put(1, []byte(key), stringRecord(strings.Repeat("v", 100), 1))
+	}
+	a.Put(2, []byte("a/9"), stringRecord("other", 1))
+	must(t, a.Commit())
+	for _, tc := range []struct {
+		from, prefix string
+		items, bytes int
+		want         string
+		more         bool
+	}{
+		{"", "", 0, 0, `[a a/1 a/2 a/3 b \xff \xff\xff]`, false},
+		{"", "a/", 0, 0, `[a/1 a/2 a/3]`, false},
+		{"a/2", "a/", 0, 0, `[a/2 a/3]`, false},
+		{"a/2", "", 2, 0, `[a/2 a/3]`, true},
+		{"", "a/", 3, 0, `[a/1 a/2 a/3]`, false},
+		{"", "", 0, 1, `[a]`, true},
+		{"", "", 0, 200, `[a a/1]`, true},
+		{"b", "a/", 0, 0, `[]`, false},
+		{"", "zzz", 0, 0, `[]`, false},
+		{"", "\xff", 0, 0, `[\xff \xff\xff]`, false},
+		{"\xff\xff", "\xff", 0, 0, `[\xff\xff]`, false},
+	} {
+		items, more, err := db.Scan(1, []byte(tc.from), []byte(tc.prefix), false, tc.items, tc.bytes)
+		var keys []string
+		for _, it := range items {
+			keys = append(keys, strings.Trim(fmt.Sprintf("%q", it.Key), `"`))
+			if len(it.Value.Data) != 100 {
+				t.Errorf("item %q has %d bytes", it.Key, len(it.Value.Data))
+			}
+		}
+		if got := fmt.Sprint(keys); got != tc.want || more != tc.more || err != nil {
+			t.Errorf("scan from %q with prefix %q: %s, more %v, %v", tc.from, tc.prefix, got, more, err)
+		}
+	}
+	items, _, err := db.Scan(1, nil, nil, true, 0, 0)
+	must(t, err)
+	if items[0].Value.Data != nil || items[0].Version != 1 || items[0].Value.Kind == 0 {
+		t.Errorf("keys only is %v", items[0])
+	}
+	shut(t, db)
+}
+
+// A part is found where the whole value is, and memory is taken for the part alone.
+func TestPartsAreReadWithoutTheRest(t *testing.T) {
+	t.Parallel()
+	db := openTest(t, vfs.NewMem())
+	bootstrap(t, db, 1, 1)
+	a := db.NewApply()
+	whole := strings.Repeat("0123456789", 100_000)
+	a.Put(1, []byte("k"), stringRecord(whole, 7))
+	must(t, a.Commit())
+	check := func(where string, get func(key []byte, part kv.Part) (Record, int64, bool, error)) {
+		for part, want := range map[kv.Part]string{
+			{Kind: kv.NoValue}: "", {Kind: kv.RangeOfValue, Start: 3, End: 5}: "345",
+			{Kind: kv.RangeOfValue, Start: -2, End: -1}: "89", {}: whole,
+		} {
+			rec, length, found, err := get([]byte("k"), part)
+			if err != nil || !found || string(rec.Value.Data) != want ||
+				part.Kind != kv.WholeValue && cap(rec.Value.Data) > len(want) || length != int64(len(whole)) ||
+				rec.Version != 7 {
+				t.Errorf("%s, %+v: %d bytes of %d in %d, found %v, %v", where, part, len(rec.Value.Data), length,
+					cap(rec.Value.Data), found, err)
+			}
+			if rec, length, found, err := get([]byte("none"), part); err != nil || found || length != 0 ||
+				rec.Value.Data != nil {
+				t.Errorf("%s, %+v of nothing: %v, %d, %v, %v", where, part, rec, length, found, err)
+			}
+		}
+	}
+	ofDB := func(key []byte, part kv.Part) (Record, int64, bool, error) { return db.GetPart(1, key, part) }
+	check("written a moment ago", ofDB)
+	v, err := db.NewView(1) // which hands all on to Pebble
+	must(t, err)
+	check("view", v.GetPart)
+	must(t, v.Close())
+	check("Pebble", ofDB)
+	shut(t, db)
+}
+
+func TestGetOwnsItsMemory(t *testing.T) {
+	t.Parallel()
+	db := openTest(t, vfs.NewMem())
+	bootstrap(t, db, 1, 1)
+	a := db.NewApply()
+	first := stringRecord("first", 1)
+	a.Put(1, []byte("k"), first)
+	must(t, a.Commit())
+	first.Value.Data[0] = 'X' // the log entry's memory is used again
+	rec, ok, err := db.Get(1, []byte("k"))
+	must(t, err)
+	a = db.NewApply()
+	for range 1000 {
+		a.Put(1, []byte("k"), stringRecord("other", 2))
+	}
+	must(t, a.Commit())
+	if !ok || string(rec.Value.Data) != "first" {
+		t.Errorf("record is now %v", rec)
+	}
+	if _, ok, err := db.Get(2, []byte("k")); ok || err != nil {
+		t.Errorf("another partition has it: %v", err)
+	}
+	shut(t, db)
+	if _, _, err := db.Get(1, []byte("k")); !errors.Is(err, disk.ErrClosed) {
+		t.Errorf("after Close: %v", err)
+	}
+}
+
+func TestApplySeesItself(t *testing.T) {
+	t.Parallel()
+	db := openTest(t, vfs.NewMem())
+	r := bootstrap(t, db, 1, 1)
+	a := db.NewApply()
+	a.Put(1, []byte("old"), stringRecord("old", 1))
+	must(t, a.Commit())
+
+	a = db.NewApply()
+	a.Put(1, []byte("new"), stringRecord("1", 2))
+	a.Put(1, []byte("new"), stringRecord("2", 3))
+	a.Delete(1, []byte("old"))
+	a.Put(2, []byte("old"), stringRecord("elsewhere", 1))
+	a.SetApplied(r, state.Applied{Index: 2, Term: 1})
+	a.SetApplied(r, state.Applied{Index: 3, Term: 1})
+	if rec, ok, _ := a.Get(1, []byte("new")); !ok || rec.Version != 3 {
+		t.Errorf("new is %v, %v", rec, ok)
+	}
+	if _, ok, _ := a.Get(1, []byte("old")); ok {
+		t.Error("old is still there")
+	}
+	if _, ok, _ := db.Get(1, []byte("old")); !ok || r.Applied().Index != 1 {
+		t.Error("effects are seen before Commit")
+	}
+	var touched []string
+	a.Touched(func(p kv.PartitionID, key []byte, _ *Record) { touched = append(touched, fmt.Sprintf("%s:%s", p, key)) })
+	if fmt.Sprint(touched) != "[1:new 1:old 2:old]" {
+		t.Errorf("touched %v", touched)
+	}
+	must(t, a.Commit())
+	if rec, ok, _ := db.Get(1, []byte("new")); !ok || rec.Version != 3 || r.Applied().Index != 3 {
+		t.Errorf("after Commit new is %v, applied %d", rec, r.Applied().Index)
+	}
+	must(t, db.NewApply().Commit())
+	shut(t, db)
+}

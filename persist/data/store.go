@@ -1,0 +1,59 @@
+package data
+
+import (
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"pxkv/node/kv"
+	"pxkv/persist/disk"
+)
+
+// Where a Store keeps its files, below the directory of the node.
+const (
+	Dir        = "db"
+	StagingDir = "staging" // incoming snapshots; emptied at a start
+)
+
+// Store is the data of one node.
+type Store struct {
+	disk    *disk.Disk
+	o       Options
+	pebble  *pebble.DB
+	buffers buffers
+	flushes flushes
+	room    room
+	staged  atomic.Uint64 // numbers the directories of incoming snapshots
+}
+
+// New makes a store, which Open opens.
+func New(d *disk.Disk, o Options) *Store {
+	s := &Store{disk: d, o: o}
+	s.buffers.all.Store(&map[kv.PartitionID]*writeBuffer{})
+	s.room.init()
+	return s
+}
+
+// Close ends the store, which need not be open. What was applied and not flushed is the log's to bring again.
+func (s *Store) Close() error {
+	if s.pebble == nil {
+		return nil
+	}
+	return s.pebble.Close()
+}
+
+// PebbleMetrics are Pebble's own. The store must be open, and not be closed meanwhile.
+func (s *Store) PebbleMetrics() *pebble.Metrics { return s.pebble.Metrics() }
+
+// PartitionBytes estimates how much of the disk p takes, what is still in memory not counted.
+func (s *Store) PartitionBytes(p kv.PartitionID) (uint64, error) {
+	if !s.disk.IsOpen() {
+		return 0, disk.ErrClosed
+	}
+	start, end := partitionRange(p)
+	n, err := s.pebble.EstimateDiskUsage(start, end)
+	if err != nil {
+		return 0, s.readError(err)
+	}
+	return n, nil
+}

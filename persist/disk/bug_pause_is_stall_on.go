@@ -1,0 +1,5 @@
+//go:build bug_pause_is_stall
+
+package disk
+
+const pauseIsStall = true

@@ -1,0 +1,5 @@
+//go:build bug_flush_by_effects_only
+
+package raftlog
+
+const flushByEffectsOnly = true

@@ -1,0 +1,5 @@
+//go:build bug_eio_retried
+
+package wal
+
+const retriesSync = true

@@ -1,0 +1,5 @@
+//go:build bug_failed_fsync_believed
+
+package wal
+
+const believesFailed = true

@@ -1,0 +1,5 @@
+//go:build bug_unsynced_believed
+
+package wal
+
+const believesUnsynced = true

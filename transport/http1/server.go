@@ -1,0 +1,145 @@
+package http1
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// Server serves HTTP/1.1: New makes it, Listen binds its address, Run serves.
+type Server struct {
+	opt     Options
+	metrics *metrics
+
+	listener *listener
+}
+
+// New makes a Server that is not yet bound to its address. It registers its metrics, so a
+// Registry serves one Server.
+func New(o Options) (*Server, error) {
+	o = o.withDefaults()
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	s := &Server{opt: o}
+	s.metrics = newMetrics(func() float64 { return float64(s.listener.Open()) })
+	s.listener = newListener(o, s.metrics)
+	if err := s.metrics.register(o.Registry); err != nil {
+		return nil, fmt.Errorf("register metrics: %w", err)
+	}
+	return s, nil
+}
+
+// Listen binds the address, so that Addr is known and a taken port is reported before
+// anything runs. Connections wait in the kernel until Run.
+func (s *Server) Listen() error {
+	if err := s.listener.Listen(); err != nil {
+		return fmt.Errorf("listen on %s: %w", s.opt.Listen, err)
+	}
+	return nil
+}
+
+// Addr returns the bound address, or nil before Listen.
+func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+
+// Run serves until ctx ends, then takes no new connection, lets requests under way finish
+// for up to Limits.ShutdownGrace, cuts the rest, and returns nil when every goroutine that
+// it started is gone. It calls Listen when nobody did. A Server runs once.
+func (s *Server) Run(ctx context.Context) error {
+	if err := s.Listen(); err != nil {
+		return err
+	}
+	// Requests outlive ctx by the grace period, so their context is not ctx's child.
+	base, cut := context.WithCancel(context.WithoutCancel(ctx))
+	var conns sync.WaitGroup
+	srv := &http.Server{
+		Handler:                      http.HandlerFunc(s.serveRest),
+		ReadHeaderTimeout:            s.opt.Limits.ReadHeaderTimeout,
+		IdleTimeout:                  s.opt.Limits.IdleTimeout,
+		MaxHeaderBytes:               s.opt.Limits.MaxHeaderBytes,
+		DisableGeneralOptionsHandler: true,
+		ErrorLog:                     slog.NewLogLogger(s.opt.Logger.Handler(), slog.LevelDebug),
+		BaseContext:                  func(net.Listener) context.Context { return base },
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return context.WithValue(ctx, connKey{}, c)
+		},
+		// http.Server.Close does not wait for handlers; StateNew and StateClosed enclose them.
+		ConnState: func(c net.Conn, state http.ConnState) {
+			switch state {
+			case http.StateNew:
+				conns.Add(1)
+			case http.StateIdle: // the last answer has left
+				c.(*conn).answering = false
+			case http.StateClosed, http.StateHijacked:
+				conns.Done()
+			}
+		},
+	}
+	rest := newHandover(s.listener.Addr())
+	front := newPlainServer(base, s, rest)
+	accepting, serving := make(chan error, 1), make(chan error, 1)
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	defer cut()
+	watching.Go(func() { front.watch(base) })
+	go func() { accepting <- s.listener.Serve(front.serve) }()
+	go func() { serving <- srv.Serve(rest) }()
+
+	var failed error
+	select {
+	case <-ctx.Done():
+		s.drain(ctx, srv, cut)
+		_ = <-accepting
+	case err := <-accepting:
+		failed = fmt.Errorf("serve %s: %w", s.opt.Listen, err)
+		_ = s.listener.Close()
+		cut()
+		s.listener.Cut()
+		_ = srv.Close()
+	}
+	_ = <-serving
+	_ = s.listener.Wait(context.Background())
+	conns.Wait()
+	return failed
+}
+
+// drain ends the server within the grace period.
+func (s *Server) drain(ctx context.Context, srv *http.Server, cut context.CancelFunc) {
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opt.Limits.ShutdownGrace)
+	defer cancel()
+	if err := s.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		s.opt.Logger.Debug("close of the HTTP listener", "error", err)
+	}
+	s.listener.Wake() // who waits for a request ends now, the others after their answer
+	if err := errors.Join(s.listener.Wait(grace), srv.Shutdown(grace)); err != nil {
+		s.opt.Logger.Warn("HTTP requests were cut at shutdown",
+			"grace", s.opt.Limits.ShutdownGrace, "connections", s.listener.Open())
+		cut()
+		s.listener.Cut()
+		_ = srv.Close()
+	}
+}
+
+// serveRest answers a request that net/http read.
+func (s *Server) serveRest(w http.ResponseWriter, r *http.Request) {
+	c := r.Context().Value(connKey{}).(*conn)
+	c.answering = true
+	c.unread.Store(r.ContentLength != 0)
+	if r.ContentLength != 0 {
+		limits := &s.opt.Limits
+		b := &pacedBody{
+			ReadCloser: r.Body, conn: c, began: time.Now(), grace: limits.BodyGrace, rate: limits.MinBodyRate,
+		}
+		b.limit() // for bodies that nobody reads, too: net/http drains those on its own
+		// In a copy: by the kind of its own request's Body net/http decides what it does with the rest of it.
+		paced := *r
+		paced.Body = b
+		r = &paced
+	}
+	s.opt.Handler.ServeHTTP(w, r)
+}

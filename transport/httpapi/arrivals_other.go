@@ -1,9 +1,0 @@
-//go:build !linux
-
-package httpapi
-
-import "net"
-
-func arrivals(c net.Conn, room func() []byte, got func(n int) bool) error {
-	return plainArrivals(c, room, got)
-}

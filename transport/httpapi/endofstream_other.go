@@ -1,6 +1,0 @@
-//go:build !unix
-
-package httpapi
-
-// endOfStream cannot tell here: a request whose client has gone ends with its deadline.
-func endOfStream(uintptr) bool { return false }

@@ -1,0 +1,5 @@
+//go:build !bug_copy_linked
+
+package peer
+
+const copyLinked = false

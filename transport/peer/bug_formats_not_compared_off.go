@@ -1,0 +1,5 @@
+//go:build !bug_formats_not_compared
+
+package peer
+
+const formatsNotCompared = false

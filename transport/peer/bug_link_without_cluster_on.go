@@ -1,0 +1,5 @@
+//go:build bug_link_without_cluster
+
+package peer
+
+const outdatedLinksStay = true

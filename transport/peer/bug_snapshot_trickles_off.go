@@ -1,0 +1,5 @@
+//go:build !bug_snapshot_trickles
+
+package peer
+
+const endlessPatience = false // see bug_snapshot_trickles_on.go

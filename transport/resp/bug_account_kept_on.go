@@ -1,0 +1,5 @@
+//go:build bug_account_kept
+
+package resp
+
+const accountKept = true
