@@ -65,6 +65,10 @@ func (n *node) introduce() {
 		return
 	}
 	to := w.nodes[w.rng.IntN(len(w.nodes))]
+	if w.healed { // in turn: with nine members chance alone may miss the leader for a minute
+		to = w.nodes[n.spoke%len(w.nodes)]
+		n.spoke++
+	}
 	if h := n.host.Handle(kv.Meta); h != nil && w.chance(0.5) {
 		if l := w.node(h.Leader().Node); l != nil {
 			to = l

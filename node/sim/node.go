@@ -49,6 +49,7 @@ type node struct {
 	// incarnation is drawn at each start; introduced is what the cluster has heard of it.
 	incarnation uint64
 	introduced  bool
+	spoke       int       // how often it introduced itself since the faults ended
 	old         *restored // it runs on a disk that was put back to an earlier moment
 
 	db      *persist.DB
