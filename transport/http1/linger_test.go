@@ -106,11 +106,15 @@ func TestFewConnectionsLinger(t *testing.T) {
 	for range maxLingering {
 		s.listener.lingers <- struct{}{}
 	}
-	c := wiretest.Dial(t, s.Addr().String())
-	began := time.Now()
-	wiretest.Ask(t, c, "PUT /box/a HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n")
-	wiretest.Eventually(t, "closed", func() bool { return s.listener.Open() == 0 })
-	if took := time.Since(began); took >= socket.LingerPause {
-		t.Errorf("closed after %v", took)
+	least := time.Hour // of some: a busy machine may take longer by itself
+	for range 5 {
+		c := wiretest.Dial(t, s.Addr().String())
+		began := time.Now()
+		wiretest.Ask(t, c, "PUT /box/a HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n")
+		wiretest.Eventually(t, "closed", func() bool { return s.listener.Open() == 0 })
+		least = min(least, time.Since(began))
+	}
+	if least >= socket.LingerPause {
+		t.Errorf("closed after %v", least)
 	}
 }

@@ -81,7 +81,7 @@ func TestFormatsThatCanBeReadConnect(t *testing.T) {
 			var b book
 			n1 := start(t, &b, 1, &testHandler{}, writing(formats[0]...))
 			n2 := start(t, &b, 2, &testHandler{}, writing(formats[1]...))
-			if _, err := n1.Call(within(t, 5*time.Second), 2, 1, nil); err != nil {
+			if _, err := n1.Call(within(t, 30*time.Second), 2, 1, nil); err != nil {
 				t.Error(err)
 			}
 			if len(n1.Refused())+len(n2.Refused()) != 0 {

