@@ -29,10 +29,6 @@ const (
 	promoteEvery = 8
 )
 
-// ignoreChanges is a planted bug (build tag bug_stale_cache_fill): values are kept although
-// their key changed while they were read.
-var ignoreChanges = false
-
 // Cache is safe for use by many goroutines. A nil Cache keeps nothing.
 type Cache struct {
 	stripes [stripes]stripe

@@ -94,7 +94,7 @@ type outlook struct {
 // look gathers the groups led here that are not as the placement wants them, or whose leader
 // had better hand over.
 func (e *Executor) look(h *replica.Host, s *meta.State) (out []outlook) {
-	unsteady := e.sights.selfUnsteady(&e.limits) && !planted.slowKeepsLeading
+	unsteady := e.sights.selfUnsteady(&e.limits) && !slowKeepsLeading
 	watches := map[kv.PartitionID]*watch{}
 	moves := 0
 	defer func() { e.moves.Store(int64(moves)) }()
@@ -150,7 +150,7 @@ func (e *Executor) judge(w *watch, g *Group, now uint64) {
 // snapshot. One that is late is not waited for, and takes nobody's turn.
 func (o *outlook) filling() bool {
 	return o.p != kv.Meta && slices.ContainsFunc(o.group.Learners, func(id kv.ReplicaID) bool {
-		return !o.group.keepsUp(id) && (!o.group.Progress[id].Late || planted.fillingCountsDead)
+		return !o.group.keepsUp(id) && (!o.group.Progress[id].Late || fillingCountsDead)
 	})
 }
 

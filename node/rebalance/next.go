@@ -134,7 +134,7 @@ func exchangeVoters(d Desired, g Group) (Action, bool) {
 		switch {
 		case !slices.Contains(g.Learners, r.ID) || g.keepsUp(r.ID):
 			after = append(after, r.ID)
-		case g.Progress[r.ID].Late && !planted.deadJoinerBlocks:
+		case g.Progress[r.ID].Late && !deadJoinerBlocks:
 			late = true
 		default:
 			return wait("replica %d on node %s has not caught up", r.ID, r.Node), true
@@ -226,7 +226,7 @@ func drift(d Desired, g Group) Action {
 		a.Why = fmt.Sprintf("replica %d on node %s is the preferred leader and no voter yet", first.ID, first.Node)
 	case !g.keepsUp(first.ID):
 		a.Why = fmt.Sprintf("replica %d on node %s is the preferred leader and does not keep up", first.ID, first.Node)
-	case g.Progress[first.ID].Unsteady && !planted.driftWithoutDamping:
+	case g.Progress[first.ID].Unsteady && !driftWithoutDamping:
 		a.Why = fmt.Sprintf("node %s of the preferred leader has not been steady for long enough", first.Node)
 	default:
 		a.Kind, a.To, a.Drift, a.Why = Transfer, first.ID, true, "it is the preferred leader"

@@ -71,7 +71,7 @@ func (s *sight) wait(l *Limits) uint64 { return doubled(l.SteadyTicks, s.falls, 
 // word: one that is silent now, if only for a moment, gains nothing by it.
 func (s *sight) unsteady(now uint64, l *Limits) bool {
 	until := s.heard
-	if planted.silenceIsSteady {
+	if silenceIsSteady {
 		until = now
 	}
 	return s.down || until < s.steady+s.wait(l)

@@ -17,7 +17,7 @@ type watch struct {
 // and notes where it ends now.
 func (w *watch) goal(last uint64, l *Limits) uint64 {
 	const entries = 64 // what the planted bug takes for the measure
-	if planted.neverCaughtUp {
+	if neverCaughtUp {
 		return last - min(last, entries)
 	}
 	w.ends = append(w.ends, last)

@@ -16,7 +16,7 @@ type yielded struct {
 // due reports whether a leadership that was held for so many ticks may be handed over.
 func (y yields) due(p kv.PartitionID, now, tenure uint64, l *Limits) bool {
 	last, ok := y[p]
-	if !ok || planted.leadershipsGoRound {
+	if !ok || leadershipsGoRound {
 		return true
 	}
 	return last.stayed(now, tenure) || tenure >= doubled(l.SteadyTicks, last.times, l.MostSteadyTicks)

@@ -2,4 +2,4 @@
 
 package rebalance
 
-func init() { planted.driftWithoutDamping = true }
+const driftWithoutDamping = true

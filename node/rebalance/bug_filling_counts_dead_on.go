@@ -2,4 +2,4 @@
 
 package rebalance
 
-func init() { planted.fillingCountsDead = true }
+const fillingCountsDead = true

@@ -2,4 +2,4 @@
 
 package rebalance
 
-func init() { planted.deadJoinerBlocks = true }
+const deadJoinerBlocks = true

@@ -2,4 +2,4 @@
 
 package rebalance
 
-func init() { planted.silenceIsSteady = true }
+const silenceIsSteady = true

@@ -2,4 +2,4 @@
 
 package rebalance
 
-func init() { planted.slowKeepsLeading = true }
+const slowKeepsLeading = true

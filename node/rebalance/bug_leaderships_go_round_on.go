@@ -2,4 +2,4 @@
 
 package rebalance
 
-func init() { planted.leadershipsGoRound = true }
+const leadershipsGoRound = true
