@@ -1,20 +1,18 @@
 package alternatives
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/valyala/fasthttp"
 
 	"pxkv/transport/http1"
+	"pxkv/transport/wiretest"
 )
 
 var answer = bytes.Repeat([]byte("v"), 256)
@@ -76,8 +74,7 @@ func servers(b *testing.B) map[string]string {
 	return map[string]string{"net-http": std.Addr().String(), "fasthttp": fast.Addr().String(), "http1": own.Addr().String()}
 }
 
-// BenchmarkHTTP sends one request after the other over 32 connections. What counts is the CPU of client and server
-// together: it does not depend on the neighbours of this machine.
+// BenchmarkHTTP sends one request after the other over 32 connections (on two cores) to each server.
 func BenchmarkHTTP(b *testing.B) {
 	all := servers(b)
 	for _, request := range []struct{ name, text string }{
@@ -86,63 +83,12 @@ func BenchmarkHTTP(b *testing.B) {
 	} {
 		for _, server := range []string{"net-http", "fasthttp", "http1"} {
 			b.Run(request.name+"/"+server, func(b *testing.B) {
-				b.SetParallelism(16)
-				b.ReportAllocs()
-				before := cpuTime()
-				b.RunParallel(func(pb *testing.PB) { pump(b, pb.Next, all[server], request.text) })
-				b.ReportMetric(float64(cpuTime()-before)/float64(b.N), "cpu-ns/op")
-			})
-		}
-	}
-}
-
-// cpuTime returns the nanoseconds that this process has spent on processors.
-func cpuTime() int64 {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		return 0
-	}
-	return u.Utime.Nano() + u.Stime.Nano()
-}
-
-// pump sends a request and reads its answer until next says no.
-func pump(b *testing.B, next func() bool, address, request string) {
-	c, err := net.Dial("tcp", address)
-	if err != nil {
-		b.Error(err)
-		return
-	}
-	defer c.Close()
-	r := bufio.NewReader(c)
-	raw := []byte(request)
-	for next() {
-		if _, err := c.Write(raw); err != nil {
-			b.Error(err)
-			return
-		}
-		length, first := 0, true
-		for {
-			line, err := r.ReadSlice('\n')
-			if err != nil {
-				b.Error(err)
-				return
-			}
-			if first && !strings.Contains(string(line), " 200 ") {
-				b.Errorf("the answer is %s", line)
-				return
-			}
-			if first = false; len(line) == 2 {
-				break
-			}
-			if bytes.HasPrefix(line, []byte("Content-Length: ")) {
-				for _, d := range bytes.TrimSpace(line[16:]) {
-					length = length*10 + int(d-'0')
+				_, got := wiretest.Ask(b, wiretest.Dial(b, all[server]), request.text)
+				if got != string(answer) {
+					b.Fatalf("the answer is %.60q", got)
 				}
-			}
-		}
-		if _, err := r.Discard(length); err != nil || length != len(answer) {
-			b.Errorf("an answer of %d bytes: %v", length, err)
-			return
+				wiretest.Load(b, all[server], request.text)
+			})
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"fmt"
@@ -9,10 +8,10 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"syscall"
 	"testing"
 
 	"pxkv/node/kv"
+	"pxkv/transport/wiretest"
 )
 
 // benchService answers from constants, so that what is measured is this package.
@@ -79,58 +78,7 @@ func BenchmarkLoopback(b *testing.B) {
 		{"put_pair", s.Addr().String(), put("/kv", pair)},
 		{"put_raw", s.Addr().String(), put("/kv/user:1234", string(benchValue))},
 	} {
-		b.Run(c.name, func(b *testing.B) {
-			b.SetParallelism(16)
-			b.ReportAllocs()
-			before := cpuTime()
-			b.RunParallel(func(pb *testing.PB) { pump(b, pb.Next, c.addr, c.request) })
-			// Client and server together; unlike time it does not depend on the neighbours.
-			b.ReportMetric(float64(cpuTime()-before)/float64(b.N), "cpu-ns/op")
-		})
-	}
-}
-
-// cpuTime returns the nanoseconds that this process has spent on processors.
-func cpuTime() int64 {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		return 0
-	}
-	return u.Utime.Nano() + u.Stime.Nano()
-}
-
-// pump sends a request and reads its answer until next says no.
-func pump(b *testing.B, next func() bool, addr, request string) {
-	c, err := net.Dial("tcp", addr)
-	if err != nil {
-		b.Error(err)
-		return
-	}
-	defer c.Close()
-	r := bufio.NewReader(c)
-	raw := []byte(request)
-	for next() {
-		if _, err := c.Write(raw); err != nil {
-			b.Error(err)
-			return
-		}
-		length := 0
-		for {
-			line, err := r.ReadSlice('\n')
-			if err != nil {
-				b.Error(err)
-				return
-			}
-			if len(line) == 2 {
-				break
-			}
-			if bytes.HasPrefix(line, []byte("Content-Length: ")) {
-				for _, d := range bytes.TrimSpace(line[16:]) {
-					length = length*10 + int(d-'0')
-				}
-			}
-		}
-		r.Discard(length)
+		b.Run(c.name, func(b *testing.B) { wiretest.Load(b, c.addr, c.request) })
 	}
 }
 
