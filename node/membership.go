@@ -144,16 +144,13 @@ func (m *Membership) self() meta.Member {
 		Addresses: m.o.Addresses()}
 }
 
-// ErrRefused is the error of Run when the cluster does not want this node as it is.
-var ErrRefused = member.ErrRefused
-
 // askAgain is how often a member asks the nodes that gossip shows what they know of it.
 const askAgain = 3 * time.Second
 
 // Run joins the cluster, or tells it that the node has started again, and keeps trying until
 // that is done. From then on it asks again and again whether the node is still a member, also of
 // nodes that its own state may be too old to name: the loop ends the node when it is not. It returns
-// ErrRefused when the cluster's answer is final, else when ctx ends.
+// member.ErrRefused when the cluster's answer is final, else when ctx ends.
 func (m *Membership) Run(ctx context.Context) error {
 	if err := m.introduceAll(ctx); err != nil {
 		return err

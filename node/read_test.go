@@ -267,7 +267,7 @@ func TestTheCacheKeepsUpWithWrites(t *testing.T) {
 			}
 		}
 	}
-	if values := leader.node.o.Cache; values.Len() == 0 {
-		t.Error("nothing was cached")
+	if _, cached, _ := leader.node.o.Cache.Get([]byte("k")); !cached {
+		t.Error("it was not cached")
 	}
 }

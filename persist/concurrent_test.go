@@ -76,7 +76,7 @@ func TestReadersBesideTheLoop(t *testing.T) {
 func readView(t *testing.T, db *DB) {
 	v, err := db.NewView(1)
 	must(t, err)
-	rec, ok, err := v.Get([]byte("index"))
+	rec, _, ok, err := v.GetPart([]byte("index"), kv.Part{})
 	must(t, err)
 	if want := v.Applied().Index; ok != (want > 1) || ok && rec.Version != want {
 		t.Errorf("view of index %d has %d", want, rec.Version)

@@ -74,9 +74,6 @@ func TestRealDisk(t *testing.T) {
 	if free, total, err := db.FreeBytes(); err != nil || free == 0 || total < free {
 		t.Errorf("free %d of %d, %v", free, total, err)
 	}
-	if _, err := db.PartitionBytes(1); err != nil {
-		t.Error(err)
-	}
 	want, err := storeText(db)
 	must(t, err)
 	must(t, db.Close())

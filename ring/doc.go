@@ -7,8 +7,7 @@
 //	Slot -> Partition a fixed range of slots (PartitionOf, SlotRange)
 //	Partition -> nodes in ring order, the first is the preferred leader (Place)
 //
-// A Placement maps every partition to its nodes; Moves and LeaderMoves say what has to
-// happen to get from one placement to another.
+// A Placement maps every partition to its nodes.
 //
 // Callers: node (routing), node/meta and node/rebalance (placements), the client library
 // and the Redis door (slots). Every caller with the same arguments gets the same answer, on

@@ -1,6 +1,10 @@
 package ring
 
-import "pxkv/node/kv"
+import (
+	"slices"
+
+	"pxkv/node/kv"
+)
 
 // spreadLeaders changes the order within rows, never their members, until nobody leads more than
 // the fair share, rounded up, as far as the rows allow: with three members and three replicas of
@@ -90,4 +94,16 @@ func first(row []kv.NodeID, node kv.NodeID) {
 			return
 		}
 	}
+}
+
+// without returns the elements that are not in excluded, which is as short as a row, so that
+// searching beats building a set.
+func without[T comparable](all, excluded []T) []T {
+	var rest []T
+	for _, n := range all {
+		if !slices.Contains(excluded, n) {
+			rest = append(rest, n)
+		}
+	}
+	return rest
 }

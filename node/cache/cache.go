@@ -189,21 +189,6 @@ func (c *Cache) Clear() {
 	}
 }
 
-// Len returns the number of entries.
-func (c *Cache) Len() int {
-	if c == nil {
-		return 0
-	}
-	n := 0
-	for i := range c.stripes {
-		s := &c.stripes[i]
-		s.mu.Lock()
-		n += s.lru.Len()
-		s.mu.Unlock()
-	}
-	return n
-}
-
 func (c *Cache) stripe(key []byte) *stripe { return &c.stripes[xxhash.Sum64(key)%stripes] }
 
 func weight(it *kv.Item) int { return len(it.Value.Data) + len(it.Value.ContentType) + 128 }

@@ -76,8 +76,11 @@ func KindOf(err error) ErrorKind {
 	return Internal
 }
 
-// ErrorOf returns the first Error in err's chain, and one of kind Internal for other errors. err is not nil.
+// ErrorOf returns the first Error in err's chain, one of kind Internal for other errors, and nil for nil.
 func ErrorOf(err error) *Error {
+	if err == nil {
+		return nil
+	}
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e
 	}

@@ -3,7 +3,6 @@ package kv
 import (
 	"bytes"
 	"encoding/json"
-	"time"
 	"unicode/utf8"
 )
 
@@ -82,6 +81,3 @@ type Item struct {
 
 // Expired reports whether a deadline, 0 being none, is reached at a time, both in Unix milliseconds.
 func Expired(deadlineMS, timeMS int64) bool { return deadlineMS != 0 && deadlineMS <= timeMS }
-
-// ModifiedTime returns Modified as a time.
-func (it *Item) ModifiedTime() time.Time { return time.UnixMilli(it.Modified) }

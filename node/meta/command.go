@@ -104,14 +104,6 @@ func (c Remove) Encode() []byte { return encodeCommand(typeRemove, c) }
 // Encode returns the command as bytes to propose.
 func (c Place) Encode() []byte { return encodeCommand(typePlace, c) }
 
-// Check reports whether Apply will understand cmd. Bytes that did not come from an Encode
-// method of this process must pass it before they are proposed: once committed, a command
-// that nobody understands would stop every node.
-func Check(cmd []byte) error {
-	_, err := decodeCommand(cmd)
-	return err
-}
-
 // Apply decides the command against s. next is the state after it, and s itself when
 // nothing changed; s is never written to. result is for DecodeResult. An error, which
 // wraps ErrNotUnderstood, means that this node must stop; next is then s.

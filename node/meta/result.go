@@ -47,14 +47,6 @@ type JoinResult struct {
 	Member      Member       `json:"member"` // as committed, with the id of its meta replica
 }
 
-// Err returns the refusal as an error, nil when the command was accepted.
-func (r Result) Err() error {
-	if r.Refused == nil {
-		return nil
-	}
-	return r.Refused
-}
-
 // DecodeResult reads the result of Apply. Fields that a newer node may have added are passed
 // over: unlike a command, a result is not replicated.
 func DecodeResult(b []byte) (Result, error) {

@@ -112,19 +112,6 @@ func (s *State) fork() *State {
 	return &next
 }
 
-// Clone returns a copy that shares no memory with s.
-func (s *State) Clone() *State {
-	c := s.fork()
-	c.Members = slices.Clone(s.Members)
-	c.Removed = slices.Clone(s.Removed)
-	c.PlacedFor = slices.Clone(s.PlacedFor)
-	c.Placement = slices.Clone(s.Placement)
-	for p, row := range c.Placement {
-		c.Placement[p] = slices.Clone(row)
-	}
-	return c
-}
-
 // find returns where in Members id is, or belongs.
 func (s *State) find(id kv.NodeID) (int, bool) {
 	return slices.BinarySearchFunc(s.Members, id, func(m Member, id kv.NodeID) int { return cmp.Compare(m.ID, id) })

@@ -2,7 +2,6 @@ package rpc
 
 import (
 	"context"
-	"errors"
 
 	"pxkv/node/kv"
 )
@@ -53,8 +52,8 @@ func (c *Client) Unanswered(ctx context.Context, to kv.NodeID, err error) *kv.Er
 	if c.o.NoRoom != nil && c.o.NoRoom(err) && kv.AccountOf(ctx).Room() < int64(c.o.ValueBytes) {
 		return kv.ErrOverloaded()
 	}
-	if e, ok := errors.AsType[*kv.Error](err); ok && e.Kind == kv.Overloaded {
-		return e
+	if kv.KindOf(err) == kv.Overloaded {
+		return kv.ErrorOf(err)
 	}
 	return kv.Errorf(kv.Unavailable, "node %s did not answer: %v", c.o.Names.Of(to), err)
 }

@@ -6,7 +6,6 @@ import (
 	"io"
 
 	"pxkv/node/kv"
-	"pxkv/persist/state"
 )
 
 // SnapshotReader streams a partition as it is at one moment, labelled with the applied state
@@ -24,9 +23,6 @@ func (s *Store) OpenSnapshot(p kv.PartitionID) (*SnapshotReader, error) {
 	}
 	return &SnapshotReader{v}, nil
 }
-
-// Applied says which state the snapshot has.
-func (s *SnapshotReader) Applied() state.Applied { return s.view.Applied() }
 
 func (s *SnapshotReader) chunkBytes() int { return int(s.view.store.o.Limits.ChunkBytes) }
 

@@ -44,16 +44,3 @@ func (s *Store) Close() error {
 
 // PebbleMetrics are Pebble's own. The store must be open, and not be closed meanwhile.
 func (s *Store) PebbleMetrics() *pebble.Metrics { return s.pebble.Metrics() }
-
-// PartitionBytes estimates how much of the disk p takes, what is still in memory not counted.
-func (s *Store) PartitionBytes(p kv.PartitionID) (uint64, error) {
-	if !s.disk.IsOpen() {
-		return 0, disk.ErrClosed
-	}
-	start, end := partitionRange(p)
-	n, err := s.pebble.EstimateDiskUsage(start, end)
-	if err != nil {
-		return 0, s.readError(err)
-	}
-	return n, nil
-}

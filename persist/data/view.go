@@ -61,12 +61,6 @@ func (v *View) readApplied() error {
 // Applied says which state the view shows.
 func (v *View) Applied() state.Applied { return v.applied }
 
-// Get is like Store.Get.
-func (v *View) Get(key []byte) (Record, bool, error) {
-	rec, _, found, err := v.GetPart(key, kv.Part{})
-	return rec, found, err
-}
-
 // GetPart is like Store.GetPart.
 func (v *View) GetPart(key []byte, part kv.Part) (rec Record, length int64, found bool, err error) {
 	stored := appendDataKey(nil, v.partition, key)
@@ -86,14 +80,6 @@ func (v *View) GetPart(key []byte, part kv.Part) (rec Record, length int64, foun
 	}
 	length = rec.cut(part, true)
 	return rec, length, true, nil
-}
-
-// Scan is like Store.Scan.
-func (v *View) Scan(
-	from, prefix []byte, keysOnly bool, maxItems, maxBytes int,
-) (items []kv.Item, more bool, err error) {
-	v.it.SetBounds(scanBounds(v.partition, from, prefix))
-	return v.store.scan(v.it, v.partition, keysOnly, maxItems, maxBytes)
 }
 
 // Close ends the view.

@@ -14,7 +14,7 @@ func pair(b *testing.B, h2 Handler) (*node, *node) {
 	var addrs book
 	n1 := start(b, &addrs, 1, &testHandler{})
 	n2 := start(b, &addrs, 2, h2)
-	if _, err := n1.Call(context.Background(), 2, 1, nil); err != nil {
+	if _, err := n1.call(context.Background(), 2, 1, nil); err != nil {
 		b.Fatal(err)
 	}
 	return n1, n2
@@ -26,7 +26,7 @@ func BenchmarkCall(b *testing.B) {
 	payload := make([]byte, 64)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := n1.Call(context.Background(), 2, 1, payload); err != nil {
+		if _, err := n1.call(context.Background(), 2, 1, payload); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -48,7 +48,7 @@ func BenchmarkCallParallel(b *testing.B) {
 			for range callers {
 				wg.Go(func() {
 					for left.Add(-1) >= 0 {
-						if _, err := n1.Call(context.Background(), 2, 1, payload); err != nil {
+						if _, err := n1.call(context.Background(), 2, 1, payload); err != nil {
 							b.Error(err)
 							return
 						}

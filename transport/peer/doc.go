@@ -7,7 +7,7 @@
 // whoever dialed. A call is a request of ours that waits for its response. A snapshot
 // has a connection of its own, so that bulk data never delays a heartbeat.
 //
-// Callers: the composition root builds a Transport; node uses Send, Go, Call and
+// Callers: the composition root builds a Transport; node uses Send, Go and
 // SendSnapshot, and is the Handler. The caller's duties, in order:
 //
 //  1. New, which starts nothing; then Listen, so that Addr is known; then Run, which

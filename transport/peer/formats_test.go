@@ -81,7 +81,7 @@ func TestFormatsThatCanBeReadConnect(t *testing.T) {
 			var b book
 			n1 := start(t, &b, 1, &testHandler{}, writing(formats[0]...))
 			n2 := start(t, &b, 2, &testHandler{}, writing(formats[1]...))
-			if _, err := n1.Call(within(t, 30*time.Second), 2, 1, nil); err != nil {
+			if _, err := n1.call(within(t, 30*time.Second), 2, 1, nil); err != nil {
 				t.Error(err)
 			}
 			if len(n1.Refused())+len(n2.Refused()) != 0 {
@@ -126,7 +126,7 @@ func TestAPeerWhoseFramesCannotBeReadIsRefused(t *testing.T) {
 	}
 	n1.stop()
 	again := start(t, &b, 1, &testHandler{}, incarnation(2))
-	if _, err := again.Call(within(t, 10*time.Second), 2, 1, nil); err != nil {
+	if _, err := again.call(within(t, 10*time.Second), 2, 1, nil); err != nil {
 		t.Errorf("the next process of the node: %v", err)
 	}
 }

@@ -116,7 +116,7 @@ func TestFreshNodesTalkToEverybodyOfTheirName(t *testing.T) {
 	var b book
 	n1 := start(t, &b, 1, &testHandler{})
 	start(t, &b, 2, &testHandler{}, func(o *Options) { o.Cluster = nil })
-	if _, err := n1.Call(within(t, 30*time.Second), 2, 1, nil); err != nil {
+	if _, err := n1.call(within(t, 30*time.Second), 2, 1, nil); err != nil {
 		t.Error(err)
 	}
 }

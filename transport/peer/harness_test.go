@@ -165,6 +165,15 @@ func ask(t testing.TB, tr *Transport, to kv.NodeID, deadline time.Time, payload 
 	return ch
 }
 
+// call is Go, and waits for the answer. The deadline is ctx's, or 10 s from now.
+func (t *Transport) call(ctx context.Context, to kv.NodeID, kind uint8, payload []byte) ([]byte, error) {
+	deadline, _ := ctx.Deadline()
+	answered := make(chan result, 1)
+	t.Go(to, kind, deadline, payload, func(p []byte, err error) { answered <- result{p, err} })
+	r := <-answered
+	return r.payload, r.err
+}
+
 // get waits for a result.
 func get(t testing.TB, ch <-chan result) result {
 	t.Helper()

@@ -66,7 +66,7 @@ func TestOutdatedLinksEndByThemselves(t *testing.T) {
 		o.Cluster = func() kv.ClusterID { return kv.ClusterID(cluster.Load()) }
 	})
 	start(t, &b, 2, &testHandler{})
-	if _, err := n1.Call(within(t, 30*time.Second), 2, 1, nil); err != nil {
+	if _, err := n1.call(within(t, 30*time.Second), 2, 1, nil); err != nil {
 		t.Fatal(err)
 	}
 	cluster.Store(uint64(testCluster))

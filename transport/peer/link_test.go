@@ -217,7 +217,7 @@ func TestRestartOnTheSameAddress(t *testing.T) {
 		incarnations.Store(from.Incarnation, true)
 	}})
 	n2 := start(t, &b, 2, &testHandler{})
-	if _, err := n1.Call(within(t, 30*time.Second), 2, 1, nil); err != nil {
+	if _, err := n1.call(within(t, 30*time.Second), 2, 1, nil); err != nil {
 		t.Fatal(err)
 	}
 	addr := n2.Addr()
@@ -226,7 +226,7 @@ func TestRestartOnTheSameAddress(t *testing.T) {
 
 	n2 = start(t, &b, 2, &testHandler{}, incarnation(2), func(o *Options) { o.Listen = addr })
 	wiretest.Eventually(t, "the restarted node is reached", func() bool {
-		_, err := n1.Call(within(t, 30*time.Second), 2, 1, nil)
+		_, err := n1.call(within(t, 30*time.Second), 2, 1, nil)
 		return err == nil
 	})
 	n2.Send(1, []byte("here again"))
@@ -252,7 +252,7 @@ func TestASecondProcessOfALivingNodeIsRefused(t *testing.T) {
 	first.Close()
 	wiretest.Eventually(t, "the first link is gone", func() bool { return links(n1.Transport, 2) == 0 })
 	wiretest.Eventually(t, "the second is taken", func() bool {
-		_, err := second.Call(within(t, 30*time.Second), 1, 1, nil)
+		_, err := second.call(within(t, 30*time.Second), 1, 1, nil)
 		return err == nil
 	})
 }
@@ -270,10 +270,10 @@ func TestInboundConnectionServesBothDirectionsAndEndsBackoff(t *testing.T) {
 		t.Error("a frame for an unreachable peer was queued")
 	}
 	n2 := start(t, &b, 2, &testHandler{})
-	if _, err := n2.Call(within(t, 30*time.Second), 1, 1, nil); err != nil {
+	if _, err := n2.call(within(t, 30*time.Second), 1, 1, nil); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := n1.Call(within(t, 30*time.Second), 2, 1, nil); err != nil {
+	if _, err := n1.call(within(t, 30*time.Second), 2, 1, nil); err != nil {
 		t.Errorf("the connection that the peer opened was not used: %v", err)
 	}
 }
@@ -349,7 +349,7 @@ func TestLinkEndsWhenTheNodesTurnOutToBeOfDifferentClusters(t *testing.T) {
 		o.Cluster = func() kv.ClusterID { return kv.ClusterID(cluster.Load()) }
 	})
 	start(t, &b, 2, &testHandler{})
-	if _, err := n1.Call(within(t, 30*time.Second), 2, 1, nil); err != nil {
+	if _, err := n1.call(within(t, 30*time.Second), 2, 1, nil); err != nil {
 		t.Fatal(err)
 	}
 	cluster.Store(uint64(testCluster) + 1)
@@ -434,7 +434,7 @@ func TestUnusedPeersAreForgotten(t *testing.T) {
 	var b book
 	n1 := start(t, &b, 1, &testHandler{})
 	n2 := start(t, &b, 2, &testHandler{})
-	if _, err := n1.Call(within(t, 30*time.Second), 2, 1, nil); err != nil {
+	if _, err := n1.call(within(t, 30*time.Second), 2, 1, nil); err != nil {
 		t.Fatal(err)
 	}
 	p := (*n1.peers.Load())[2]
@@ -453,7 +453,7 @@ func TestUnusedPeersAreForgotten(t *testing.T) {
 		t.Error("a forgotten peer still takes frames")
 	}
 	start(t, &b, 2, &testHandler{}, incarnation(2))
-	if _, err := n1.Call(within(t, 30*time.Second), 2, 1, nil); err != nil {
+	if _, err := n1.call(within(t, 30*time.Second), 2, 1, nil); err != nil {
 		t.Errorf("a forgotten peer cannot be reached: %v", err)
 	}
 }
@@ -474,7 +474,7 @@ func TestThreeNodesAllTalkToAll(t *testing.T) {
 			callers.Go(func() {
 				for i := range 200 {
 					want := fmt.Sprint(from.id, to.id, i)
-					if got, err := from.Call(within(t, 10*time.Second), to.id, 1, []byte(want)); err != nil ||
+					if got, err := from.call(within(t, 10*time.Second), to.id, 1, []byte(want)); err != nil ||
 						string(got) != want {
 						t.Errorf("got %q, %v; want %q", got, err, want)
 						return

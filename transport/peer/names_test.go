@@ -64,7 +64,7 @@ func TestNamesThatStopResolvingEndNothing(t *testing.T) {
 			n.means("127.0.0.1")
 			n1 := start(t, &b, 1, &testHandler{}, named(&b, &n))
 			start(t, &b, 2, &testHandler{})
-			if _, err := n1.Call(within(t, 30*time.Second), 2, 1, nil); err != nil {
+			if _, err := n1.call(within(t, 30*time.Second), 2, 1, nil); err != nil {
 				t.Fatal(err)
 			}
 			fail(&n)
@@ -75,7 +75,7 @@ func TestNamesThatStopResolvingEndNothing(t *testing.T) {
 				})
 				before := n.asked.Load()
 				wiretest.Eventually(t, "the peer is reached again", func() bool {
-					_, err := n1.Call(within(t, 30*time.Second), 2, 1, nil)
+					_, err := n1.call(within(t, 30*time.Second), 2, 1, nil)
 					return err == nil
 				})
 				if n.asked.Load() == before {
@@ -95,10 +95,10 @@ func TestAPeerWhoseNameNeverResolvedIsDialedWhereItIsSeen(t *testing.T) {
 		o.Seen = func(id kv.NodeID) (netip.Addr, bool) { return netip.MustParseAddr("127.0.0.1"), id == 2 }
 	})
 	start(t, &b, 2, &testHandler{})
-	if _, err := n1.Call(within(t, 30*time.Second), 2, 1, nil); err != nil {
+	if _, err := n1.call(within(t, 30*time.Second), 2, 1, nil); err != nil {
 		t.Error(err)
 	}
-	_, err := n1.Call(within(t, 30*time.Second), 3, 1, nil)
+	_, err := n1.call(within(t, 30*time.Second), 3, 1, nil)
 	wantErr(t, err, ErrNotSent)
 }
 
@@ -111,7 +111,7 @@ func TestANameThatMeansAnotherAddressIsFollowed(t *testing.T) {
 	n.means("127.0.0.1")
 	n1 := start(t, &b, 1, &testHandler{}, named(&b, &n))
 	first := start(t, &b, 2, &testHandler{})
-	if _, err := n1.Call(within(t, 30*time.Second), 2, 1, nil); err != nil {
+	if _, err := n1.call(within(t, 30*time.Second), 2, 1, nil); err != nil {
 		t.Fatal(err)
 	}
 	first.stop()
@@ -119,12 +119,12 @@ func TestANameThatMeansAnotherAddressIsFollowed(t *testing.T) {
 	start(t, &b, 3, &testHandler{}, func(o *Options) { o.Listen = net.JoinHostPort("127.0.0.1", port) })
 	start(t, &b, 2, &testHandler{}, incarnation(2), func(o *Options) { o.Listen = net.JoinHostPort("127.0.0.2", port) })
 	wiretest.Eventually(t, "the peer is not found where another is", func() bool {
-		_, err := n1.Call(within(t, 30*time.Second), 2, 1, nil)
+		_, err := n1.call(within(t, 30*time.Second), 2, 1, nil)
 		return err != nil
 	})
 	n.means("127.0.0.2")
 	wiretest.Eventually(t, "the peer is reached where it is now", func() bool {
-		_, err := n1.Call(within(t, 30*time.Second), 2, 1, nil)
+		_, err := n1.call(within(t, 30*time.Second), 2, 1, nil)
 		return err == nil
 	})
 }
@@ -153,7 +153,7 @@ func TestALookupHoldsUpNoOtherPeer(t *testing.T) {
 		n1.Send(id, nil)
 		<-hanging
 	}
-	if _, err := n1.Call(within(t, 30*time.Second), 2, 1, nil); err != nil {
+	if _, err := n1.call(within(t, 30*time.Second), 2, 1, nil); err != nil {
 		t.Error(err)
 	}
 }

@@ -73,26 +73,25 @@ func (p *peer) send(frame []byte) (ok, gone bool) {
 }
 
 // submit queues a request, or returns why it cannot; done is then not called.
-func (p *peer) submit(kind uint8, deadline int64, payload []byte, done func([]byte, error)) (id uint64, gone bool,
-	err error) {
+func (p *peer) submit(kind uint8, deadline int64, payload []byte, done func([]byte, error)) (gone bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.gone {
-		return 0, true, nil
+		return true, nil
 	}
 	it := item{typ: typeRequest, code: kind, payload: payload}
 	switch {
 	case len(payload) > p.t.opt.MaxFrame:
-		return 0, false, errTooLarge
+		return false, errTooLarge
 	case p.calls.inFlight >= p.t.opt.MaxInFlight:
-		return 0, false, errTooMany
+		return false, errTooMany
 	}
 	if err := p.room(it.cost()); err != nil {
-		return 0, false, err
+		return false, err
 	}
 	it.id = p.calls.add(deadline, done)
 	p.queue(it)
-	return it.id, false, nil
+	return false, nil
 }
 
 func (p *peer) queue(it item) {
@@ -103,29 +102,13 @@ func (p *peer) queue(it item) {
 	}
 }
 
-// abandon ends a call early and returns the error it ends with, or false when it has ended
-// already (its done function has been or is being called).
-func (p *peer) abandon(id uint64) (error, bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	c, ok := p.calls.end(id)
-	if !ok {
-		return nil, false
-	}
-	if c.link == nil {
-		return ErrNotSent, true
-	}
-	c.link.kickIfRetiring()
-	return ErrLost, true
-}
-
 // answered ends a call with the peer's response.
 func (p *peer) answered(l *link, id uint64, status uint8, payload []byte) {
 	p.mu.Lock()
 	s := p.calls.get(id)
 	if s == nil || s.link != l {
 		p.mu.Unlock()
-		return // it ended before: the deadline passed, or the caller gave up
+		return // it ended before: the deadline passed
 	}
 	c, _ := p.calls.end(id)
 	l.kickIfRetiring()

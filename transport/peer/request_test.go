@@ -2,7 +2,6 @@ package peer
 
 import (
 	"bytes"
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -22,11 +21,11 @@ func TestRequestsAreAnsweredInBothDirectionsOverOneLink(t *testing.T) {
 	}}
 	n1, n2 := start(t, &b, 1, &testHandler{}), start(t, &b, 2, upper)
 
-	got, err := n1.Call(within(t, 30*time.Second), 2, 7, []byte("hello"))
+	got, err := n1.call(within(t, 30*time.Second), 2, 7, []byte("hello"))
 	if err != nil || string(got) != "HELLO" {
 		t.Fatalf("got %q, %v", got, err)
 	}
-	got, err = n2.Call(within(t, 30*time.Second), 1, 7, []byte("hello"))
+	got, err = n2.call(within(t, 30*time.Second), 1, 7, []byte("hello"))
 	if err != nil || string(got) != "hello" {
 		t.Fatalf("got %q, %v", got, err)
 	}
@@ -50,7 +49,7 @@ func TestHandlerSeesWhoAsksWhatAndUntilWhen(t *testing.T) {
 		saw <- seen{from, kind, time.Until(deadline)}
 		reply(nil, nil)
 	}})
-	if _, err := n1.Call(within(t, 30*time.Second), 2, 200, nil); err != nil {
+	if _, err := n1.call(within(t, 30*time.Second), 2, 200, nil); err != nil {
 		t.Fatal(err)
 	}
 	s := <-saw
@@ -89,7 +88,7 @@ func TestTenThousandRequestsOutOfOrder(t *testing.T) {
 	for i := range total {
 		callers.Go(func() {
 			want := binary.LittleEndian.AppendUint64(nil, uint64(i))
-			got, err := n1.Call(within(t, 15*time.Second), 2, 1, want)
+			got, err := n1.call(within(t, 15*time.Second), 2, 1, want)
 			if err != nil || !bytes.Equal(got, want) {
 				wrong.Add(1)
 			}
@@ -136,7 +135,7 @@ func TestErrorsKeepTheirMeaningAcrossTheWire(t *testing.T) {
 		reply(nil, answers[string(p)])
 	}})
 	call := func(name string) error {
-		_, err := n1.Call(within(t, 30*time.Second), 2, 1, []byte(name))
+		_, err := n1.call(within(t, 30*time.Second), 2, 1, []byte(name))
 		return err
 	}
 	if remote, ok := errors.AsType[*RemoteError](call("remote")); !ok || remote.Text != "disk on fire" {
@@ -156,7 +155,7 @@ func TestAnswerTooLongToSendIsLostNotDenied(t *testing.T) {
 	start(t, &b, 2, &testHandler{request: func(_ Remote, _ uint8, _ time.Time, _ []byte, reply func([]byte, error)) {
 		reply(make([]byte, 1001), nil)
 	}}, func(o *Options) { o.MaxFrame = 1000 })
-	_, err := n1.Call(within(t, 30*time.Second), 2, 1, nil)
+	_, err := n1.call(within(t, 30*time.Second), 2, 1, nil)
 	wantErr(t, err, ErrLost)
 }
 
@@ -181,7 +180,7 @@ func TestDeadlineAfterSendingIsLost(t *testing.T) {
 	(<-late)() // the late answer must not reach the call that has the slot now
 	for i := range 10 {
 		want := fmt.Sprint(i)
-		if got, err := n1.Call(within(t, 30*time.Second), 2, 1, []byte(want)); err != nil || string(got) != want {
+		if got, err := n1.call(within(t, 30*time.Second), 2, 1, []byte(want)); err != nil || string(got) != want {
 			t.Fatalf("got %q, %v", got, err)
 		}
 	}
@@ -206,27 +205,6 @@ func TestDeadlinesOfManyCallsEachHold(t *testing.T) {
 	if took := time.Since(begin); took > 20*time.Second {
 		t.Errorf("deadlines within 200 ms took %v", took)
 	}
-}
-
-func TestEndOfTheCallersContext(t *testing.T) {
-	t.Parallel()
-	var b book
-	arrived := make(chan struct{}, 1)
-	n1 := start(t, &b, 1, &testHandler{})
-	start(t, &b, 2, &testHandler{request: func(Remote, uint8, time.Time, []byte, func([]byte, error)) {
-		arrived <- struct{}{}
-	}})
-	cause := errors.New("the client went away")
-
-	ctx, cancel := context.WithCancelCause(t.Context())
-	go func() { <-arrived; cancel(cause) }()
-	_, err := n1.Call(ctx, 2, 1, nil)
-	wantErr(t, err, ErrLost)
-	wantErr(t, err, cause)
-
-	_, err = n1.Call(ctx, 2, 1, nil)
-	wantErr(t, err, ErrNotSent)
-	wantErr(t, err, cause)
 }
 
 func TestWhatCannotBeSent(t *testing.T) {

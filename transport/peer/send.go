@@ -1,9 +1,6 @@
 package peer
 
 import (
-	"context"
-	"fmt"
-	"sync"
 	"time"
 
 	"pxkv/node/kv"
@@ -38,87 +35,38 @@ func (t *Transport) Send(to kv.NodeID, frame []byte) bool {
 // goroutine of the transport. A zero deadline means 10 s from now.
 func (t *Transport) Go(to kv.NodeID, kind uint8, deadline time.Time, payload []byte,
 	done func(payload []byte, err error)) {
-	if _, _, err := t.submit(to, kind, deadline, payload, done); err != nil {
+	if err := t.submit(to, kind, deadline, payload, done); err != nil {
 		done(nil, err)
 	}
 }
 
 func (t *Transport) submit(to kv.NodeID, kind uint8, deadline time.Time, payload []byte,
-	done func([]byte, error)) (*peer, uint64, error) {
+	done func([]byte, error)) error {
 	if to == t.opt.Identity.Node {
-		return nil, 0, errSelf
+		return errSelf
 	}
 	now := time.Now()
 	if deadline.IsZero() {
 		deadline = now.Add(defaultCallTime)
 	} else if !deadline.After(now) {
-		return nil, 0, errExpired
+		return errExpired
 	}
 	due := int64(deadline.Sub(t.start))
 	for {
 		p := t.peer(to)
 		if p == nil {
-			return nil, 0, errStopped
+			return errStopped
 		}
-		id, gone, err := p.submit(kind, due, payload, done)
+		gone, err := p.submit(kind, due, payload, done)
 		if gone {
 			continue
 		}
 		if err == nil {
 			t.expireBy(due)
 		}
-		return p, id, err
+		return err
 	}
 }
-
-// Call sends a request and waits for its answer, which the caller then owns. Its errors are
-// those of Go; when ctx ends first, the error also wraps ctx's cause. The deadline is ctx's,
-// or 10 s from now.
-func (t *Transport) Call(ctx context.Context, to kv.NodeID, kind uint8, payload []byte) ([]byte, error) {
-	if ctx.Err() != nil {
-		return nil, fmt.Errorf("%w: %w", ErrNotSent, context.Cause(ctx))
-	}
-	deadline, _ := ctx.Deadline()
-	w := waiters.Get().(*waiter)
-	p, id, err := t.submit(to, kind, deadline, payload, w.done)
-	if err != nil {
-		waiters.Put(w)
-		return nil, err
-	}
-	select {
-	case end := <-w.end:
-		waiters.Put(w)
-		return end.payload, end.err
-	case <-ctx.Done():
-	}
-	err, abandoned := p.abandon(id)
-	if !abandoned {
-		// It ended at the same time: done is being called, and w is not free before.
-		end := <-w.end
-		waiters.Put(w)
-		return end.payload, end.err
-	}
-	waiters.Put(w)
-	return nil, fmt.Errorf("%w: %w", err, context.Cause(ctx))
-}
-
-// waiter is where a Call waits. It can be used again because done is called exactly once,
-// or, when the call was abandoned, never.
-type waiter struct {
-	end  chan ending
-	done func([]byte, error)
-}
-
-type ending struct {
-	payload []byte
-	err     error
-}
-
-var waiters = sync.Pool{New: func() any {
-	w := &waiter{end: make(chan ending, 1)}
-	w.done = func(payload []byte, err error) { w.end <- ending{payload, err} }
-	return w
-}}
 
 // ClusterChanged says that Options.Cluster gives another answer from now on. Links whose peers
 // were told the former one end, and peers that refused this node are dialed anew at once. Links

@@ -36,7 +36,7 @@ func TestStopLosesNoRequestInFlight(t *testing.T) {
 	for range 32 {
 		callers.Go(func() {
 			for !stopping.Load() {
-				_, err := n1.Call(within(t, 10*time.Second), 2, 1, []byte("x"))
+				_, err := n1.call(within(t, 10*time.Second), 2, 1, []byte("x"))
 				switch {
 				case err == nil:
 					done.Add(1)

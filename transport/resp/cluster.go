@@ -203,7 +203,7 @@ func clusterCountKeysInSlotCommand(h *handler, args [][]byte) {
 	defer ctx.Release()
 	n, err := h.server.service.CountKeysInSlot(ctx, int(slot))
 	if err != nil {
-		h.failed(asError(err))
+		h.failed(kv.ErrorOf(err))
 		return
 	}
 	h.integer(n)

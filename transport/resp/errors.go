@@ -2,7 +2,6 @@ package resp
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -100,18 +99,6 @@ func failureOf(e *kv.Error, cmd *command) *failure {
 		}
 	}
 	return errOutcome
-}
-
-// asError returns err as a *kv.Error; any other one tells nothing about what became of a
-// command.
-func asError(err error) *kv.Error {
-	if err == nil {
-		return nil
-	}
-	if e, ok := errors.AsType[*kv.Error](err); ok {
-		return e
-	}
-	return kv.Errorf(kv.Internal, "%v", err)
 }
 
 func wrongArity(name string) *failure {

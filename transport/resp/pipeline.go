@@ -110,11 +110,11 @@ func (p *pipeline) carryOut() []kv.Answer {
 	op := &p.ops[0]
 	if op.Op != kv.OpRead {
 		res, err := p.server.service.Write(ctx, op)
-		a.Result, a.Err = res, asError(err)
+		a.Result, a.Err = res, kv.ErrorOf(err)
 		return p.answers
 	}
 	res, err := p.server.service.Read(ctx, op.Key, kv.ReadOptions{Part: op.Part})
-	if a.Err = asError(err); err == nil {
+	if a.Err = kv.ErrorOf(err); err == nil {
 		p.item = res.Item
 		a.Result = readResult(&res, &p.item)
 	}
@@ -135,7 +135,7 @@ func (p *pipeline) transact(t *kv.Transaction) (kv.TransactionResult, *failure) 
 	ctx := p.until(p.began.Add(p.server.opt.RequestTimeout))
 	defer ctx.Release()
 	res, err := p.server.service.Transact(ctx, t)
-	e := asError(err)
+	e := kv.ErrorOf(err)
 	if e != nil && e.Kind == kv.Internal || e == nil && !res.Conflict && len(res.Results) != len(t.Commands) {
 		return res, errOutcome // nobody can tell what was done
 	}

@@ -56,7 +56,7 @@ func scanCommand(h *handler, args [][]byte) {
 	for {
 		keys, next, err := h.walk(from, count-seen)
 		if err != nil {
-			h.failed(asError(err))
+			h.failed(kv.ErrorOf(err))
 			return
 		}
 		for _, key := range keys {
@@ -143,7 +143,7 @@ func keysCommand(h *handler, args [][]byte) {
 	found := foundKeys{handler: h}
 	for item, err := range h.server.service.List(ctx, kv.ListQuery{Prefix: literalPrefix(args[1]), KeysOnly: true}) {
 		if err != nil {
-			h.failed(asError(err))
+			h.failed(kv.ErrorOf(err))
 			return
 		}
 		if !matches(args[1], item.Key) {
@@ -170,7 +170,7 @@ func dbsizeCommand(h *handler, _ [][]byte) {
 	defer ctx.Release()
 	n, err := h.server.service.CountKeys(ctx)
 	if err != nil {
-		h.failed(asError(err))
+		h.failed(kv.ErrorOf(err))
 		return
 	}
 	h.integer(n)
@@ -183,7 +183,7 @@ func randomkeyCommand(h *handler, _ [][]byte) {
 		keys, next, err := h.walk(from, 8)
 		switch {
 		case err != nil:
-			h.failed(asError(err))
+			h.failed(kv.ErrorOf(err))
 			return
 		case len(keys) > 0:
 			h.bulk(keys[rand.IntN(len(keys))])
@@ -211,7 +211,7 @@ func flushCommand(h *handler, args [][]byte) {
 	for from := uint64(0); ; {
 		keys, next, err := h.walk(from, most)
 		if err != nil {
-			h.failed(asError(err))
+			h.failed(kv.ErrorOf(err))
 			return
 		}
 		for len(keys) > 0 {

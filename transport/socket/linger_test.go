@@ -20,10 +20,10 @@ func TestDiscardIsBounded(t *testing.T) {
 		most  time.Duration
 		bytes int
 	}{
-		"silent":           {0, time.Hour, never, LingerPause, LingerPause, 0},
-		"slow":             {1, LingerPause / 2, never, LingerTime, LingerTime, 64},
+		"silent":           {0, time.Hour, never, lingerPause, lingerPause, 0},
+		"slow":             {1, lingerPause / 2, never, lingerTime, lingerTime, 64},
 		"fast":             {1 << 20, 0, never, 0, 0, most + 8<<10},
-		"the server stops": {1, LingerPause / 2, func() bool { return true }, 0, 0, 0},
+		"the server stops": {1, lingerPause / 2, func() bool { return true }, 0, 0, 0},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			here, there := net.Pipe()
