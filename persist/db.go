@@ -59,11 +59,11 @@ func (db *DB) start() error {
 	if _, _, err := db.Identity(); err != nil {
 		return err // an unknown format must be known before Pebble writes anything
 	}
-	db.join()
-	if err := db.Store.Open(db.lock); err != nil {
+	log, store := db.join()
+	if err := store.Open(db.lock); err != nil {
 		return err
 	}
-	if err := db.recover(); err != nil {
+	if err := db.recover(log, store); err != nil {
 		return data.Corruption(err)
 	}
 	if err := db.loadGivenUp(); err != nil {
@@ -78,6 +78,9 @@ func (db *DB) start() error {
 
 // makeDirectories makes those that are missing, and takes the lock. How large the disk is decides about some
 // of the limits.
+//
+// That MakeDir syncs and makeDurable syncs the same directories again costs a start some syncs. They are left: each
+// is an event of the simulated disk, so that without them every seed that is kept would stand for another run.
 func (db *DB) makeDirectories() error {
 	dir := db.disk.Path(data.Dir)
 	if err := disk.MakeDir(db.disk.FS, db.disk.Path(), dir); err != nil {
@@ -99,16 +102,18 @@ func (db *DB) makeDirectories() error {
 }
 
 // join makes the two stores. The log asks the data what of it is durable; the data knows no log.
-func (db *DB) join() {
+func (db *DB) join() (raftlog.Opening, data.Opening) {
 	db.metrics = newMetrics(db)
-	db.Store = data.New(db.disk, data.Options{
+	store := data.New(db.disk, data.Options{
 		Pebble: db.opts.Pebble, Limits: db.opts.Limits.Data, Metrics: db.metrics,
 		Light: db.opts.Light, Background: db.opts.Background, Between: db.opts.Between,
 	})
-	db.Log = raftlog.New(db.disk, raftlog.Options{
+	log := raftlog.New(db.disk, raftlog.Options{
 		Limits: db.opts.Limits.Log, Metrics: db.metrics,
 		Reuse: db.opts.ReuseSegments, Alone: db.opts.Background != nil,
-	}, db.Store)
+	}, store.Store)
+	db.Log, db.Store = log.Log, store.Store
+	return log, store
 }
 
 // Close closes the store. Nobody may be using it any more: see the duties in the package

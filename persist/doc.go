@@ -21,8 +21,8 @@
 //  6. Close every View, SnapshotReader and Staged before Close.
 //
 // A Replica, a Batch while it is filled, and an Apply belong to one goroutine. Everything on
-// DB is safe from any goroutine. What a start alone calls (Recover, Load, Stored, and all that ends in Again)
-// is this package's to call.
+// DB is safe from any goroutine. What a start alone does to the two stores is not among it: see raftlog.Opening
+// and data.Opening.
 //
 // It must not decide anything: no clock but for metrics, no network, no policy. When the disk
 // cannot be trusted any more it calls Options.Fatal, which does not return.

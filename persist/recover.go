@@ -12,20 +12,20 @@ import (
 )
 
 // recover reads the log, brings the data up to what the log says, and checks that both fit together.
-func (db *DB) recover() error {
-	replicas, err := db.Log.Recover()
+func (db *DB) recover(log raftlog.Opening, store data.Opening) error {
+	replicas, err := log.Recover()
 	if err != nil {
 		return err
 	}
-	stored, err := db.Stored()
+	stored, err := store.Stored()
 	if err == nil {
-		err = db.catchUp(replicas, stored)
+		err = catchUp(log, store, replicas, stored)
 	}
 	if err != nil {
 		return err
 	}
 	for _, p := range slices.Sorted(maps.Keys(replicas)) {
-		if err := db.Load(p, replicas[p], &stored[p].Applied); err != nil {
+		if err := log.Load(p, replicas[p], &stored[p].Applied); err != nil {
 			return err
 		}
 	}
@@ -35,18 +35,21 @@ func (db *DB) recover() error {
 // catchUp does to the data what the log says was done and a crash took: deleting what was
 // destroyed, making what was created, installing a snapshot. What it does is durable when it
 // returns. stored is then as it should be, but for what no log explains.
-func (db *DB) catchUp(replicas map[kv.PartitionID]*raftlog.Recovered, stored map[kv.PartitionID]*data.Stored) error {
+func catchUp(
+	log raftlog.Opening, store data.Opening,
+	replicas map[kv.PartitionID]*raftlog.Recovered, stored map[kv.PartitionID]*data.Stored,
+) error {
 	changed := false
 	for _, p := range slices.Sorted(maps.Keys(stored)) {
 		s, r := stored[p], replicas[p]
 		if r != nil && s.ID == r.ID {
 			continue
 		}
-		if s.ID > db.Tombstone(p) && (r == nil || s.ID > r.ID) {
+		if s.ID > log.Tombstone(p) && (r == nil || s.ID > r.ID) {
 			return fmt.Errorf("partition %s: %w: there is data of replica %d, which the log does not know",
 				p, codec.ErrCorrupt, s.ID)
 		}
-		if err := db.DestroyAgain(p); err != nil {
+		if err := store.DestroyAgain(p); err != nil {
 			return err
 		}
 		delete(stored, p)
@@ -56,14 +59,14 @@ func (db *DB) catchUp(replicas map[kv.PartitionID]*raftlog.Recovered, stored map
 		r, s := replicas[p], stored[p]
 		if s == nil && r.Created != nil {
 			s = &data.Stored{ID: r.ID, Applied: *r.Created}
-			if err := db.createAgain(p, r); err != nil {
+			if err := createAgain(store, p, r); err != nil {
 				return err
 			}
 			changed = true
 		}
 		if s != nil && r.Installed > 0 && s.Applied.Index < r.Base() {
 			var err error
-			if s, err = db.InstallAgain(p, r.Installed); err != nil {
+			if s, err = store.InstallAgain(p, r.Installed); err != nil {
 				return err
 			}
 		}
@@ -75,11 +78,11 @@ func (db *DB) catchUp(replicas map[kv.PartitionID]*raftlog.Recovered, stored map
 	if !changed {
 		return nil
 	}
-	return db.Flush()
+	return store.Flush()
 }
 
-func (db *DB) createAgain(p kv.PartitionID, r *raftlog.Recovered) error {
-	birth := db.NewBirth(p, r.ID, r.Created)
+func createAgain(store data.Opening, p kv.PartitionID, r *raftlog.Recovered) error {
+	birth := store.NewBirth(p, r.ID, r.Created)
 	for _, d := range r.Data {
 		birth.Put(d.Key, d.Value)
 	}

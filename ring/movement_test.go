@@ -67,7 +67,8 @@ func TestMovementAtJoinAndLeave(t *testing.T) {
 			fair := float64(c.partitions*min(c.replicas, members)) / float64(members)
 			t.Logf("P=%d R=%d member %2d: join moves %3d, least %3d, fair share %6.1f, leaders %3d; leave moves "+
 				"%3d, least %3d",
-				c.partitions, c.replicas, members, join, joinLeast, fair, leadersMoved(before, after), leave, leaveLeast)
+				c.partitions, c.replicas, members, join, joinLeast, fair, leadersMoved(before, after),
+				leave, leaveLeast)
 
 			// One step may stand out, since bounds are whole numbers that change with the
 			// number of members; never beyond four fair shares and a row or two.

@@ -47,8 +47,8 @@ func (s *Store) Destroy(p kv.PartitionID) error {
 	return err
 }
 
-// DestroyAgain is Destroy at a start: see Birth.CommitAgain.
-func (s *Store) DestroyAgain(p kv.PartitionID) error {
+// DestroyAgain is Destroy before anybody rests on it: see Birth.CommitAgain.
+func (s Opening) DestroyAgain(p kv.PartitionID) error {
 	pb := s.pebble.NewBatch()
 	deletePartition(pb, p)
 	return pb.Commit(pebble.NoSync)

@@ -46,7 +46,8 @@ func TestEffectsAreBufferedAndBounded(t *testing.T) {
 	}
 	v, err := db.NewView(0)
 	must(t, err)
-	if rec, _, ok, err := v.GetPart([]byte("key"), kv.Part{}); !ok || err != nil || rec.Version != 2 || v.Applied().Index != 2 {
+	rec, _, ok, err := v.GetPart([]byte("key"), kv.Part{})
+	if !ok || err != nil || rec.Version != 2 || v.Applied().Index != 2 {
 		t.Errorf("a view of index %d reads %v %v, %v", v.Applied().Index, rec, ok, err)
 	}
 	must(t, v.Close())

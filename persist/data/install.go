@@ -44,8 +44,8 @@ func (s *Staged) Install() error {
 	return nil
 }
 
-// InstallAgain installs, at a start, the snapshot that was staged under a number, and says what is there then.
-func (s *Store) InstallAgain(p kv.PartitionID, number uint64) (*Stored, error) {
+// InstallAgain installs the snapshot that was staged under a number, and says what is there then.
+func (s Opening) InstallAgain(p kv.PartitionID, number uint64) (*Stored, error) {
 	dir := s.stagedDir(number)
 	names, err := s.disk.FS.List(dir)
 	if err != nil {

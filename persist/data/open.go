@@ -16,7 +16,7 @@ const keyspaceFormat = 2
 
 // Open opens Pebble, whose directory is there and locked, or makes a new one. codec.ErrFormat and
 // codec.ErrCorrupt tell what is wrong with it.
-func (s *Store) Open(lock *pebble.Lock) error {
+func (s Opening) Open(lock *pebble.Lock) error {
 	var err error
 	if s.pebble, err = pebble.Open(s.disk.Path(Dir), s.pebbleOptions(lock)); err != nil {
 		return Corruption(err)
@@ -70,8 +70,8 @@ type Stored struct {
 	Applied state.Applied
 }
 
-// Stored reads what is there of all partitions, at a start.
-func (s *Store) Stored() (_ map[kv.PartitionID]*Stored, err error) {
+// Stored reads what is there of all partitions.
+func (s Opening) Stored() (_ map[kv.PartitionID]*Stored, err error) {
 	it, err := s.pebble.NewIter(&pebble.IterOptions{LowerBound: []byte{spaceReplica}, UpperBound: []byte{spaceEnd}})
 	if err != nil {
 		return nil, err

@@ -38,7 +38,8 @@ func TestSnapshotIsOfOneMoment(t *testing.T) {
 	if !bytes.Equal(stream.Bytes(), before) || s.view.Applied().Index != 50 {
 		t.Error("the snapshot is not what it was when it was opened")
 	}
-	if rec, _, ok, err := v.GetPart([]byte("key0007"), kv.Part{}); err != nil || !ok || string(rec.Value.Data) != "value 7" {
+	rec, _, ok, err := v.GetPart([]byte("key0007"), kv.Part{})
+	if err != nil || !ok || string(rec.Value.Data) != "value 7" {
 		t.Errorf("the view has %v, %v, %v", rec, ok, err)
 	}
 	if _, _, ok, err := v.GetPart([]byte("key"), kv.Part{}); ok || err != nil {

@@ -30,7 +30,7 @@ type Staged struct {
 // Partition of which it is a snapshot.
 func (s *Staged) Partition() kv.PartitionID { return s.partition }
 
-// Number of the directory where it waits: see InstallAgain.
+// Number of the directory where it waits: see Opening.InstallAgain.
 func (s *Staged) Number() uint64 { return s.number }
 
 // Applied says which state it has.

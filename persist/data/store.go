@@ -26,12 +26,16 @@ type Store struct {
 	staged  atomic.Uint64 // numbers the directories of incoming snapshots
 }
 
+// Opening is a Store at a start. What nobody may do to one later are methods of this type alone: who holds
+// the Store does not have them.
+type Opening struct{ *Store }
+
 // New makes a store, which Open opens.
-func New(d *disk.Disk, o Options) *Store {
+func New(d *disk.Disk, o Options) Opening {
 	s := &Store{disk: d, o: o}
 	s.buffers.all.Store(&map[kv.PartitionID]*writeBuffer{})
 	s.room.init()
-	return s
+	return Opening{s}
 }
 
 // Close ends the store, which need not be open. What was applied and not flushed is the log's to bring again.

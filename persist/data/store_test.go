@@ -54,7 +54,7 @@ func openWith(t testing.TB, fs vfs.FS, o options) *Store {
 	must(t, s.Open(nil))
 	d.Begin()
 	_, _ = s.LookForRoom()
-	return s
+	return s.Store
 }
 
 // openTest opens a light store whose failure fails the test.

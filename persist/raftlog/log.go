@@ -118,11 +118,15 @@ func (l *Limits) FitTo(total uint64) {
 	limit.Fit(&l.PinnedBytes, total, 256, 256<<10)
 }
 
+// Opening is a Log at a start. What nobody may do to one later are methods of this type alone: who holds the
+// Log does not have them.
+type Opening struct{ *Log }
+
 // New makes a log, which Recover opens.
-func New(d *disk.Disk, o Options, e Effects) *Log {
-	return &Log{disk: d, o: o, effects: e, roster: roster{
+func New(d *disk.Disk, o Options, e Effects) Opening {
+	return Opening{&Log{disk: d, o: o, effects: e, roster: roster{
 		replicas: map[kv.PartitionID]*Replica{}, tombstones: map[kv.PartitionID]kv.ReplicaID{},
-	}}
+	}}}
 }
 
 // Close seals the log, so that the next start has nothing to guess at.

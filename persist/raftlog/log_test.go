@@ -78,22 +78,22 @@ func openErr(t testing.TB, fs vfs.FS, s *store, o Options) (*node, error) {
 		Fatal: func(text string) { panic(text) }, Inline: true,
 	})
 	must(t, disk.MakeDir(d.FS, "", d.Path(Dir)))
-	n := &node{New(d, o, s), s}
-	found, err := n.Recover()
+	l := New(d, o, s)
+	found, err := l.Recover()
 	for _, p := range slices.Sorted(maps.Keys(found)) {
-		l, ok := s.durable[p]
+		label, ok := s.durable[p]
 		if !ok {
-			l = labelled{found[p].ID, *found[p].Created}
-			s.applied[p] = l
+			label = labelled{found[p].ID, *found[p].Created}
+			s.applied[p] = label
 		}
-		err = errors.Join(err, n.Load(p, found[p], &l.applied))
+		err = errors.Join(err, l.Load(p, found[p], &label.applied))
 	}
 	if err != nil {
-		n.Abandon()
+		l.Abandon()
 		return nil, errors.Join(err, d.Close())
 	}
 	d.Begin()
-	return n, nil
+	return &node{l.Log, s}, nil
 }
 
 func openTest(t testing.TB, fs vfs.FS, s *store) *node {

@@ -13,7 +13,7 @@ import (
 // Recover opens the log, or makes a new one, and tells what it says of each replica that is here. It reads
 // all of it, which takes about a second a gigabyte. codec.ErrFormat and codec.ErrCorrupt tell what is wrong
 // with it.
-func (l *Log) Recover() (map[kv.PartitionID]*Recovered, error) {
+func (l Opening) Recover() (map[kv.PartitionID]*Recovered, error) {
 	rp := newReplay()
 	var err error
 	l.wal, err = wal.Open(wal.Options{
@@ -32,7 +32,7 @@ func (l *Log) Recover() (map[kv.PartitionID]*Recovered, error) {
 
 // Load makes a replica of what the log says of it and how far its state has come, and checks that both fit
 // together.
-func (l *Log) Load(p kv.PartitionID, found *Recovered, applied *state.Applied) error {
+func (l Opening) Load(p kv.PartitionID, found *Recovered, applied *state.Applied) error {
 	r, err := l.load(p, found, applied)
 	if err != nil {
 		return fmt.Errorf("partition %s: %w", p, corruption(err))
