@@ -113,7 +113,7 @@ type server struct {
 	exec     *rebalance.Executor
 	cluster  atomic.Uint64
 	looks    atomic.Int64 // at the addresses of --join
-	clients  rpc.Door     // for who uses the node until its end, as front doors do
+	clients  rpc.Gate     // for who uses the node until its end, as front doors do
 
 	cancel   context.CancelFunc
 	handOver atomic.Bool

@@ -10,8 +10,8 @@
 //
 //  1. Open, then Identity, then Replicas. Each replica comes checked; what does not fit
 //     together is an error of Open, for a node whose disk lies must not vote.
-//  2. In each turn fill at most one Batch. Filling it changes the Replica's view in memory at
-//     once: the view may lead the disk, and never lags.
+//  2. In each turn fill at most one Batch. Filling it changes the Replica in memory at
+//     once: that may lead the disk, and never lags.
 //  3. Commit the batches in the order in which they were made. Only after Commit has returned
 //     may a promise (a vote, an append acknowledgement) leave the node.
 //  4. Commit an Apply only after the Batch with the entries that it applies. It needs no

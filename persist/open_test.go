@@ -56,9 +56,9 @@ func TestOpenRefusesDataThatTheLogDoesNotExplain(t *testing.T) {
 			"data of replica 9, which the log does not know"},
 		{"data without a replica", partition(1, 6, "k"), stringRecord("v", 1).AppendTo(nil),
 			"partition 1: data is corrupt: the applied state is missing"},
-		{"a newer applied state", partition(p, 4, ""), []byte{9}, "unknown format version 9 of applied record"},
+		{"a newer applied state", partition(p, 4, ""), []byte{9}, "unknown format version 9 of applied state"},
 		{"a newer database", []byte{1, 1}, []byte{3}, "unknown format version 3 of database"},
-		{"an empty applied state", partition(p, 4, ""), nil, "record ends early"},
+		{"an empty applied state", partition(p, 4, ""), nil, "it ends early"},
 	} {
 		t.Run(tc.what, func(t *testing.T) {
 			t.Parallel()

@@ -4,8 +4,8 @@
 // this project.
 //
 // Nouns: Key, Value, Item, Command, Condition, Expiry, Transaction, Result, Answer, Receipt,
-// Consistency, Error, Deadline; the ids of nodes, clusters, partitions and replicas; and the views of
-// the cluster that front doors show to users.
+// Consistency, Error, Deadline; the ids of nodes, clusters, partitions and replicas; and what
+// front doors show users of the cluster.
 //
 // Callers: everybody. It must not import any other package of this module.
 package kv

@@ -68,7 +68,7 @@ type Server[N any] struct {
 	kinds  Kinds[N]
 	life   context.Context // of answers on goroutines of their own
 	end    context.CancelFunc
-	Door   // for those
+	Gate   // for those
 }
 
 // NewServer returns a Server, which answers for a node. client asks for the same one.
@@ -136,30 +136,30 @@ func (s *Server[N]) Stop() {
 	s.Close()
 }
 
-// Door counts who is inside, so that a stopping node can wait for the last of them before it closes the store.
-type Door struct {
+// Gate counts who is inside, so that a stopping node can wait for the last of them before it closes the store.
+type Gate struct {
 	mu     sync.RWMutex
 	closed bool
 	inside sync.WaitGroup
 }
 
-// Enter reports whether the door is open; Leave must follow then.
-func (d *Door) Enter() bool {
-	d.mu.RLock()
-	defer d.mu.RUnlock()
-	if !d.closed {
-		d.inside.Add(1)
+// Enter reports whether the gate is open; Leave must follow then.
+func (g *Gate) Enter() bool {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	if !g.closed {
+		g.inside.Add(1)
 	}
-	return !d.closed
+	return !g.closed
 }
 
 // Leave is called once by who has entered.
-func (d *Door) Leave() { d.inside.Done() }
+func (g *Gate) Leave() { g.inside.Done() }
 
 // Close lets nobody in any more and waits until all have left.
-func (d *Door) Close() {
-	d.mu.Lock()
-	d.closed = true
-	d.mu.Unlock()
-	d.inside.Wait()
+func (g *Gate) Close() {
+	g.mu.Lock()
+	g.closed = true
+	g.mu.Unlock()
+	g.inside.Wait()
 }

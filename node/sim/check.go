@@ -232,7 +232,7 @@ func (c *checker) groupSettled(p kv.PartitionID, voters, learners []kv.Replica) 
 		}
 		index, _, err := n.db.Due(p, data.Due{}, math.MaxInt64, 1<<20)
 		if stale := slices.ContainsFunc(index, func(d data.Due) bool { return !d.Current }); err != nil || stale {
-			return fmt.Sprintf("partition %v: the expiry index of %s has records of former deadlines: %v, %v", p,
+			return fmt.Sprintf("partition %v: the expiry index of %s has items of former deadlines: %v, %v", p,
 				n.name, index, err)
 		}
 		until := applied.TimeMS - purgePatience.Milliseconds()

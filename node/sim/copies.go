@@ -183,7 +183,7 @@ func (n *node) believed() bool {
 	case len(n.machine.Members()) < 2: // the disk is from when it was alone, so it asks nobody
 		n.giveBack()
 	case quiet && w.now <= old.until && remembered > old.position:
-		w.fail("%s: runs on a disk that ends at record %d, and others remember promises up to %d", n.name, old.position,
+		w.fail("%s: runs on a disk that ends at batch %d, and others remember promises up to %d", n.name, old.position,
 			remembered)
 	default:
 		n.giveBack()

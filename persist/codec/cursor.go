@@ -23,7 +23,7 @@ func (c *Cursor) Fail(what string) {
 // Byte reads one.
 func (c *Cursor) Byte() byte {
 	if len(c.Rest) == 0 {
-		c.Fail("record ends early")
+		c.Fail("it ends early")
 		return 0
 	}
 	b := c.Rest[0]
@@ -35,7 +35,7 @@ func (c *Cursor) Byte() byte {
 func (c *Cursor) Uvarint() uint64 {
 	v, n := binary.Uvarint(c.Rest)
 	if n <= 0 {
-		c.Fail("bad number in record")
+		c.Fail("bad number")
 		return 0
 	}
 	c.Rest = c.Rest[n:]
@@ -46,7 +46,7 @@ func (c *Cursor) Uvarint() uint64 {
 func (c *Cursor) Varint() int64 {
 	v, n := binary.Varint(c.Rest)
 	if n <= 0 {
-		c.Fail("bad number in record")
+		c.Fail("bad number")
 		return 0
 	}
 	c.Rest = c.Rest[n:]
@@ -65,7 +65,7 @@ func (c *Cursor) Uint64() uint64 {
 // Bytes reads n, which alias the encoding; it is nil when fewer are left.
 func (c *Cursor) Bytes(n uint64) []byte {
 	if n > uint64(len(c.Rest)) {
-		c.Fail("record ends early")
+		c.Fail("it ends early")
 		return nil
 	}
 	b := c.Rest[:n:n]
@@ -78,7 +78,7 @@ func (c *Cursor) Bytes(n uint64) []byte {
 func (c *Cursor) Count(itemBytes int) int {
 	n := c.Uvarint()
 	if n > uint64(len(c.Rest)/itemBytes) {
-		c.Fail("list is longer than its record")
+		c.Fail("a list is longer than what is left")
 		return 0
 	}
 	return int(n)

@@ -172,11 +172,11 @@ func listDue(e *expiryIter, untilMS int64, limit int) (due []Due, next Due, err 
 // decodeDue takes apart what follows the kind in a key of the index.
 func decodeDue(b []byte) (Due, error) {
 	if len(b) <= 8 {
-		return Due{}, fmt.Errorf("%w: record of the expiry index has no key", codec.ErrCorrupt)
+		return Due{}, fmt.Errorf("%w: item of the expiry index has no key", codec.ErrCorrupt)
 	}
 	d := Due{DeadlineMS: int64(binary.BigEndian.Uint64(b)), Key: b[8:]}
 	if d.DeadlineMS <= 0 {
-		return Due{}, fmt.Errorf("%w: record of the expiry index has deadline %d", codec.ErrCorrupt, d.DeadlineMS)
+		return Due{}, fmt.Errorf("%w: item of the expiry index has deadline %d", codec.ErrCorrupt, d.DeadlineMS)
 	}
 	return d, nil
 }
@@ -282,7 +282,7 @@ func readExpiry(payload []byte, tables *tableWriter) (items, bytes uint64, err e
 func (t *tableWriter) addExpiry(d Due) error {
 	next := expiryKey(t.staged.partition, d.DeadlineMS, d.Key)
 	if string(next) <= string(t.key) {
-		return fmt.Errorf("record of the expiry index for key %q is out of order", d.Key)
+		return fmt.Errorf("item of the expiry index for key %q is out of order", d.Key)
 	}
 	return t.set(next, []byte{expiryFormat})
 }

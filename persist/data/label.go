@@ -18,13 +18,13 @@ func encodeLabel(id kv.ReplicaID, ap *state.Applied) []byte {
 
 func decodeLabel(b []byte) (kv.ReplicaID, state.Applied, error) {
 	c := codec.Cursor{Rest: b}
-	c.Version(labelFormat, "applied record")
+	c.Version(labelFormat, "applied state")
 	id := kv.ReplicaID(c.Uvarint())
 	if c.Err == nil && id == 0 {
 		c.Fail("replica id is 0")
 	}
 	if c.Err != nil {
-		return 0, state.Applied{}, c.End("applied record")
+		return 0, state.Applied{}, c.End("applied state")
 	}
 	ap, err := state.DecodeApplied(c.Rest)
 	return id, ap, err

@@ -33,7 +33,7 @@ func (s *Store) checkFormat() error {
 	if ok {
 		c := codec.Cursor{Rest: value}
 		c.Version(keyspaceFormat, "database")
-		return c.End("format record")
+		return c.End("format of the database")
 	}
 	it, err := s.pebble.NewIter(nil)
 	if err != nil {
@@ -44,7 +44,7 @@ func (s *Store) checkFormat() error {
 		return err
 	}
 	if found {
-		return fmt.Errorf("%w: the database has content but no format record", codec.ErrCorrupt)
+		return fmt.Errorf("%w: the database has content but no format", codec.ErrCorrupt)
 	}
 	if err := s.pebble.Set(formatKey, []byte{keyspaceFormat}, pebble.NoSync); err != nil {
 		return err

@@ -65,7 +65,7 @@ func TestForgedStreams(t *testing.T) {
 		{"a key twice", ap, join(item("a", good), item("a", good)), nil, "out of order"},
 		{"an empty key", ap, item("", good), nil, "out of order"},
 		{"a value of the future", ap, item("a", []byte{9}), nil, "unknown format version 9 of value"},
-		{"a key longer than its chunk", ap, []byte{200, 1, 'a'}, nil, "record ends early"},
+		{"a key longer than its chunk", ap, []byte{200, 1, 'a'}, nil, "it ends early"},
 		{"wrong totals", ap, item("a", good), []byte{2, 3}, "should have 2 of 3"},
 		{"totals and more", ap, item("a", good), []byte{1, 8, 0}, "bytes left over"},
 	} {

@@ -174,7 +174,7 @@ func TestRecoveryRefusesWhatDoesNotFitTogether(t *testing.T) {
 		}), "the checkpoint knows other replicas"},
 		{"a tombstone from nowhere", forged(opTombstone, func(b *Batch) { b.uvarints(3) }), "another tombstone"},
 		{"an unknown operation", forged(99, func(*Batch) {}), "unknown operation 99"},
-		{"an operation cut short", forged(opHardState, func(*Batch) {}), "bad number in record"},
+		{"an operation cut short", forged(opHardState, func(*Batch) {}), "bad number"},
 	} {
 		t.Run(tc.what, func(t *testing.T) {
 			t.Parallel()

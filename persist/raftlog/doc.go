@@ -13,8 +13,8 @@
 // The callers' duties, in order:
 //
 //  1. Recover the Opening, then Load each replica: it comes checked. What does not fit together is an error.
-//  2. In each turn fill at most one Batch. Filling it changes the Replica's view in memory at once: the view
-//     may lead the disk, and never lags.
+//  2. In each turn fill at most one Batch. Filling it changes the Replica in memory at once: that may
+//     lead the disk, and never lags.
 //  3. Commit the batches in the order in which they were made. Only after Commit has returned may a promise
 //     (a vote, an append acknowledgement) leave the node.
 //  4. Tell a Replica what was applied with SetApplied, and before it is installed or destroyed.

@@ -52,7 +52,7 @@ type entryHeader struct {
 func decodeEntryHeader(p kv.PartitionID, index uint64, b []byte) (entryHeader, error) {
 	var h entryHeader
 	if len(b) == 0 || len(b) < entryFixed && b[0] == entryFormat {
-		return h, fmt.Errorf("log entry: %w: record ends early", codec.ErrCorrupt)
+		return h, fmt.Errorf("log entry: %w: it ends early", codec.ErrCorrupt)
 	}
 	c := codec.Cursor{Rest: b}
 	c.Version(entryFormat, "log entry")

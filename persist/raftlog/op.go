@@ -80,7 +80,7 @@ type opReader struct {
 
 func readOps(number uint64, payload []byte) *opReader {
 	r := &opReader{Cursor: codec.Cursor{Rest: payload}, number: number, payload: payload}
-	r.Version(logFormat, "log record")
+	r.Version(logFormat, "batch of the log")
 	return r
 }
 

@@ -56,7 +56,7 @@ func (rp *replay) batch(number uint64, payload []byte) error {
 	for {
 		kind, p, ok := in.next()
 		if !ok {
-			return in.End("log record")
+			return in.End("batch of the log")
 		}
 		if err := rp.op(in, kind, p, oldest); err != nil {
 			return fmt.Errorf("partition %s: %w", p, err)

@@ -91,7 +91,7 @@ func (s *plainServer) servePlain(ctx context.Context, c *conn) (goOn bool) {
 func (s *plainServer) survive(c *conn) {
 	if r := recover(); r != nil {
 		s.server.opt.Panics.Inc()
-		s.server.opt.Logger.Error("a mistake in the HTTP door: the connection is closed, the node goes on",
+		s.server.opt.Logger.Error("a mistake in the HTTP server: the connection is closed, the node goes on",
 			"client", c.RemoteAddr(), "panic", r, "stack", string(debug.Stack()))
 	}
 }

@@ -23,11 +23,11 @@
 // queued, and writes it with one system call; what arrives meanwhile waits for its next
 // turn. The reader decodes all that one read brought before it wakes anybody: the
 // writer is not disturbed while replies are being produced. Calls live in a table of
-// reused slots, their deadlines cost one timer for the whole transport, and liveness
-// costs no deadline per read: a ticker looks whether a counter moved.
+// reused slots, their time limits cost one timer for the whole transport, and liveness
+// costs no time limit for each read: a ticker looks whether a counter moved.
 //
 // What bounds memory: the outgoing queue of a peer (Options.QueueBytes), the calls in
-// flight (Options.MaxInFlight), the length of a message (Options.MaxFrame, allocated
+// flight (Options.MaxInFlight), the length of a payload (Options.MaxPayload, allocated
 // only as its bytes arrive), inbound connections and snapshots. Frames are dropped
 // when the queue is full, which raft tolerates; requests fail with ErrNotSent. Requests and answers
 // count in the node's budget (Options.Budget) too, frames do not.

@@ -13,7 +13,7 @@ var (
 	// the peer said so, or the peer cannot have received all of it. Safe to retry anywhere.
 	ErrNotSent = errors.New("request not sent")
 	// ErrLost: the request was written, or may have been, and no answer came before the
-	// connection broke or the deadline passed. Its outcome is unknown.
+	// connection broke or the time limit passed. Its outcome is unknown.
 	ErrLost = errors.New("no answer to the request, outcome unknown")
 )
 
@@ -64,14 +64,14 @@ var (
 	errTooMany     = notSent("too many requests to the peer are in flight")
 	errTooLarge    = notSent("the request is larger than the largest message")
 	errUnreachable = notSent("the peer is not reachable, and the next attempt to dial is not due")
-	errExpired     = notSent("the deadline passed before the request could be written")
+	errExpired     = notSent("the time limit passed before the request could be written")
 	errRefusedHere = notSent("the peer refused to process the request")
 	errDroppedHere = notSent("the peer has no room for the answer")
 	errDialFailed  = notSent("the peer could not be reached")
 	errStopping    = notSent("the transport stopped before the request was written")
 	errBrokenEarly = notSent("the connection broke before the request was written")
 
-	errLate    = lost("the deadline passed")
+	errLate    = lost("the time limit passed")
 	errBroken  = lost("the connection broke")
 	errDropped = lost("the peer did not keep the answer")
 )

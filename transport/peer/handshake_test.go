@@ -245,11 +245,13 @@ func TestInboundConnectionsAreLimited(t *testing.T) {
 
 func TestOptionsReportEveryFault(t *testing.T) {
 	t.Parallel()
-	_, err := New(Options{MaxFrame: -1, QueueBytes: -1})
+	_, err := New(Options{MaxPayload: -1, QueueBytes: -1})
 	if err == nil {
 		t.Fatal("nonsense is accepted")
 	}
-	for _, want := range []string{"listen address", "node id", "cluster name", "handler", "resolve", "frame", "queue"} {
+	for _, want := range []string{
+		"listen address", "node id", "cluster name", "handler", "resolve", "payload", "queue",
+	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the error does not mention the %s: %v", want, err)
 		}

@@ -224,7 +224,7 @@ func (l *link) reply(id uint64, kind uint8, size int64, payload []byte, err erro
 		return
 	}
 	switch {
-	case len(it.payload) > limits.MaxFrame:
+	case len(it.payload) > limits.MaxPayload:
 		// The answer cannot be sent. That the request was processed must not be denied.
 		it.code, it.payload = statusLost, nil
 		l.p.traffic.droppedReplies.Add(1)

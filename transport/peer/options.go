@@ -96,7 +96,7 @@ type Options struct {
 	Logger  *slog.Logger          // nil discards
 	Metrics prometheus.Registerer // nil registers nothing
 
-	MaxFrame int // longest frame, request or response in bytes; default 32 MiB
+	MaxPayload int // longest frame, request or response in bytes; default 32 MiB
 	// bytes per peer: of the queue, of the replies before more requests are refused, and of its requests that are not
 	// answered, each; default 32 MiB
 	QueueBytes      int
@@ -117,7 +117,7 @@ type Options struct {
 
 // Defaults of Options, and what is not configurable because nobody needs it to be.
 const (
-	defaultMaxFrame        = 32 << 20
+	defaultMaxPayload      = 32 << 20
 	defaultQueueBytes      = 32 << 20
 	defaultBudget          = 256 << 20
 	defaultMaxInFlight     = 1 << 16
@@ -141,7 +141,7 @@ const (
 const maxMessageLimit = 1 << 30
 
 func (o *Options) setDefaults() {
-	o.MaxFrame = cmp.Or(o.MaxFrame, defaultMaxFrame)
+	o.MaxPayload = cmp.Or(o.MaxPayload, defaultMaxPayload)
 	o.QueueBytes = cmp.Or(o.QueueBytes, defaultQueueBytes)
 	o.MaxInFlight = cmp.Or(o.MaxInFlight, defaultMaxInFlight)
 	o.MaxInboundConns = cmp.Or(o.MaxInboundConns, defaultMaxInboundConns)
@@ -190,8 +190,8 @@ func (o *Options) validate() error {
 	check(o.Handler != nil, "no handler")
 	check(o.Resolve != nil, "no way to resolve addresses")
 	check(len(o.Formats) <= maxFormats, "%d formats, at most %d are possible", len(o.Formats), maxFormats)
-	check(o.MaxFrame > 0 && o.MaxFrame <= maxMessageLimit, "the largest frame is %d bytes, want 1 to %d", o.MaxFrame,
-		maxMessageLimit)
+	check(o.MaxPayload > 0 && o.MaxPayload <= maxMessageLimit, "the largest payload is %d bytes, want 1 to %d",
+		o.MaxPayload, maxMessageLimit)
 	check(o.QueueBytes > 0, "the queue has %d bytes, want more than 0", o.QueueBytes)
 	check(o.MaxInFlight > 0, "%d calls in flight, want more than 0", o.MaxInFlight)
 	check(o.MaxInboundConns > 0, "%d inbound connections, want more than 0", o.MaxInboundConns)

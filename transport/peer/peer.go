@@ -45,7 +45,7 @@ func (p *peer) room(cost int) error {
 	case p.stopping:
 		return errStopped
 	case p.outBytes+cost > p.t.opt.QueueBytes && p.out.len() > 0:
-		// A single message may be longer than the queue: MaxFrame bounds it.
+		// A single message may be longer than the queue: MaxPayload bounds it.
 		return errQueueFull
 	case p.current == nil && !p.dialing:
 		if p.t.now() < p.notBefore {
@@ -64,7 +64,7 @@ func (p *peer) send(frame []byte) (ok, gone bool) {
 		return false, true
 	}
 	it := item{typ: typeFrame, payload: frame}
-	if len(frame) > p.t.opt.MaxFrame || p.room(it.cost()) != nil {
+	if len(frame) > p.t.opt.MaxPayload || p.room(it.cost()) != nil {
 		p.traffic.droppedFrames.Add(1)
 		return false, false
 	}
@@ -81,7 +81,7 @@ func (p *peer) submit(kind uint8, deadline int64, payload []byte, done func([]by
 	}
 	it := item{typ: typeRequest, code: kind, payload: payload}
 	switch {
-	case len(payload) > p.t.opt.MaxFrame:
+	case len(payload) > p.t.opt.MaxPayload:
 		return false, errTooLarge
 	case p.calls.inFlight >= p.t.opt.MaxInFlight:
 		return false, errTooMany
@@ -108,7 +108,7 @@ func (p *peer) answered(l *link, id uint64, status uint8, payload []byte) {
 	s := p.calls.get(id)
 	if s == nil || s.link != l {
 		p.mu.Unlock()
-		return // it ended before: the deadline passed
+		return // it ended before: the time limit passed
 	}
 	c, _ := p.calls.end(id)
 	l.kickIfRetiring()

@@ -97,7 +97,7 @@ func readMessages(conn io.Reader, f func(typ uint8, body []byte)) {
 		if _, err := io.ReadFull(conn, head); err != nil {
 			return
 		}
-		p, err := decodePrefix(head, defaultMaxFrame)
+		p, err := decodePrefix(head, defaultMaxPayload)
 		if err != nil {
 			return
 		}

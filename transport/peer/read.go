@@ -47,7 +47,7 @@ func (l *link) handleBuffered(b []byte) (used int, err error) {
 	for len(b)-used >= minMessage {
 		rest := b[used:]
 		var p prefix
-		if p, err = decodePrefix(rest, l.p.t.opt.MaxFrame); err != nil {
+		if p, err = decodePrefix(rest, l.p.t.opt.MaxPayload); err != nil {
 			break
 		}
 		if len(rest) < prefixSize+p.length {
@@ -73,7 +73,7 @@ func (l *link) handleLong(b []byte) (used int, err error) {
 	if len(b) < minMessage {
 		return 0, nil
 	}
-	p, err := decodePrefix(b, l.p.t.opt.MaxFrame)
+	p, err := decodePrefix(b, l.p.t.opt.MaxPayload)
 	if err != nil {
 		return 0, err
 	}

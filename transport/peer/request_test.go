@@ -103,7 +103,7 @@ func TestTenThousandRequestsOutOfOrder(t *testing.T) {
 func TestPayloadsOfEverySize(t *testing.T) {
 	t.Parallel()
 	var b book
-	small := func(o *Options) { o.MaxFrame = 9 << 20 }
+	small := func(o *Options) { o.MaxPayload = 9 << 20 }
 	n1, _ := start(t, &b, 1, &testHandler{}, small), start(t, &b, 2, &testHandler{}, small)
 	sizes := []int{0, 1, inlinePayload, inlinePayload + 1, readBuffer - prefixSize - 1 - requestSize,
 		readBuffer - prefixSize - requestSize, readBuffer, readBuffer + 1, firstAllocation, 8 << 20, 9 << 20}
@@ -154,7 +154,7 @@ func TestAnswerTooLongToSendIsLostNotDenied(t *testing.T) {
 	n1 := start(t, &b, 1, &testHandler{})
 	start(t, &b, 2, &testHandler{request: func(_ Remote, _ uint8, _ time.Time, _ []byte, reply func([]byte, error)) {
 		reply(make([]byte, 1001), nil)
-	}}, func(o *Options) { o.MaxFrame = 1000 })
+	}}, func(o *Options) { o.MaxPayload = 1000 })
 	_, err := n1.call(within(t, 30*time.Second), 2, 1, nil)
 	wantErr(t, err, ErrLost)
 }
@@ -211,11 +211,11 @@ func TestWhatCannotBeSent(t *testing.T) {
 	t.Parallel()
 	var b book
 	n1 := start(t, &b, 1, &testHandler{})
-	wantErr(t, get(t, ask(t, n1.Transport, 1, time.Time{}, nil)).err, ErrNotSent)                      // to itself
-	wantErr(t, get(t, ask(t, n1.Transport, 9, time.Time{}, nil)).err, ErrNotSent)                      // no address
-	wantErr(t, get(t, ask(t, n1.Transport, 2, time.Now().Add(-time.Second), nil)).err, ErrNotSent)     // too late
-	wantErr(t, get(t, ask(t, stranger(t, 3), 1, time.Time{}, nil)).err, ErrNotSent)                    // does not run
-	if n1.Send(1, nil) || n1.Send(2, make([]byte, defaultMaxFrame+1)) || stranger(t, 3).Send(1, nil) { // and frames
+	wantErr(t, get(t, ask(t, n1.Transport, 1, time.Time{}, nil)).err, ErrNotSent)                        // to itself
+	wantErr(t, get(t, ask(t, n1.Transport, 9, time.Time{}, nil)).err, ErrNotSent)                        // no address
+	wantErr(t, get(t, ask(t, n1.Transport, 2, time.Now().Add(-time.Second), nil)).err, ErrNotSent)       // too late
+	wantErr(t, get(t, ask(t, stranger(t, 3), 1, time.Time{}, nil)).err, ErrNotSent)                      // does not run
+	if n1.Send(1, nil) || n1.Send(2, make([]byte, defaultMaxPayload+1)) || stranger(t, 3).Send(1, nil) { // and frames
 		t.Error("a frame that cannot be sent was taken")
 	}
 	n1.stop()

@@ -45,7 +45,7 @@ type stream struct {
 func (t *Transport) newStream(conn net.Conn) *stream {
 	return &stream{
 		conn: conn, r: bufio.NewReaderSize(patient{conn, snapshotPatience * t.opt.DeadAfter}, readBuffer),
-		maxBytes: max(t.opt.MaxFrame, maxChunk), interval: t.opt.DeadAfter / 3, chunk: t.opt.SnapshotChunk,
+		maxBytes: max(t.opt.MaxPayload, maxChunk), interval: t.opt.DeadAfter / 3, chunk: t.opt.SnapshotChunk,
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 
 // SendSnapshot streams a snapshot to a peer over a connection of its own and waits for the
 // receiver's verdict; nil means that the receiver staged all of it durably. header is at most
-// Options.MaxFrame bytes. write produces the body; it is called at most once, from the
+// Options.MaxPayload bytes. write produces the body; it is called at most once, from the
 // caller's goroutine, and its writer blocks while the receiver is slow. Beyond
 // Options.MaxSnapshotsOut it waits for its turn.
 //
@@ -25,9 +25,9 @@ import (
 // write, wrapped; ErrLost when the connection broke before the verdict; each with ctx's
 // cause when ctx ended. When the transport stops, snapshots end at once.
 func (t *Transport) SendSnapshot(ctx context.Context, to kv.NodeID, header []byte, write func(io.Writer) error) error {
-	if len(header) > t.opt.MaxFrame {
+	if len(header) > t.opt.MaxPayload {
 		return fmt.Errorf("%w: the snapshot's header has %d bytes, the limit is %d", ErrNotSent, len(header),
-			t.opt.MaxFrame)
+			t.opt.MaxPayload)
 	}
 	if to == t.opt.Identity.Node {
 		return errSelf

@@ -39,8 +39,8 @@ func tinyBudget(r *rand.Rand) *kv.Budget { return kv.NewBudget(int64(4<<10 + r.I
 // tinyOptions draws limits.
 func tinyOptions(r *rand.Rand) func(*Options) {
 	return func(o *Options) {
-		o.MaxFrame, o.MaxInFlight = 2<<10+r.IntN(30<<10), 1+r.IntN(40)
-		o.QueueBytes = o.MaxFrame + r.IntN(40<<10)
+		o.MaxPayload, o.MaxInFlight = 2<<10+r.IntN(30<<10), 1+r.IntN(40)
+		o.QueueBytes = o.MaxPayload + r.IntN(40<<10)
 	}
 }
 

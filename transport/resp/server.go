@@ -139,7 +139,7 @@ func (c *conn) survive() {
 	}
 	s := c.server
 	s.metrics.panics.Inc()
-	s.opt.Logger.Error("a mistake in the Redis door: the connection is closed, the node goes on",
+	s.opt.Logger.Error("a mistake in the Redis server: the connection is closed, the node goes on",
 		"client", c.session.address(), "panic", r, "stack", string(debug.Stack()))
 	if h := &c.handler; h.pipeline != nil {
 		h.running.GiveAll() // the pipeline itself is not used again

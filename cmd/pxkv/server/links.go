@@ -46,7 +46,7 @@ func (l *links) build(machine *meta.Machine, handler peer.Handler, budget *kv.Bu
 		Cluster:  func() kv.ClusterID { return kv.ClusterID(l.cluster.Load()) },
 		Formats:  node.Formats(), Repeatable: node.Repeatable,
 		Resolve: l.resolve, Names: l.nameOf, Seen: func(id kv.NodeID) (netip.Addr, bool) { return l.gossip.Seen(id) },
-		MaxFrame: longestAnswer, Budget: budget, QueueBytes: peerLimits.QueueBytes,
+		MaxPayload: longestAnswer, Budget: budget, QueueBytes: peerLimits.QueueBytes,
 		SnapshotChunk: peerLimits.SnapshotChunk, SnapshotAhead: peerLimits.SnapshotAhead,
 		Logger: l.o.Logger, Metrics: l.o.Metrics,
 	})
