@@ -3,6 +3,8 @@ package resp
 import (
 	"strconv"
 	"strings"
+
+	"pxkv/node/kv"
 )
 
 // settings are what CONFIG GET tells: what clients and tools ask a Redis for, with the values
@@ -40,7 +42,7 @@ func configGetCommand(h *handler, args [][]byte) {
 	var chosen [][2]string
 	for _, pair := range h.server.settings() {
 		for _, pattern := range args[2:] {
-			if matches([]byte(strings.ToLower(string(pattern))), []byte(pair[0])) {
+			if kv.MatchGlob([]byte(strings.ToLower(string(pattern))), []byte(pair[0])) {
 				chosen = append(chosen, pair)
 				break
 			}

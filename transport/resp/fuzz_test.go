@@ -107,12 +107,12 @@ func FuzzMatch(f *testing.F) {
 	f.Add([]byte("a*b*c*d*e*f*g*h*"), []byte("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"))
 	f.Add([]byte("[^a-z]\\"), []byte("A\\"))
 	f.Fuzz(func(t *testing.T, pattern, text []byte) {
-		got := matches(pattern, text)
+		got := kv.MatchGlob(pattern, text)
 		if !bytes.ContainsAny(pattern, "*?[\\") && got != bytes.Equal(pattern, text) {
 			t.Errorf("%q and %q: %v", pattern, text, got)
 		}
-		if got && !bytes.HasPrefix(text, literalPrefix(pattern)) {
-			t.Errorf("%q matches %q, which does not begin with %q", text, pattern, literalPrefix(pattern))
+		if got && !bytes.HasPrefix(text, kv.GlobPrefix(pattern)) {
+			t.Errorf("%q matches %q, which does not begin with %q", text, pattern, kv.GlobPrefix(pattern))
 		}
 	})
 }

@@ -60,7 +60,7 @@ func scanCommand(h *handler, args [][]byte) {
 			return
 		}
 		for _, key := range keys {
-			if strings && (pattern == nil || matches(pattern, key)) && !found.add(key) {
+			if strings && (pattern == nil || kv.MatchGlob(pattern, key)) && !found.add(key) {
 				h.fail(errBuffers)
 				return
 			}
@@ -141,12 +141,12 @@ func keysCommand(h *handler, args [][]byte) {
 	ctx := h.until(time.Now().Add(longList))
 	defer ctx.Release()
 	found := foundKeys{handler: h}
-	for item, err := range h.server.service.List(ctx, kv.ListQuery{Prefix: literalPrefix(args[1]), KeysOnly: true}) {
+	for item, err := range h.server.service.List(ctx, kv.ListQuery{Prefix: kv.GlobPrefix(args[1]), KeysOnly: true}) {
 		if err != nil {
 			h.failed(kv.ErrorOf(err))
 			return
 		}
-		if !matches(args[1], item.Key) {
+		if !kv.MatchGlob(args[1], item.Key) {
 			continue
 		}
 		if len(found.buf) > h.server.opt.MaxOutputBytes-h.server.opt.Limits.SendAbove {

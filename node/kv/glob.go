@@ -1,16 +1,16 @@
-package resp
+package kv
 
-// matches reports whether text matches a pattern of KEYS and SCAN: *, ?, [a-z], [^a-z] and \x,
+// MatchGlob reports whether text matches a pattern of KEYS and SCAN: *, ?, [a-z], [^a-z] and \x,
 // over bytes, exactly as Redis decides it (util.c, stringmatchlen), unclosed brackets
 // included.
-func matches(pattern, text []byte) bool {
+func MatchGlob(pattern, text []byte) bool {
 	hopeless := false
-	return match(pattern, text, &hopeless)
+	return matchGlob(pattern, text, &hopeless)
 }
 
-// match is matches. It sets hopeless when what follows a star is nowhere in the rest of the
+// matchGlob is MatchGlob. It sets hopeless when what follows a star is nowhere in the rest of the
 // text: then no earlier star can help, and the time stays polynomial.
-func match(pattern, text []byte, hopeless *bool) bool {
+func matchGlob(pattern, text []byte, hopeless *bool) bool {
 	for len(pattern) > 0 && len(text) > 0 {
 		switch pattern[0] {
 		case '*':
@@ -21,7 +21,7 @@ func match(pattern, text []byte, hopeless *bool) bool {
 				return true
 			}
 			for ; len(text) > 0; text = text[1:] {
-				if match(pattern[1:], text, hopeless) {
+				if matchGlob(pattern[1:], text, hopeless) {
 					return true
 				}
 				if *hopeless {
@@ -35,7 +35,7 @@ func match(pattern, text []byte, hopeless *bool) bool {
 			continue
 		case '[':
 			var in bool
-			if in, pattern = matchClass(pattern[1:], text[0]); !in {
+			if in, pattern = matchGlobClass(pattern[1:], text[0]); !in {
 				return false
 			}
 			text = text[1:]
@@ -58,9 +58,9 @@ func match(pattern, text []byte, hopeless *bool) bool {
 	return len(pattern) == 0 && len(text) == 0
 }
 
-// matchClass reports whether c is in the class whose pattern follows the opening bracket,
+// matchGlobClass reports whether c is in the class whose pattern follows the opening bracket,
 // and returns what follows the closing one.
-func matchClass(pattern []byte, c byte) (in bool, rest []byte) {
+func matchGlobClass(pattern []byte, c byte) (in bool, rest []byte) {
 	not := len(pattern) > 0 && pattern[0] == '^'
 	if not {
 		pattern = pattern[1:]
@@ -89,8 +89,8 @@ func matchClass(pattern []byte, c byte) (in bool, rest []byte) {
 	}
 }
 
-// literalPrefix is what every text that matches pattern begins with.
-func literalPrefix(pattern []byte) []byte {
+// GlobPrefix is what every text that matches pattern begins with.
+func GlobPrefix(pattern []byte) []byte {
 	var prefix []byte
 	for i := 0; i < len(pattern); i++ {
 		switch c := pattern[i]; c {

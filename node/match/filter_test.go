@@ -1,0 +1,257 @@
+package match
+
+import (
+	"strings"
+	"testing"
+
+	"pxkv/node/kv"
+)
+
+const now = 1_000_000
+
+func item(key, value string) *kv.Item {
+	it := &kv.Item{Key: []byte(key), Version: 7, Value: kv.Value{Kind: kv.String, Data: []byte(value)}}
+	switch {
+	case value == "\xff":
+		it.Value.Kind = kv.Binary
+	case value != "" && strings.Contains("{[0123456789-tf", value[:1]) && value != "text":
+		it.Value.Kind = kv.JSON
+	}
+	return it
+}
+
+func TestWhere(t *testing.T) {
+	t.Parallel()
+	const ann = `{"name":"ann","age":31,"tags":["x","y"],"at":{"city":"Ulm"},"active":true,"none":null,"big":9007199254740993}`
+	for _, c := range []struct {
+		where, value string
+		want         bool
+	}{
+		{`value.age > 30`, ann, true},
+		{`value.age > 31`, ann, false},
+		{`value.age > 30 && key startsWith "user:"`, ann, true},
+		{`value.age in 18..31`, ann, true},
+		{`value.age in 18..30`, ann, false},
+		{`value.age in [30, 31]`, ann, true},
+		{`value.age == 31.0`, ann, true},
+		{`value.age == "31"`, ann, false},
+		{`value.age != "31"`, ann, true},
+		{`value.big == 9007199254740993`, ann, true},
+		{`value.big == 9007199254740992`, ann, false},
+		{`value.at.city == "Ulm"`, ann, true},
+		{`value["at"]["city"] == "Ulm"`, ann, true},
+		{`value.tags[0] == "x"`, ann, true},
+		{`value.tags[-1] == "y"`, ann, true},
+		{`"x" in value.tags`, ann, true},
+		{`"z" in value.tags`, ann, false},
+		{`"z" not in value.tags`, ann, true},
+		{`"age" in value`, ann, true},
+		{`value.name matches "^a.n$"`, ann, true},
+		{`value.name contains "nn"`, ann, true},
+		{`value.name endsWith "n"`, ann, true},
+		{`upper(value.name) == "ANN"`, ann, true},
+		{`len(value.tags) == 2`, ann, true},
+		{`any(value.tags, # == "y")`, ann, true},
+		{`all(value.tags, # == "y")`, ann, false},
+		{`none(value.tags, # == "z")`, ann, true},
+		{`count(value.tags, # >= "x") == 2`, ann, true},
+		{`value.tags == ["x", "y"]`, ann, true},
+		{`value.active`, ann, true},
+		{`not value.active`, ann, false},
+		{`value.age + 1 == 32 && value.age % 2 == 1 && value.age / 2 == 15.5`, ann, true},
+		{`value.name + "a" == "anna"`, ann, true},
+		{`value.age > 40 ? false : true`, ann, true},
+		{`version == 7 && size > 10 && type == "object" && ttl == nil`, ann, true},
+		{`value?.age > 30`, ann, true},
+		{`(value.age ?? 0) > 30`, ann, true},
+
+		// What is not there does not match, however it is asked, and spoils nothing else.
+		{`value.height > 1`, ann, false},
+		{`value.height < 1`, ann, false},
+		{`value.height == 1`, ann, false},
+		{`value.height != 1`, ann, false},
+		{`not (value.height > 1)`, ann, false},
+		{`not (value.height == 1)`, ann, false},
+		{`not not (value.height == 1)`, ann, false},
+		{`not (value.height > 1 && value.age > 40)`, ann, true}, // whatever the height is
+		{`not (value.height > 1 || value.age > 30)`, ann, false},
+		{`value.height > 1 || value.age > 30`, ann, true},
+		{`value.missing || value.age > 30`, ann, true},
+		{`not value.missing`, ann, false},
+		{`value.a.b.c == 1 || true`, ann, true},
+		{`value.a.b.c == nil`, ann, true},
+		{`value.none == nil`, ann, true},
+		{`value.none != nil`, ann, false},
+		{`value.age != nil`, ann, true},
+		{`value.height in [1, 2]`, ann, false},
+		{`value.height not in [1, 2]`, ann, false},
+		{`value.age > "x" || value.name > 3`, ann, false},
+		{`not (value.age > "x")`, ann, false},
+		{`value.tags[9] == "x"`, ann, false},
+		{`value.height + 1 > 0`, ann, false},
+		{`value.age / 0 > 0 || value.age % 0 == 0`, ann, false},
+		{`len(value.height) == 0`, ann, false},
+		{`any(value.height, # == 1)`, ann, false},
+		{`any(value.tags, #.deep == 1)`, ann, false},
+		{`ttl > 5`, ann, false},
+		{`not (ttl > 5)`, ann, false},
+		{`value.age`, ann, false},
+
+		{`value == 42`, `42`, true},
+		{`value > 41.5`, `42`, true},
+		{`value == "42"`, `42`, false},
+		{`value.age > 30`, `42`, false},
+		{`value`, `true`, true},
+		{`value == true`, `true`, true},
+		{`value > 1 || value == nil`, `1e400`, true}, // beyond what can be compared, as if it were not there
+		{`value == "text" && type == "string"`, `text`, true},
+		{`value.age > 30 || key == "user:1"`, `text`, true},
+		{`value[0] == 1`, `[1]`, true},
+		{`value == nil && type == "binary" && size == 1`, "\xff", true},
+		{`number(value) > 5`, "text", false},
+		{`number(value) > 5 && abs(-3) == 3 && round(2.5) == 3 && string(12) == "12"`, "12.5", true},
+	} {
+		f, err := Compile(kv.Filter{Where: c.where})
+		if err != nil {
+			t.Errorf("%s: %v", c.where, err)
+			continue
+		}
+		for range 2 { // nothing is left of the first time
+			if got := f.Match(item("user:1", c.value), now); got != c.want {
+				t.Errorf("%s of %s: %v", c.where, c.value, got)
+			}
+		}
+	}
+}
+
+func TestWhereKnowsWhenAnItemIsGone(t *testing.T) {
+	t.Parallel()
+	it := item("k", "v")
+	it.Deadline = now + 1500
+	for where, want := range map[string]bool{`ttl == 1.5`: true, `ttl < 1`: false, `ttl != nil`: true} {
+		f, err := Compile(kv.Filter{Where: where})
+		if err != nil || f.Match(it, now) != want {
+			t.Errorf("%s: %v, want %v", where, err, want)
+		}
+	}
+}
+
+// A bad expression is refused with its place; so is what could cost more than an item is long.
+func TestBadFilters(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ filter, want string }{
+		{`value.age >`, `Parameter where: unexpected token EOF at character 11 of 11`},
+		{`value.age > 30 &&& x`, `at character 18 of 20`},
+		{`value.age ?? 0 > 30`, `Wrap either by parentheses`},
+		{`value == 1e400`, `value out of range at character`},
+		{`nosuch == 1`, `unknown name nosuch at character 1 of 11`},
+		{`ü == 1`, `at character 1 of 6`},
+		{`key > 5`, `at character 5 of 7`},
+		{`key startsWith 3`, `at character`},
+		{`"text"`, `expected bool, but got string at character 1 of 6`},
+		{`value.f()`, `there is no such function`},
+		{`repeat("x", 1000000) == key`, `repeat`},
+		{`split(key, "") == []`, `split`},
+		{`len(1..1000000) > 1`, `a range has its place behind in only`},
+		{`any(1..1000000, # > 5)`, `a range has its place`},
+		{`[1..1000000] == value`, `a range has its place`},
+		{`any(value, any(#, # == 1))`, `any within another one of its kind`},
+		{`all(value, count(filter(#, true)) > 1)`, `within another one`},
+		{`let a = value; a == 1`, `there are no variables`},
+		{`2 ** 3 == 8`, `there is no operator **`},
+		{`key matches value`, `the pattern of matches must be written out`},
+		{`key matches "["`, `at character`},
+		{`$env["value"] == 1`, `there is no $env`},
+		{strings.Repeat("(", 3000) + "1", `Parameter where: `},
+		{strings.Repeat("true && ", 510) + "true", `exceeds maximum allowed nodes`},
+		{strings.Repeat(" ", 4097), `Parameter where is longer than 4096 bytes`},
+	} {
+		_, err := Compile(kv.Filter{Where: c.filter})
+		if err == nil || err.Kind != kv.Invalid || !strings.Contains(err.Text, c.want) ||
+			!strings.HasPrefix(err.Text, "Parameter where") {
+			t.Errorf("%.40s: %v, want %s", c.filter, err, c.want)
+		}
+	}
+	for f, want := range map[kv.Filter]string{
+		{Regex: "a("}:                            "Parameter regex: missing closing ): a(",
+		{Regex: strings.Repeat("a", 1025)}:       "Parameter regex is longer than 1024 bytes",
+		{Type: "int"}:                            `Parameter type: "int" is none of string, json, number, bool, object, array, binary`,
+		{Glob: strings.Repeat("a", 4097)}:        "Parameter glob is longer than 4096 bytes",
+		{Regex: strings.Repeat("(a{9}){9}", 90)}: "",
+	} {
+		_, err := Compile(f)
+		if want == "" && err != nil || want != "" && (err == nil || err.Kind != kv.Invalid || err.Text != want) {
+			t.Errorf("%.60v: %v, want %s", f, err, want)
+		}
+	}
+}
+
+func TestKeysAndTypes(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		f          kv.Filter
+		key, value string
+		want       bool
+	}{
+		{kv.Filter{Glob: "user:*"}, "user:1", "x", true},
+		{kv.Filter{Glob: "user:[12]"}, "user:3", "x", false},
+		{kv.Filter{Glob: "u?er:**"}, "user:1", "x", true},
+		{kv.Filter{Regex: "r:[0-9]+$"}, "user:1", "x", true},
+		{kv.Filter{Regex: "^r"}, "user:1", "x", false},
+		{kv.Filter{Regex: "^r", Glob: "user:*"}, "user:1", "x", false},
+		{kv.Filter{Type: "string"}, "k", "text", true},
+		{kv.Filter{Type: "string"}, "k", "1", false},
+		{kv.Filter{Type: "number"}, "k", "-1", true},
+		{kv.Filter{Type: "bool"}, "k", "false", true},
+		{kv.Filter{Type: "object"}, "k", "{}", true},
+		{kv.Filter{Type: "array"}, "k", "[]", true},
+		{kv.Filter{Type: "array"}, "k", "{}", false},
+		{kv.Filter{Type: "json"}, "k", "{}", true},
+		{kv.Filter{Type: "json"}, "k", "text", false},
+		{kv.Filter{Type: "binary"}, "k", "\xff", true},
+	} {
+		f, err := Compile(c.f)
+		if err != nil || f.Match(item(c.key, c.value), now) != c.want {
+			t.Errorf("%+v of %q %q: %v, want %v", c.f, c.key, c.value, err, c.want)
+		}
+	}
+	if f, err := Compile(kv.Filter{}); f != nil || err != nil {
+		t.Errorf("no filter: %v, %v", f, err)
+	}
+}
+
+// FuzzWhere holds that no expression and no value make it panic.
+func FuzzWhere(f *testing.F) {
+	f.Add(`value.age > 30 || not (value.a[0] in 1..3)`, []byte(`{"age":31,"a":[1]}`))
+	f.Add(`any(value, # matches "a") ? ttl == nil : value.x + 1 > len(key)`, []byte(`["a",null]`))
+	f.Fuzz(func(t *testing.T, where string, value []byte) {
+		c, err := Compile(kv.Filter{Where: where})
+		if err != nil {
+			if err.Kind != kv.Invalid || !strings.HasPrefix(err.Text, "Parameter where") {
+				t.Errorf("%q: %v", where, err)
+			}
+			return
+		}
+		if c != nil {
+			c.Match(&kv.Item{Key: []byte("k"), Value: kv.RawValue(value, "application/json")}, now)
+		}
+	})
+}
+
+func BenchmarkMatch(b *testing.B) {
+	for name, f := range map[string]kv.Filter{
+		"glob": {Glob: "user:*7"}, "type": {Type: "object"}, "key": {Where: `key endsWith "7"`},
+		"field": {Where: `value.age > 30`},
+	} {
+		b.Run(name, func(b *testing.B) {
+			c, err := Compile(f)
+			if err != nil {
+				b.Fatal(err)
+			}
+			it := item("user:12345", `{"name":"ann","age":31,"tags":["x","y"],"city":"Ulm an der Donau","x":1}`)
+			for b.Loop() {
+				c.Match(it, now)
+			}
+		})
+	}
+}
