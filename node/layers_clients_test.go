@@ -6,8 +6,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"testing"
 
 	"pxkv/node/kv"
+	"pxkv/node/match"
 )
 
 // The keys of the schedules: registers, which all clients fight for; counters, which are never deleted; fresh
@@ -224,13 +226,20 @@ func (k *client) transact(ctx context.Context, n *Node) {
 // query draws a list: of everything, or a part.
 func (k *client) query() kv.ListQuery {
 	q := kv.ListQuery{KeysOnly: k.rng.IntN(3) == 0}
-	switch k.rng.IntN(4) {
+	switch k.rng.IntN(5) {
 	case 0:
 		q.Prefix = []byte(fmt.Sprintf("k/n%d.", k.rng.IntN(layersClients)))
 	case 1:
 		q.From = []byte(k.someKey())
 	case 2:
 		q.Limit = 1 + k.rng.IntN(30)
+	case 3:
+		q.To = []byte(k.someKey())
+	}
+	if k.rng.IntN(3) == 0 {
+		q.Filter = []kv.Filter{
+			{Glob: "*[13579]"}, {Regex: "[0-4]$"}, {Where: `key endsWith "7" || not (key contains "1")`}, {Glob: "no*"},
+		}[k.rng.IntN(4)]
 	}
 	return q
 }
@@ -250,9 +259,19 @@ func (k *client) list(ctx context.Context, n *Node, q kv.ListQuery) {
 	}
 	whole := q.Limit == 0 || len(keys) < q.Limit
 	shown.covers = func(key string) bool {
-		return strings.HasPrefix(key, string(q.Prefix)) && key >= string(q.From) && (whole || key <= keys[len(keys)-1])
+		return selects(k.s.t, &q, key) && (whole || key <= keys[len(keys)-1])
 	}
 	k.s.h.show(shown)
+}
+
+// selects reports whether a list is about a key, whatever that holds.
+func selects(t *testing.T, q *kv.ListQuery, key string) bool {
+	f, e := match.Compile(q.Filter)
+	if e != nil {
+		t.Fatal(e)
+	}
+	return strings.HasPrefix(key, string(q.Prefix)) && key >= string(q.From) && (len(q.To) == 0 || key < string(q.To)) &&
+		(f == nil || f.Match(&kv.Item{Key: []byte(key)}, 0))
 }
 
 func (k *client) walk(ctx context.Context, n *Node) {

@@ -86,7 +86,7 @@ func newSchedule(t *testing.T, seed uint64) *schedule {
 		c.boot = func() time.Duration { return time.Hour + time.Since(s.began) }
 		c.quorum = s.rng.IntN(4) == 0
 		c.limits.PageItems = 1 + s.rng.IntN(12)
-		c.limits.WalkKeys = 1 + s.rng.IntN(20)
+		c.limits.WalkKeys, c.limits.PageLooked = 1+s.rng.IntN(20), 1+s.rng.IntN(40)
 		if s.tight = s.rng.IntN(2) == 0; s.tight {
 			c.limits.RequestBytes, c.limits.UnitBytes = 40+s.rng.IntN(300), 1+s.rng.IntN(60)
 		}

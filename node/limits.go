@@ -37,6 +37,9 @@ type Limits struct {
 	// PageItems and PageBytes bound a page of a list, one item at least. 0: 256 and 64 KiB, the most
 	// that there can be.
 	PageItems, PageBytes int
+	// PageLooked is how many keys are looked at for a page of a list with a filter; one with a long value counts as
+	// several. 0: 4,096.
+	PageLooked int
 	// Loads is how many values are loaded from the store at one time, and half as many pages of lists. Each
 	// takes up to three times the longest value while it is. 0: 16.
 	Loads int
@@ -66,6 +69,7 @@ func (l Limits) withDefaults() (Limits, error) {
 		{"UnitBytes", &l.UnitBytes, 1 << 20}, {"TransactionBytes", &l.TransactionBytes, 24 << 20},
 		{"BatchBytes", &l.BatchBytes, 64 << 20},
 		{"PageItems", &l.PageItems, maxPageItems}, {"PageBytes", &l.PageBytes, maxPageBytes},
+		{"PageLooked", &l.PageLooked, 4096},
 		{"Loads", &l.Loads, 16},
 		{"WalkKeys", &l.WalkKeys, 4096}, {"WalkBytes", &l.WalkBytes, 1 << 20},
 	} {

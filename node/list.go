@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"pxkv/node/kv"
+	"pxkv/node/match"
 )
 
 // listWorkers is how many pages are fetched at once when a list begins. It holds one page a partition, however many
@@ -22,6 +23,10 @@ func (n *Node) List(ctx context.Context, q kv.ListQuery) iter.Seq2[kv.Item, erro
 		s := n.o.Machine.State()
 		if s == nil {
 			yield(kv.Item{}, errNotJoined())
+			return
+		}
+		if _, e := match.Compile(q.Filter); e != nil {
+			yield(kv.Item{}, e)
 			return
 		}
 		m, err := n.startMerge(ctx, q, s.Partitions)
@@ -44,10 +49,11 @@ func (n *Node) List(ctx context.Context, q kv.ListQuery) iter.Seq2[kv.Item, erro
 
 // stream is what a list knows of one partition.
 type stream struct {
-	n    *Node
-	req  scanRequest
-	page page
-	next int
+	n        *Node
+	req      scanRequest
+	page     page
+	next     int
+	progress func()
 }
 
 func (s *stream) key() []byte { return s.page.items[s.next].Key }
@@ -76,8 +82,8 @@ func (n *Node) startMerge(ctx context.Context, q kv.ListQuery, partitions int) (
 	errs := make([]error, partitions)
 	var next, wg = make(chan int, partitions), sync.WaitGroup{}
 	for p := range partitions {
-		streams[p] = &stream{n: n, req: scanRequest{
-			partition: kv.PartitionID(p), from: q.From, prefix: q.Prefix, keysOnly: q.KeysOnly,
+		streams[p] = &stream{n: n, progress: q.Progress, req: scanRequest{
+			partition: kv.PartitionID(p), from: q.From, prefix: q.Prefix, to: q.To, filter: q.Filter, keysOnly: q.KeysOnly,
 			stale: q.Consistency == kv.Stale, maxItems: items, maxLen: n.o.Limits.PageBytes,
 		}}
 		next <- p
@@ -115,9 +121,7 @@ func (m *merge) advance(ctx context.Context) error {
 			heap.Pop(m)
 			return nil
 		}
-		// The next page begins after the last key: with the smallest key that is larger.
-		last := s.page.items[s.next-1].Key
-		s.req.from = after(last)
+		s.req.from = s.page.from()
 		if err := s.fetch(ctx); err != nil {
 			return err
 		}
@@ -130,31 +134,58 @@ func (m *merge) advance(ctx context.Context) error {
 	return nil
 }
 
-// fetch takes the next page in place of the one before, which is held until then: so a list that goes on seldom finds
+// Pages of a filter are put together until they are this share of a page, or so many were taken and there is an
+// item: each may have few. So the partitions of a list are looked through side by side, when it begins.
+const (
+	fullShare   = 2
+	pagesAtOnce = 16
+)
+
+// fetch takes the next items in place of those before, which are held until then: so a list that goes on seldom finds
 // its room taken.
 func (s *stream) fetch(ctx context.Context) error {
-	s.next = 0
-	n, p := s.n, s.req.partition
-	ctx, cancel := n.bound(ctx)
-	defer cancel()
 	before := s.page.held
-	if s.req.stale {
-		if v, ok := n.asIs(p); ok {
-			_, e := n.scanTaken(ctx, v, &s.req, true, s.page.take(ctx))
-			switch {
-			case e == nil:
-				kv.AccountOf(ctx).Give(before)
-				return nil
-			case e.Kind == kv.Overloaded:
-				return e
-			}
+	s.next = 0
+	pg, err := s.fetchPage(ctx)
+	for pages := 1; err == nil && pg.more && s.req.filter != (kv.Filter{}); pages++ {
+		if len(pg.items) > 0 && pages >= pagesAtOnce || len(pg.items) >= s.req.maxItems/fullShare && len(pg.items) > 0 ||
+			pg.held >= s.req.maxLen/fullShare && len(pg.items) > 0 {
+			break
 		}
+		if s.progress != nil {
+			s.progress()
+		}
+		s.req.from = pg.from()
+		var next page
+		if next, err = s.fetchPage(ctx); err != nil {
+			break
+		}
+		pg.items, pg.more, pg.next = append(pg.items, next.items...), next.more, next.next
+		pg.held += next.held
 	}
-	pg, err := pageMethod.Ask(ctx, n.client, n, p, s.req)
 	if err != nil {
 		return err
 	}
 	kv.AccountOf(ctx).Give(before)
 	s.page = pg
 	return nil
+}
+
+// fetchPage takes one page.
+func (s *stream) fetchPage(ctx context.Context) (pg page, err error) {
+	n, p := s.n, s.req.partition
+	ctx, cancel := n.bound(ctx)
+	defer cancel()
+	if s.req.stale {
+		if v, ok := n.asIs(p); ok {
+			_, e := n.scanTaken(ctx, v, &s.req, true, pg.take(ctx))
+			switch {
+			case e == nil:
+				return pg, nil
+			case e.Kind == kv.Overloaded:
+				return page{}, e
+			}
+		}
+	}
+	return pageMethod.Ask(ctx, n.client, n, p, s.req)
 }

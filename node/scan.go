@@ -8,7 +8,9 @@ import (
 
 	"pxkv/node/kv"
 	"pxkv/node/local"
+	"pxkv/node/match"
 	"pxkv/node/rpc"
+	"pxkv/persist/data"
 )
 
 // pageMethod asks the leader of a partition for a page of its keys.
@@ -33,7 +35,8 @@ const (
 // scanRequest asks for a page of one partition.
 type scanRequest struct {
 	partition        kv.PartitionID
-	from, prefix     []byte
+	from, prefix, to []byte
+	filter           kv.Filter
 	keysOnly         bool
 	stale            bool
 	noLonger         bool // a page that is longer than maxLen, as one of a long value, has no room
@@ -54,10 +57,24 @@ func (r *scanRequest) encode() []byte {
 	if r.noLonger { // which versions before do not look at
 		flags |= 4
 	}
+	if r.narrowed() { // which versions before refuse
+		flags |= 8
+	}
 	b = append(b, flags)
 	b = binary.AppendUvarint(b, uint64(r.maxItems))
-	return binary.AppendUvarint(b, uint64(r.maxLen))
+	b = binary.AppendUvarint(b, uint64(r.maxLen))
+	if !r.narrowed() {
+		return b
+	}
+	b = kv.AppendBytes(b, r.to)
+	for _, text := range []string{r.filter.Glob, r.filter.Regex, r.filter.Type, r.filter.Where} {
+		b = kv.AppendBytes(b, []byte(text))
+	}
+	return b
 }
+
+// narrowed reports whether it asks for less than what begins with the prefix.
+func (r *scanRequest) narrowed() bool { return len(r.to) > 0 || r.filter != kv.Filter{} }
 
 func decodeScan(d kv.Decoder) (scanRequest, error) {
 	partition := d.Uvarint()
@@ -65,6 +82,12 @@ func decodeScan(d kv.Decoder) (scanRequest, error) {
 	flags := d.Byte()
 	r.keysOnly, r.stale, r.noLonger = flags&1 != 0, flags&2 != 0, flags&4 != 0
 	r.maxItems, r.maxLen = int(min(d.Uvarint(), maxPageItems)), int(min(d.Uvarint(), maxPageBytes))
+	if flags&8 != 0 {
+		r.to = d.Bytes()
+		for _, text := range []*string{&r.filter.Glob, &r.filter.Regex, &r.filter.Type, &r.filter.Where} {
+			*text = string(d.Bytes())
+		}
+	}
 	// To the store 0 means no limit, which no other node may ask for.
 	if d.End() != nil || partition > math.MaxUint32 || r.maxItems == 0 || r.maxLen == 0 {
 		return scanRequest{}, rpc.ErrMalformed
@@ -75,16 +98,31 @@ func decodeScan(d kv.Decoder) (scanRequest, error) {
 // page is a piece of one partition's keys, in order.
 type page struct {
 	items []kv.Item
-	more  bool // there are keys after the last item
-	held  int  // bytes of it on the account of who asked
+	more  bool   // there are keys after the last item, or from next on
+	next  []byte // where to go on, when that is not right after the last item
+	held  int    // bytes of it on the account of who asked
+}
+
+// from is where the page after it begins.
+func (p *page) from() []byte {
+	if p.next != nil {
+		return p.next
+	}
+	return after(p.items[len(p.items)-1].Key)
 }
 
 func (p *page) encode() []byte {
-	var more byte
+	var flags byte
 	if p.more {
-		more = 1
+		flags |= 1
 	}
-	b := append(rpc.NewAnswer(0), more)
+	if p.next != nil {
+		flags |= 2
+	}
+	b := append(rpc.NewAnswer(0), flags)
+	if p.next != nil {
+		b = kv.AppendBytes(b, p.next)
+	}
 	b = binary.AppendUvarint(b, uint64(len(p.items)))
 	for i := range p.items {
 		b = p.items[i].AppendTo(b)
@@ -94,7 +132,11 @@ func (p *page) encode() []byte {
 
 // decodePage reads a page of another node, of which the whole answer is counted.
 func decodePage(d kv.Decoder) (page, bool) {
-	pg := page{held: 1 + len(d.Rest()), more: d.Byte() != 0}
+	pg := page{held: 1 + len(d.Rest())}
+	flags := d.Byte()
+	if pg.more = flags&1 != 0; flags&2 != 0 {
+		pg.next = d.Bytes()
+	}
 	n := d.Count()
 	if n <= maxPageItems { // else End finds all of them left over, before they cost memory
 		pg.items = make([]kv.Item, 0, n)
@@ -102,7 +144,7 @@ func decodePage(d kv.Decoder) (page, bool) {
 			pg.items = append(pg.items, d.ReadItem())
 		}
 	}
-	return pg, d.End() == nil
+	return pg, d.End() == nil && (!pg.more || pg.next != nil || len(pg.items) > 0)
 }
 
 // pageHere reads a page as the leader.
@@ -184,27 +226,33 @@ func (n *Node) scanTaken(
 }
 
 // scanLocal reads a page of what has not expired. It reports whether an item is due, as readLocal
-// does. A page without items is the last.
+// does. A page without items is the last, unless it has a filter: then it ends when enough was looked at.
 func (n *Node) scanLocal(ctx context.Context, v local.View, r *scanRequest) (pg page, due bool, e *kv.Error) {
-	from := r.from
+	q, e := n.query(r)
+	if e != nil {
+		return page{}, false, e
+	}
 	for {
-		items, more, err := n.o.DB.Scan(r.partition, from, r.prefix, r.keysOnly, r.maxItems, r.maxLen)
+		items, next, err := n.o.DB.Scan(r.partition, q)
 		if err != nil {
 			return page{}, false, kv.Errorf(kv.Internal, "partition %s: scan: %v", r.partition, err)
 		}
 		if _, ok := v.Seen(); !ok {
 			return page{}, false, errNotHere(r.partition)
 		}
-		pg = page{more: more}
-		if more {
-			from = after(items[len(items)-1].Key)
+		pg = page{more: next != nil && !(emptyPageIsLast && len(items) == 0)}
+		if q.From = next; q.Keep != nil {
+			pg.next = next
 		}
 		items = slices.DeleteFunc(items, func(it kv.Item) bool {
 			shown, late := v.Life(it.Deadline, n.now, r.stale)
 			due = due || late
 			return !shown
 		})
-		if pg.items = items; len(items) > 0 || !more {
+		if pg.items = items; len(items) > 0 || !pg.more || q.Keep != nil {
+			if next != nil && len(items) == 0 {
+				pg.next = next
+			}
 			return pg, due, nil
 		}
 		if ctx.Err() != nil {
@@ -212,6 +260,20 @@ func (n *Node) scanLocal(ctx context.Context, v local.View, r *scanRequest) (pg 
 				r.partition)
 		}
 	}
+}
+
+// query is what the store is asked for a page.
+func (n *Node) query(r *scanRequest) (data.Query, *kv.Error) {
+	q := data.Query{
+		From: r.from, To: r.to, Prefix: r.prefix, KeysOnly: r.keysOnly, MaxItems: r.maxItems, MaxBytes: r.maxLen,
+	}
+	f, e := match.Compile(r.filter)
+	if e != nil || f == nil {
+		return q, e
+	}
+	now := n.now().WallMS
+	q.MaxLooked, q.Keep = n.o.Limits.PageLooked, func(it *kv.Item) bool { return f.Match(it, now) }
+	return q, nil
 }
 
 // after is the smallest key above a key.

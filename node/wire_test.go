@@ -25,6 +25,8 @@ func TestRequestsSurviveTheWire(t *testing.T) {
 	t.Parallel()
 	for _, r := range []scanRequest{
 		{partition: 3, from: []byte("f"), prefix: []byte("p"), keysOnly: true, maxItems: 7, maxLen: 9},
+		{partition: 3, to: []byte("t"), maxItems: 1, maxLen: 1},
+		{partition: 3, filter: kv.Filter{Glob: "g", Regex: "r", Type: "t", Where: "w"}, maxItems: 1, maxLen: 1},
 		{partition: 0, from: []byte{}, prefix: []byte{}, stale: true, noLonger: true, maxItems: maxPageItems,
 			maxLen: maxPageBytes},
 	} {
@@ -32,8 +34,19 @@ func TestRequestsSurviveTheWire(t *testing.T) {
 		if err != nil || got.partition != r.partition || !bytes.Equal(got.from, r.from) ||
 			!bytes.Equal(got.prefix, r.prefix) ||
 			got.keysOnly != r.keysOnly || got.stale != r.stale || got.noLonger != r.noLonger ||
+			!bytes.Equal(got.to, r.to) || got.filter != r.filter ||
 			got.maxItems != r.maxItems || got.maxLen != r.maxLen {
 			t.Errorf("%+v arrives as %+v, %v", r, got, err)
+		}
+	}
+	for _, pg := range []page{
+		{}, {more: true, next: []byte("n")}, {items: []kv.Item{{Key: []byte("k"), Value: kv.Value{Kind: kv.String}}}, more: true},
+		{items: []kv.Item{{Key: []byte("k"), Value: kv.Value{Kind: kv.String}}}, more: true, next: []byte("n")},
+	} {
+		d, e := rpc.DecodeAnswer(pg.encode())
+		if got, ok := decodePage(d); e != nil || !ok || len(got.items) != len(pg.items) || got.more != pg.more ||
+			!bytes.Equal(got.next, pg.next) {
+			t.Errorf("%+v arrives as %+v", pg, got)
 		}
 	}
 	opt := kv.ReadOptions{Consistency: kv.Stale, MinIndex: math.MaxUint64}
@@ -75,6 +88,7 @@ func TestAPageIsBounded(t *testing.T) {
 	for name, b := range map[string][]byte{
 		"many items that are not there": append(binary.AppendUvarint(append(rpc.NewAnswer(0), 0), 1<<20),
 			make([]byte, 1<<20)...),
+		"more of nothing":            (&page{more: true}).encode(),
 		"more items than a page has": (&page{items: make([]kv.Item, maxPageItems+1)}).encode(),
 	} {
 		var before, after runtime.MemStats

@@ -87,7 +87,7 @@ func readView(t *testing.T, db *DB) {
 func readAll(t *testing.T, db *DB) {
 	_, _, err := db.Get(2, []byte("index"))
 	must(t, err)
-	_, _, err = db.Scan(1, nil, nil, false, 10, 1000)
+	_, _, err = db.Scan(1, data.Query{MaxItems: 10, MaxBytes: 1000})
 	must(t, err)
 	db.Tombstone(1)
 }

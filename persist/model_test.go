@@ -207,9 +207,9 @@ func replicaLogText(r *raftlog.Replica) (string, error) {
 }
 
 func partitionDataText(db *DB, p kv.PartitionID) (string, error) {
-	items, more, err := db.Scan(p, nil, nil, false, 0, 0)
-	if err != nil || more {
-		return "", fmt.Errorf("scan: more %v: %w", more, err)
+	items, next, err := db.Scan(p, data.Query{})
+	if err != nil || next != nil {
+		return "", fmt.Errorf("scan: more from %q: %w", next, err)
 	}
 	due, _, err := db.Due(p, data.Due{}, math.MaxInt64, math.MaxInt)
 	if err != nil {

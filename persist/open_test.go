@@ -30,7 +30,7 @@ func TestDestroyLeavesNothing(t *testing.T) {
 	b.Destroy(replicas[3])
 	must(t, b.Commit())
 	for p, want := range map[kv.PartitionID]int{6: 19, 7: 0, 8: 19, kv.Meta: 0} {
-		if items, _, err := db.Scan(p, nil, nil, true, 0, 0); err != nil || len(items) != want {
+		if items, _, err := db.Scan(p, data.Query{KeysOnly: true}); err != nil || len(items) != want {
 			t.Errorf("partition %s has %d items, %v", p, len(items), err)
 		}
 	}

@@ -80,7 +80,7 @@ func TestATurnWaitsForNoInstall(t *testing.T) {
 	release()
 	<-turns
 	must(t, <-installed)
-	if items, _, err := db.Scan(1, nil, nil, true, 0, 0); err != nil || len(items) != 200 {
+	if items, _, err := db.Scan(1, data.Query{KeysOnly: true}); err != nil || len(items) != 200 {
 		t.Errorf("there are %d keys, %v", len(items), err)
 	}
 	must(t, db.Close())

@@ -163,9 +163,14 @@ const StalenessUnknown = -1
 
 // ListQuery selects items of the whole cluster, in byte order of their keys.
 type ListQuery struct {
-	Prefix      []byte // only keys that begin so
-	From        []byte // only keys >= From
-	Limit       int    // at most so many items; 0 is no limit
-	KeysOnly    bool   // items come without Value.Data
+	Prefix []byte // only keys that begin so
+	From   []byte // only keys >= From
+	To     []byte // only keys < To; empty is no bound
+	Filter Filter
+	// Progress, when not nil, is called now and then while items are looked for, also where none is found;
+	// from several goroutines at a time.
+	Progress    func()
+	Limit       int  // at most so many items; 0 is no limit
+	KeysOnly    bool // items come without Value.Data
 	Consistency Consistency
 }

@@ -7,6 +7,7 @@ import (
 	"pgregory.net/rapid"
 
 	"pxkv/node/kv"
+	"pxkv/persist/data"
 )
 
 // Whatever the wall clock does, a group's clock goes forward, and neither stops nor leaps.
@@ -148,7 +149,7 @@ func TestTheLeaderPurges(t *testing.T) {
 		c.tick()
 	}
 	for id, n := range c.nodes {
-		if items, _, err := n.h.cfg.DB.Scan(0, nil, nil, true, 1, 0); err != nil || len(items) > 0 {
+		if items, _, err := n.h.cfg.DB.Scan(0, data.Query{KeysOnly: true, MaxItems: 1}); err != nil || len(items) > 0 {
 			t.Errorf("node %d still has %v, %v", id, items, err)
 		}
 		if n.h.Inspect(0).Applied.Hash != c.nodes[1].h.Inspect(0).Applied.Hash {

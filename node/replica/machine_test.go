@@ -430,7 +430,7 @@ func TestPurgeDeletesWhatIsDueInSteps(t *testing.T) {
 	if n := b.purge(2006, 100); n != 1 || due(2006) || !due(2007) {
 		t.Errorf("second step deleted %d", n)
 	}
-	items, _, err := b.db.Scan(0, nil, nil, false, 0, 0)
+	items, _, err := b.db.Scan(0, data.Query{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -518,7 +518,7 @@ func drawCommand(t *rapid.T) kv.Command {
 
 // dump tells all that a store holds.
 func dump(b *bench) string {
-	items, _, err := b.db.Scan(0, nil, nil, false, 0, 0)
+	items, _, err := b.db.Scan(0, data.Query{})
 	due, _, err2 := b.db.Due(0, data.Due{}, math.MaxInt64, math.MaxInt)
 	return fmt.Sprintf("%v %v\n%v %v", items, err, due, err2)
 }

@@ -23,7 +23,7 @@ func TestCorruptionFoundByAReadIsTheEnd(t *testing.T) {
 			return err
 		}},
 		{"value in a list", appendDataKey(nil, 1, []byte("key0007")), []byte{1, 9}, func(s *Store) error {
-			_, _, err := s.Scan(1, nil, nil, false, 0, 0)
+			_, _, err := s.Scan(1, Query{})
 			return err
 		}},
 		{"applied state", kindKey(1, kindApplied), []byte{1}, func(s *Store) error {

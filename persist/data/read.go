@@ -64,70 +64,98 @@ func (rec *Record) cut(part kv.Part, copied bool) int64 {
 	return length
 }
 
-// Scan lists the keys of p that begin with prefix and are at or above from, in byte order:
-// at most maxItems of them and about maxBytes (0: no limit), but at least one if there is
-// any. more tells that there are further ones. With keysOnly the values' data is left out.
-func (s *Store) Scan(
-	p kv.PartitionID, from, prefix []byte, keysOnly bool, maxItems, maxBytes int,
-) (items []kv.Item, more bool, err error) {
-	it, err := s.dataIter(p, from, prefix)
+// Query says which items a scan is about.
+type Query struct {
+	From     []byte // keys at or above it
+	To       []byte // and below it; empty is no bound
+	Prefix   []byte // that begin with it
+	KeysOnly bool   // without the values' data
+	// Keep, when not nil, says which of them are wanted. The item's memory is not its own.
+	Keep func(*kv.Item) bool
+	// MaxItems and MaxBytes bound the answer, but it has at least one item if there is any. MaxLooked is how
+	// many keys are looked at for it, each value counting as one more for each lookedBytes. 0 is no limit.
+	MaxItems, MaxBytes, MaxLooked int
+}
+
+// Scan lists items of p in byte order of their keys. next is where to go on when a limit was reached, nil
+// when there is nothing more.
+func (s *Store) Scan(p kv.PartitionID, q Query) (items []kv.Item, next []byte, err error) {
+	it, err := s.dataIter(p, q)
 	if err != nil {
-		return nil, false, err
+		return nil, nil, err
 	}
-	items, more, err = s.scan(it, p, keysOnly, maxItems, maxBytes)
+	items, next, err = s.scan(it, p, q)
 	if e := it.Close(); e != nil && err == nil {
 		err = s.readError(e)
 	}
-	return items, more, err
+	return items, next, err
 }
 
-func (s *Store) dataIter(p kv.PartitionID, from, prefix []byte) (*pebble.Iterator, error) {
+func (s *Store) dataIter(p kv.PartitionID, q Query) (*pebble.Iterator, error) {
 	if !s.disk.IsOpen() {
 		return nil, disk.ErrClosed
 	}
-	start, end := scanBounds(p, from, prefix)
+	start, end := scanBounds(p, q)
 	return s.iter(p, start, end)
 }
 
-// scanBounds is the range of keys that begin with prefix and are at or above from.
-func scanBounds(p kv.PartitionID, from, prefix []byte) (start, end []byte) {
-	start, end = dataRange(p, prefix)
-	if string(from) > string(prefix) {
-		start = appendDataKey(nil, p, from)
+// scanBounds is the range of stored keys that a query is about.
+func scanBounds(p kv.PartitionID, q Query) (start, end []byte) {
+	start, end = dataRange(p, q.Prefix)
+	if string(q.From) > string(q.Prefix) {
+		start = appendDataKey(nil, p, q.From)
+	}
+	if len(q.To) > 0 {
+		if to := appendDataKey(nil, p, q.To); string(to) < string(end) {
+			end = to
+		}
 	}
 	if string(start) > string(end) {
-		start = end // from lies above all that begin with prefix
+		start = end // From lies above all that begin with Prefix, or To below
 	}
 	return start, end
 }
 
 // scan reads from an iterator that is bounded to what is asked for.
-func (s *Store) scan(
-	it *pebble.Iterator, p kv.PartitionID, keysOnly bool, maxItems, maxBytes int,
-) (items []kv.Item, more bool, err error) {
-	bytes := 0
+func (s *Store) scan(it *pebble.Iterator, p kv.PartitionID, q Query) (items []kv.Item, next []byte, err error) {
+	bytes, looked := 0, 0
 	for ok := it.First(); ok; ok = it.Next() {
-		if maxItems > 0 && len(items) >= maxItems || maxBytes > 0 && len(items) > 0 && bytes >= maxBytes {
-			return items, true, nil
-		}
 		key := it.Key()[kindPrefixLen:]
+		if q.MaxItems > 0 && len(items) >= q.MaxItems || q.MaxBytes > 0 && len(items) > 0 && bytes >= q.MaxBytes ||
+			q.MaxLooked > 0 && looked >= q.MaxLooked {
+			return items, append([]byte(nil), key...), nil
+		}
 		value, err := it.ValueAndErr()
 		if err != nil {
-			return nil, false, s.readError(err)
+			return nil, nil, s.readError(err)
 		}
+		looked += 1 + len(value)/lookedBytes
 		rec, err := DecodeRecord(value)
 		if err != nil {
-			return nil, false, s.readError(fmt.Errorf("partition %s, key %q: %w", p, key, err))
+			return nil, nil, s.readError(fmt.Errorf("partition %s, key %q: %w", p, key, err))
 		}
-		item := rec.item(key, keysOnly)
+		if q.Keep != nil && !rec.kept(key, q.Keep) {
+			continue
+		}
+		item := rec.item(key, q.KeysOnly)
 		bytes += len(item.Key) + len(item.Value.Data) + itemOverhead
 		items = append(items, item)
 	}
 	if err := it.Error(); err != nil {
-		return nil, false, s.readError(err)
+		return nil, nil, s.readError(err)
 	}
-	return items, false, nil
+	return items, nil, nil
 }
+
+// kept asks whether an item is wanted, without making a copy of it.
+func (rec Record) kept(key []byte, keep func(*kv.Item) bool) bool {
+	it := rec.Item()
+	it.Key = key
+	return keep(&it)
+}
+
+// lookedBytes is how long a value is to look at which costs as much as a key.
+const lookedBytes = 4096
 
 // itemOverhead is about what an item takes besides its key and data.
 const itemOverhead = 32

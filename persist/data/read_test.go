@@ -24,25 +24,34 @@ func TestScan(t *testing.T) {
 	}
 	a.Put(2, []byte("a/9"), stringRecord("other", 1))
 	must(t, a.Commit())
+	odd := func(it *kv.Item) bool { return strings.ContainsAny(string(it.Key), "13") && len(it.Value.Data) == 100 }
 	for _, tc := range []struct {
-		from, prefix string
-		items, bytes int
-		want         string
-		more         bool
+		q    Query
+		want string
+		next string
 	}{
-		{"", "", 0, 0, `[a a/1 a/2 a/3 b \xff \xff\xff]`, false},
-		{"", "a/", 0, 0, `[a/1 a/2 a/3]`, false},
-		{"a/2", "a/", 0, 0, `[a/2 a/3]`, false},
-		{"a/2", "", 2, 0, `[a/2 a/3]`, true},
-		{"", "a/", 3, 0, `[a/1 a/2 a/3]`, false},
-		{"", "", 0, 1, `[a]`, true},
-		{"", "", 0, 200, `[a a/1]`, true},
-		{"b", "a/", 0, 0, `[]`, false},
-		{"", "zzz", 0, 0, `[]`, false},
-		{"", "\xff", 0, 0, `[\xff \xff\xff]`, false},
-		{"\xff\xff", "\xff", 0, 0, `[\xff\xff]`, false},
+		{Query{}, `[a a/1 a/2 a/3 b \xff \xff\xff]`, ""},
+		{Query{Prefix: []byte("a/")}, `[a/1 a/2 a/3]`, ""},
+		{Query{From: []byte("a/2"), Prefix: []byte("a/")}, `[a/2 a/3]`, ""},
+		{Query{From: []byte("a/2"), MaxItems: 2}, `[a/2 a/3]`, "b"},
+		{Query{Prefix: []byte("a/"), MaxItems: 3}, `[a/1 a/2 a/3]`, ""},
+		{Query{MaxBytes: 1}, `[a]`, "a/1"},
+		{Query{MaxBytes: 200}, `[a a/1]`, "a/2"},
+		{Query{From: []byte("b"), Prefix: []byte("a/")}, `[]`, ""},
+		{Query{Prefix: []byte("zzz")}, `[]`, ""},
+		{Query{Prefix: []byte("\xff")}, `[\xff \xff\xff]`, ""},
+		{Query{From: []byte("\xff\xff"), Prefix: []byte("\xff")}, `[\xff\xff]`, ""},
+		{Query{To: []byte("a/2")}, `[a a/1]`, ""},
+		{Query{To: []byte("a/2"), Prefix: []byte("a/")}, `[a/1]`, ""},
+		{Query{To: []byte("a"), Prefix: []byte("a/")}, `[]`, ""},
+		{Query{From: []byte("b"), To: []byte("a")}, `[]`, ""},
+		{Query{To: []byte("\xff\xff\xff")}, `[a a/1 a/2 a/3 b \xff \xff\xff]`, ""},
+		{Query{Keep: odd}, `[a/1 a/3]`, ""},
+		{Query{Keep: odd, MaxItems: 1}, `[a/1]`, "a/2"},
+		{Query{Keep: odd, MaxLooked: 3}, `[a/1]`, "a/3"},
+		{Query{Keep: odd, MaxLooked: 1}, `[]`, "a/1"},
 	} {
-		items, more, err := db.Scan(1, []byte(tc.from), []byte(tc.prefix), false, tc.items, tc.bytes)
+		items, next, err := db.Scan(1, tc.q)
 		var keys []string
 		for _, it := range items {
 			keys = append(keys, strings.Trim(fmt.Sprintf("%q", it.Key), `"`))
@@ -50,11 +59,11 @@ func TestScan(t *testing.T) {
 				t.Errorf("item %q has %d bytes", it.Key, len(it.Value.Data))
 			}
 		}
-		if got := fmt.Sprint(keys); got != tc.want || more != tc.more || err != nil {
-			t.Errorf("scan from %q with prefix %q: %s, more %v, %v", tc.from, tc.prefix, got, more, err)
+		if got := fmt.Sprint(keys); got != tc.want || string(next) != tc.next || err != nil {
+			t.Errorf("scan for %+v: %s, next %q, %v", tc.q, got, next, err)
 		}
 	}
-	items, _, err := db.Scan(1, nil, nil, true, 0, 0)
+	items, _, err := db.Scan(1, Query{KeysOnly: true})
 	must(t, err)
 	if items[0].Value.Data != nil || items[0].Version != 1 || items[0].Value.Kind == 0 {
 		t.Errorf("keys only is %v", items[0])

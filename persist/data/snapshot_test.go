@@ -92,7 +92,7 @@ func TestEmptySnapshot(t *testing.T) {
 	staged, err := to.StageSnapshot(2, bytes.NewReader(streamOf(t, from, 2)))
 	must(t, err)
 	install(t, to, r, staged)
-	if items, _, err := to.Scan(2, nil, nil, false, 0, 0); err != nil || len(items) != 0 {
+	if items, _, err := to.Scan(2, Query{}); err != nil || len(items) != 0 {
 		t.Errorf("%d items are left, %v", len(items), err)
 	}
 	shut(t, from)

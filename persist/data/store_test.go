@@ -163,9 +163,9 @@ func wantText(t testing.TB, err error, part string) {
 
 // partitionText tells all that is there of a partition.
 func partitionText(s *Store, p kv.PartitionID) (string, error) {
-	items, more, err := s.Scan(p, nil, nil, false, 0, 0)
-	if err != nil || more {
-		return "", fmt.Errorf("scan: more %v: %w", more, err)
+	items, next, err := s.Scan(p, Query{})
+	if err != nil || next != nil {
+		return "", fmt.Errorf("scan: more from %q: %w", next, err)
 	}
 	due, _, err := s.Due(p, Due{}, math.MaxInt64, math.MaxInt)
 	if err != nil {

@@ -16,7 +16,7 @@ const visitStep = 4096
 func (s *Store) Visit(
 	p kv.PartitionID, match func(key []byte) bool, visit func(key []byte, deadlineMS int64), goOn func() bool,
 ) error {
-	it, err := s.dataIter(p, nil, nil)
+	it, err := s.dataIter(p, Query{})
 	if err != nil {
 		return err
 	}

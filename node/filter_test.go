@@ -1,0 +1,100 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"pxkv/node/kv"
+	"pxkv/node/match"
+)
+
+// Whatever a filter asks for, and however small the pages are, a list through any node has just what is wanted, in order.
+func TestAListHasWhatItsFilterWants(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(3) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			rng := rand.New(rand.NewPCG(seed, 5))
+			_, servers := of(t, 3, tiny(rng), partitions(4))
+			for i := range 300 {
+				value := kv.RawValue(fmt.Appendf(nil, `{"age":%d,"name":"n%d"}`, i%40, i), "application/json")
+				if i%7 == 0 {
+					value = kv.Value{Kind: kv.String, Data: []byte("text")}
+				}
+				_, err := servers[i%3].node.Write(within(t, patience), &kv.Command{
+					Op: kv.OpPut, Key: fmt.Appendf(nil, "u%03d", i), Value: value,
+				})
+				must(t, err)
+			}
+			all := servers[0].listed(kv.ListQuery{})
+			for range 40 {
+				q := kv.ListQuery{
+					Limit: rng.IntN(2) * rng.IntN(20), KeysOnly: rng.IntN(3) == 0,
+					Consistency: kv.Linearizable,
+					Filter: []kv.Filter{
+						{Where: "value.age > 30"}, {Where: `value.age in 3..5 && key endsWith "3"`}, {Type: "string"}, {Glob: "u*7"},
+						{Regex: "^u0.*9$", Type: "object"}, {Where: "value.age > 100"}, {Where: "not (value.age < 39)"}, {},
+					}[rng.IntN(8)],
+				}
+				if rng.IntN(2) == 0 {
+					q.From = fmt.Appendf(nil, "u%03d", rng.IntN(300))
+				}
+				if rng.IntN(2) == 0 {
+					q.To = fmt.Appendf(nil, "u%03d", rng.IntN(300))
+				}
+				want := whatIsWanted(t, q, all)
+				if got := keysOf(servers[rng.IntN(3)].listed(q)); !slices.Equal(got, want) {
+					t.Fatalf("%+v: %q, want %q", q, got, want)
+				}
+			}
+		})
+	}
+}
+
+// whatIsWanted is what a list is to have of all items.
+func whatIsWanted(t *testing.T, q kv.ListQuery, all []kv.Item) (keys []string) {
+	f, e := match.Compile(q.Filter)
+	if e != nil {
+		t.Fatal(e)
+	}
+	for i := range all {
+		key := string(all[i].Key)
+		if key >= string(q.From) && (len(q.To) == 0 || key < string(q.To)) && (f == nil || f.Match(&all[i], 0)) &&
+			(q.Limit == 0 || len(keys) < q.Limit) {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+func TestABadFilterIsRefused(t *testing.T) {
+	t.Parallel()
+	_, servers := of(t, 1)
+	_, err := collect(servers[0].node.List(within(t, patience), kv.ListQuery{Filter: kv.Filter{Where: "value."}}))
+	wantKind(t, err, kv.Invalid)
+}
+
+// A list that finds nothing tells that it goes on, and ends with its client.
+func TestAListThatFindsNothingEndsWithItsClient(t *testing.T) {
+	t.Parallel()
+	_, servers := of(t, 3, partitions(2), func(c *cluster) { c.limits.PageLooked = 1 })
+	servers[0].fill(strangeKeys(200), func(string) string { return strings.Repeat("x", 10) })
+	ctx, cancel := context.WithCancel(within(t, patience))
+	steps := make(chan struct{}, 1000)
+	_, err := collect(servers[0].node.List(ctx, kv.ListQuery{
+		Filter: kv.Filter{Where: `value == "y"`},
+		Progress: func() {
+			if steps <- struct{}{}; len(steps) == 5 {
+				cancel()
+			}
+		},
+	}))
+	if err == nil || !errors.Is(ctx.Err(), context.Canceled) || len(steps) > 50 {
+		t.Errorf("after %d steps of 200: %v", len(steps), err)
+	}
+}
