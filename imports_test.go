@@ -44,12 +44,13 @@ var rooms = map[string][]string{
 	"transport/gossip":   {"node/kv", "ring"},
 	"transport/peer":     {"node/kv", "ring", "transport/socket"},
 	"transport/resp":     {"node/kv", "ring", "transport/socket"},
-	"transport/httpapi":  {"node/kv", "transport/http1", "transport/jsontext"},
+	"transport/httpapi":  {"node/kv", "node/match", "transport/http1", "transport/jsontext"},
 	"transport/http1":    {"transport/socket"},
 	"transport/jsontext": {"node/kv"},
 	"transport/socket":   {},
 	"transport/wiretest": {}, // what tests share
 	"node":               {"node", "persist", "ring"},
+	"node/match":         {"node/kv"},
 	"node/rpc":           {"node/kv", "node/meta", "node/replica"}, // it knows no operation
 	"node/local":         {"node", "persist/data", "persist/state"},
 	"cmd/pxkv":           {"cmd/pxkv", "node/kv", "node/meta", "persist"},
@@ -117,7 +118,7 @@ func TestImportsFollowTheArrows(t *testing.T) {
 func TestForbiddenImportsAreFound(t *testing.T) {
 	t.Parallel()
 	for _, arrow := range [][2]string{
-		{"transport/httpapi", "node"}, {"transport/peer", "node/replica"}, {"transport/gossip", "persist"},
+		{"transport/httpapi", "node"}, {"node/match", "persist"}, {"transport/resp", "node/match"}, {"transport/peer", "node/replica"}, {"transport/gossip", "persist"},
 		{"node", "transport/peer"}, {"node/rpc", "node"}, {"node/rpc", "persist"}, {"node/sim", "transport/httpapi"},
 		{"node/kv", "ring"}, {"ring", "node/replica"},
 		{"ring", "persist"}, {"persist", "node/replica"}, {"node", "cmd/pxkv"}, {"cmd/pxkv/load", "node/kv"},

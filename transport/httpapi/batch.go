@@ -254,7 +254,7 @@ func writeResult(out *jsontext.Writer, cmd *kv.Command, a *kv.Answer) {
 	}
 	if a.Result.Deadline != 0 && r == nil {
 		out.Buf = append(out.Buf, `,"expires":"`...)
-		out.Buf = append(append(out.Buf, expires(a.Result.Deadline)...), '"')
+		out.Buf = append(append(out.Buf, timestamp(a.Result.Deadline)...), '"')
 	}
 	out.Buf = append(out.Buf, '}')
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	neturl "net/url"
 	"os"
 	"slices"
 	"strings"
@@ -83,7 +84,7 @@ func curl(t *testing.T, client *http.Client, addr, command string) string {
 	t.Helper()
 	var method, url, body string
 	header := http.Header{}
-	include := false
+	include, parameters := false, neturl.Values{}
 	words := shellWords(command)[2:] // $ curl
 	for i := 0; i < len(words); i++ {
 		next := func() string { i++; return words[i] }
@@ -95,6 +96,10 @@ func curl(t *testing.T, client *http.Client, addr, command string) string {
 			include, method = true, "HEAD"
 		case "-X":
 			method = next()
+		case "-G":
+		case "--data-urlencode": // with -G, which all that have it give
+			name, value, _ := strings.Cut(next(), "=")
+			parameters.Set(name, value)
 		case "-d", "--data-binary":
 			body = next()
 			method = cmp.Or(method, "POST")
@@ -107,6 +112,9 @@ func curl(t *testing.T, client *http.Client, addr, command string) string {
 		default:
 			url = w
 		}
+	}
+	if len(parameters) > 0 {
+		url += "?" + parameters.Encode()
 	}
 	const documented = "http://localhost:8080"
 	if !strings.HasPrefix(url, documented) {

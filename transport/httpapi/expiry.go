@@ -62,7 +62,7 @@ func ttlMember(text []byte) (kv.Expiry, error) {
 // lastMoment is the last that RFC 3339 can tell, in Unix milliseconds. Redis clients may give later deadlines.
 var lastMoment = time.Date(9999, 12, 31, 23, 59, 59, 999e6, time.UTC).UnixMilli()
 
-// expires is the value of X-Pxkv-Expires.
-func expires(deadlineMS int64) string {
+// timestamp shows Unix milliseconds as X-Pxkv-Expires does.
+func timestamp(deadlineMS int64) string {
 	return time.UnixMilli(min(deadlineMS, lastMoment)).UTC().Format("2006-01-02T15:04:05.000Z07:00")
 }

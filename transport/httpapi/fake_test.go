@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"pxkv/node/kv"
+	"pxkv/node/match"
 )
 
 // fakeService is a linearizable map with versions: what a whole cluster looks like from
@@ -146,10 +147,16 @@ func (f *fakeService) List(ctx context.Context, q kv.ListQuery) iter.Seq2[kv.Ite
 		return f.list(ctx, q)
 	}
 	return func(yield func(kv.Item, error) bool) {
+		filter, e := match.Compile(q.Filter)
+		if e != nil {
+			yield(kv.Item{}, e)
+			return
+		}
 		f.mu.Lock()
 		items := make([]kv.Item, 0, len(f.items))
 		for _, it := range f.items {
-			if bytes.HasPrefix(it.Key, q.Prefix) && bytes.Compare(it.Key, q.From) >= 0 {
+			if bytes.HasPrefix(it.Key, q.Prefix) && bytes.Compare(it.Key, q.From) >= 0 &&
+				(len(q.To) == 0 || bytes.Compare(it.Key, q.To) < 0) && (filter == nil || filter.Match(&it, fakeModified)) {
 				items = append(items, it)
 			}
 		}

@@ -200,6 +200,7 @@ var (
 		"consistency=x", "min_index=5&key=a", "min_index=18446744073709551616", "timeout=5", "timeout=1h",
 		"timeout=1e300", "timeout=-1", "ttl=1", "ttl=1.5", "ttl=24h", "ttl=0", "ttl=-1s", "ttl=1e300", "ttl=nan",
 		"incr=1", "incr=-9223372036854775809", "glob=*", "where=a",
+		"where=value.x+%3E+1&meta", "regex=(", "type=json&values_only&format=ndjson", "from=a&to=b", "key=a&key=b&key=",
 	}
 	paths = []string{
 		"a", "", "/", "//", "..", "../..", "a/b", "a%2Fb", "%00", "%FF%FE", "%E2%82%AC", "a+b", "a%2Bb", "a%20b", "a?b",

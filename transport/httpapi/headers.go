@@ -64,6 +64,6 @@ func (x *exchange) describe(a about) {
 		h["Last-Modified"] = values[4:5:5]
 	}
 	if a.deadline != 0 {
-		h["X-Pxkv-Expires"] = []string{expires(a.deadline)}
+		h["X-Pxkv-Expires"] = []string{timestamp(a.deadline)}
 	}
 }

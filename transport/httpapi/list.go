@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"pxkv/node/kv"
+	"pxkv/node/match"
 	"pxkv/transport/jsontext"
 )
 
@@ -19,21 +20,29 @@ const (
 	pageStep = 64 << 10
 )
 
-// list answers GET /kv without a key: an object of pairs, or with keys_only an array of
-// keys. With limit it is a page, whose header says where the next begins; without, it is
+// list answers GET /kv without a key, in the shape that is asked for. With limit it is a page, whose header says where the next begins; without, it is
 // streamed and only a piece of it is ever held.
 func (x *exchange) list(q *query) error {
-	if q.has(paramCursor) && !bytes.HasPrefix(q.from, q.prefix) {
+	if q.has(paramCursor) && !bytes.HasPrefix(q.cursor, q.prefix) {
 		return invalid("Parameter cursor does not belong to this prefix")
 	}
+	if err := q.shape.check(); err != nil {
+		return err
+	}
+	if _, err := match.Compile(q.filter); err != nil {
+		return err
+	}
+	if bytes.Compare(q.cursor, q.from) > 0 {
+		q.from = q.cursor
+	}
 	if x.r.Method == http.MethodHead && q.limit == 0 {
-		x.w.Header()["Content-Type"] = typeJSON
+		x.w.Header()["Content-Type"] = q.shape.contentType()
 		x.sendHeader(http.StatusOK) // no need to walk over the cluster for nobody
 		return nil
 	}
 	ctx, cancel := context.WithCancelCause(kv.WithAccount(x.r.Context(), &x.account))
 	defer cancel(nil)
-	out := &listWriter{x: x, keysOnly: q.keys, limit: q.limit, patience: x.timeout(q.timeout)}
+	out := &listWriter{x: x, listShape: q.shape, limit: q.limit, patience: x.timeout(q.timeout)}
 	out.timer = time.AfterFunc(out.patience, func() { cancel(context.DeadlineExceeded) })
 	defer out.timer.Stop()
 
@@ -43,7 +52,8 @@ func (x *exchange) list(q *query) error {
 		out.pairs.To = out
 	}
 	err := out.run(ctx, kv.ListQuery{
-		Prefix: q.prefix, From: q.from, KeysOnly: q.keys, Consistency: q.read.Consistency, Limit: listLimit(q.limit),
+		Prefix: q.prefix, From: q.from, To: q.to, Filter: q.filter, KeysOnly: q.shape.keysOnly,
+		Consistency: q.read.Consistency, Limit: listLimit(q.limit), Progress: out.goesOn,
 	})
 	*buf = out.pairs.Buf
 	giveBack(buf)
@@ -60,12 +70,12 @@ func listLimit(limit int) int {
 
 // listWriter writes the items of one list.
 type listWriter struct {
-	x        *exchange
-	pairs    jsontext.Writer
-	keysOnly bool
-	limit    int // 0 streams
-	count    int // items written
-	held     int // bytes of the budget taken for a page
+	x *exchange
+	listShape
+	pairs jsontext.Writer
+	limit int // 0 streams
+	count int // items written
+	held  int // bytes of the budget taken for a page
 
 	// A list has no time limit as a whole. The timer ends it when the service needs longer
 	// than patience for the next piece; it stands still while the client takes one.
@@ -102,9 +112,13 @@ func (l *listWriter) run(ctx context.Context, query kv.ListQuery) error {
 	if next != nil {
 		l.x.w.Header()["X-Pxkv-Cursor"] = []string{cursorText(next)}
 	}
-	l.x.sendJSON(http.StatusOK, l.pairs.Buf)
+	l.x.w.Header()["Content-Type"] = l.contentType()
+	l.x.send(http.StatusOK, l.pairs.Buf)
 	return nil
 }
+
+// goesOn gives the service new patience: it looks for items, and finds few.
+func (l *listWriter) goesOn() { l.timer.Reset(l.patience) }
 
 // items writes the items and returns the key of the first that is not on this page, if any.
 func (l *listWriter) items(ctx context.Context, query kv.ListQuery) (next []byte, err error) {
@@ -147,44 +161,11 @@ func (l *listWriter) pageFull(next *kv.Item) (bool, error) {
 	return l.count == l.limit || l.count > 0 && size >= pageBytes, nil
 }
 
-func (l *listWriter) add(item *kv.Item) {
-	p := &l.pairs
-	switch {
-	case l.count > 0:
-		p.Buf = append(p.Buf, ',')
-	case l.keysOnly:
-		p.Buf = append(p.Buf, '[')
-	default:
-		p.Buf = append(p.Buf, '{')
-	}
-	l.count++
-	p.Key(item.Key)
-	if l.keysOnly {
-		return
-	}
-	p.Buf = append(p.Buf, ':')
-	p.Value(&item.Value)
-}
-
-// close ends the object or array.
-func (l *listWriter) close() {
-	switch {
-	case l.count == 0 && l.keysOnly:
-		l.pairs.Buf = append(l.pairs.Buf, "[]"...)
-	case l.count == 0:
-		l.pairs.Buf = append(l.pairs.Buf, "{}"...)
-	case l.keysOnly:
-		l.pairs.Buf = append(l.pairs.Buf, ']')
-	default:
-		l.pairs.Buf = append(l.pairs.Buf, '}')
-	}
-}
-
 // Write implements io.Writer for pairs: it sends one piece. Before the first an error
 // still has a status.
 func (l *listWriter) Write(piece []byte) (int, error) {
 	if l.x.status == 0 {
-		l.x.w.Header()["Content-Type"] = typeJSON
+		l.x.w.Header()["Content-Type"] = l.contentType()
 		l.x.sendHeader(http.StatusOK)
 	}
 	l.timer.Stop()

@@ -67,6 +67,57 @@ func TestListPages(t *testing.T) {
 	})
 }
 
+// A list is shown in many shapes, of all that its filters want.
+func TestListsAreFilteredAndShaped(t *testing.T) {
+	t.Parallel()
+	h := handler(t)
+	const ann = `{"age":31,"name":"ann"}`
+	run(t, h, []step{
+		{request: "PUT /kv", body: `{"key":"u:1","value":` + ann + `}`, status: 200, want: "~"},
+		{request: "PUT /kv", body: `{"key":"u:2","value":{"age":9},"ttl":60}`, status: 200, want: "~"},
+		{request: "PUT /kv", body: `{"key":"v","value":"text"}`, status: 200, want: "~"},
+		{request: "PUT /kv/w", header: "Content-Type: image/png", body: "\xff", status: 201},
+		{request: "PUT /kv", body: `{"key":"x","value":1.50}`, status: 200, want: "~"},
+
+		{request: "GET /kv?from=u:2&to=w", status: 200, want: `{"u:2":{"age":9},"v":"text"}`},
+		{request: "GET /kv?glob=u:*", status: 200, want: `{"u:1":` + ann + `,"u:2":{"age":9}}`},
+		{request: "GET /kv?regex=:2$", status: 200, want: `{"u:2":{"age":9}}`},
+		{request: "GET /kv?type=string", status: 200, want: `{"v":"text"}`},
+		{request: "GET /kv?type=json&keys_only", status: 200, want: `["u:1","u:2","x"]`},
+		{request: "GET /kv?where=value.age+%3E+30+%26%26+key+startsWith+%22u%22", status: 200, want: `{"u:1":` + ann + `}`},
+		{request: "GET /kv?where=value.height+%3E+30", status: 200, want: `{}`},
+		{request: "GET /kv?type=number&values_only", status: 200, want: `[1.50]`},
+		{request: "GET /kv?type=array&values_only", status: 200, want: `[]`},
+		{request: "GET /kv?type=object&limit=1", status: 200, want: `{"u:1":` + ann + `}`, has: "X-Pxkv-Cursor: AXU6Mg"},
+		{request: "GET /kv?type=object&limit=1&cursor=AXU6Mg&from=a", status: 200, want: `{"u:2":{"age":9}}`,
+			has: "X-Pxkv-Cursor:"},
+		{request: "GET /kv?type=object&cursor=AXU6Mg&from=v", status: 200, want: `{}`},
+
+		{request: "GET /kv?from=u:2&meta", status: 200, want: `{` +
+			`"u:2":{"value":{"age":9},"type":"object","version":2,"modified":"2026-01-01T00:00:00.000Z",` +
+			`"expires":"2026-01-01T00:01:00.000Z"},` +
+			`"v":{"value":"text","type":"string","version":3,"modified":"2026-01-01T00:00:00.000Z"},` +
+			`"w":{"value":{"$binary":"/w=="},"type":"binary","content_type":"image/png","version":4,` +
+			`"modified":"2026-01-01T00:00:00.000Z"},` +
+			`"x":{"value":1.50,"type":"number","version":5,"modified":"2026-01-01T00:00:00.000Z"}}`},
+		{request: "GET /kv?from=x&meta&values_only", status: 200,
+			want: `[{"value":1.50,"type":"number","version":5,"modified":"2026-01-01T00:00:00.000Z"}]`},
+		{request: "GET /kv?from=v&format=ndjson", status: 200, has: "Content-Type: application/x-ndjson",
+			want: `{"key":"v","value":"text"}` + "\n" + `{"key":"w","value":{"$binary":"/w=="}}` + "\n" +
+				`{"key":"x","value":1.50}` + "\n"},
+		{request: "GET /kv?from=w&format=ndjson&keys_only", status: 200, want: "\"w\"\n\"x\"\n"},
+		{request: "GET /kv?from=x&format=ndjson&values_only", status: 200, want: "1.50\n"},
+		{request: "GET /kv?from=x&format=ndjson&meta", status: 200, want: `{"key":"x","value":1.50,"type":"number",` +
+			`"version":5,"modified":"2026-01-01T00:00:00.000Z"}` + "\n"},
+		{request: "GET /kv?from=y&format=ndjson", status: 200, want: ``},
+		{request: "HEAD /kv?format=ndjson", status: 200, has: "Content-Type: application/x-ndjson"},
+
+		{request: "GET /kv?key=x&key=nope&key=v&key=x", status: 200, want: `{"x":1.50,"v":"text"}`},
+		{request: "GET /kv?key=x&key=v&consistency=stale", status: 200, want: `{"x":1.50,"v":"text"}`},
+		{request: "GET /kv?key=nope&key=no", status: 200, want: `{}`},
+	})
+}
+
 // TestPageEndsBySize: a page is kept until its cursor is known, so a limit of many large
 // values must not keep them all.
 func TestPageEndsBySize(t *testing.T) {

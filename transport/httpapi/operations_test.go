@@ -217,7 +217,7 @@ func TestExpiresIsATimeOfRFC3339(t *testing.T) {
 		1: "1970-01-01T00:00:00.001Z", lastMoment: "9999-12-31T23:59:59.999Z",
 		lastMoment + 1: "9999-12-31T23:59:59.999Z", math.MaxInt64: "9999-12-31T23:59:59.999Z",
 	} {
-		got := expires(deadline)
+		got := timestamp(deadline)
 		if _, err := time.Parse(time.RFC3339, got); err != nil || got != want {
 			t.Errorf("%d: %s, %v", deadline, got, err)
 		}

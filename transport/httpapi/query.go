@@ -11,7 +11,7 @@ import (
 )
 
 // param is a set of reserved parameter names.
-type param uint16
+type param uint32
 
 const (
 	paramKey param = 1 << iota
@@ -24,12 +24,28 @@ const (
 	paramTimeout
 	paramTTL
 	paramIncr
-	paramMatch   // any name that is not reserved
-	paramUnbuilt // reserved for later versions
+	paramMatch // any name that is not reserved
+	paramFrom
+	paramTo
+	paramGlob
+	paramRegex
+	paramType
+	paramWhere
+	paramValuesOnly
+	paramMeta
+	paramFormat
 
 	paramsOfOneRead = paramKey | paramMatch | paramConsistency | paramMinIndex | paramTimeout
-	paramsOfList    = paramPrefix | paramLimit | paramCursor | paramKeysOnly | paramConsistency | paramTimeout
+	paramsOfFilter  = paramGlob | paramRegex | paramType | paramWhere
+	paramsOfList    = paramPrefix | paramLimit | paramCursor | paramKeysOnly | paramConsistency | paramTimeout |
+		paramFrom | paramTo | paramsOfFilter | paramValuesOnly | paramMeta | paramFormat
 )
+
+// reserved are the names that mean something to GET /kv, in the order in which they are complained about.
+var reserved = []string{
+	"key", "prefix", "limit", "cursor", "keys_only", "consistency", "min_index", "timeout", "from", "to", "glob", "regex",
+	"type", "where", "values_only", "meta", "format",
+}
 
 // paramOf tells what a name is reserved for; paramMatch is none.
 func paramOf(name string) param {
@@ -54,34 +70,54 @@ func paramOf(name string) param {
 		return paramTTL
 	case "incr":
 		return paramIncr
-	case "glob", "regex", "from", "to", "where", "type", "values_only", "meta", "format":
-		return paramUnbuilt
+	case "from":
+		return paramFrom
+	case "to":
+		return paramTo
+	case "glob":
+		return paramGlob
+	case "regex":
+		return paramRegex
+	case "type":
+		return paramType
+	case "where":
+		return paramWhere
+	case "values_only":
+		return paramValuesOnly
+	case "meta":
+		return paramMeta
+	case "format":
+		return paramFormat
 	}
 	return paramMatch
 }
 
 const (
 	maxLimit   = 1_000_000 // largest limit=; pages end earlier by bytes anyway
-	maxMatches = 64        // pairs that one request may match, each is a read
+	maxMatches = 64        // pairs that one request may match, or keys that it may name; each is a read
 )
 
 // query is a parsed query string.
 type query struct {
 	seen    param
 	key     []byte
+	others  [][]byte // keys behind the first
 	prefix  []byte
-	from    []byte // the key that the cursor points to
-	limit   int    // 0 is none
-	keys    bool   // keys_only
+	from    []byte // also the key that the cursor points to, when that is larger
+	cursor  []byte // that key
+	to      []byte
+	filter  kv.Filter
+	limit   int // 0 is none
+	shape   listShape
 	read    kv.ReadOptions
 	timeout time.Duration // 0 is the default
 	ttl     kv.Expiry
 	incr    int64
-	matches []match
+	matches []wantedPair
 }
 
-// match is a parameter that asks for one pair: the key must hold the value.
-type match struct{ key, value string }
+// wantedPair is a parameter that asks for one pair: the key must hold the value.
+type wantedPair struct{ key, value string }
 
 func (q *query) has(p param) bool { return q.seen&p != 0 }
 
@@ -113,12 +149,12 @@ func parseQuery(raw string, allowed param) (q query, err error) {
 func (q *query) set(name, value string, allowed param) error {
 	p := paramOf(name)
 	switch {
-	case p == paramUnbuilt:
-		return notSupported("Parameter %s", name)
 	case p == paramMatch && allowed&p == 0:
 		return invalid("Parameter %s is not known here", quoted(name))
 	case allowed&p == 0:
 		return invalid("Parameter %s does not apply to this request", name)
+	case p == paramKey && q.seen&p != 0 && allowed&paramMatch != 0:
+		return q.addKey(value)
 	case p != paramMatch && q.seen&p != 0:
 		return invalid("Parameter %s is given twice", name)
 	}
@@ -128,16 +164,31 @@ func (q *query) set(name, value string, allowed param) error {
 	case paramKey:
 		q.key = []byte(value)
 	case paramPrefix:
-		q.prefix = []byte(value)
-		if len(value) > kv.MaxKeyBytes {
-			return invalid("Parameter prefix is longer than a key can be, %d bytes", kv.MaxKeyBytes)
-		}
+		q.prefix, err = keyPart(name, value)
+	case paramFrom:
+		q.from, err = keyPart(name, value)
+	case paramTo:
+		q.to, err = keyPart(name, value)
+	case paramGlob:
+		q.filter.Glob, err = notEmpty(name, value)
+	case paramRegex:
+		q.filter.Regex, err = notEmpty(name, value)
+	case paramType:
+		q.filter.Type, err = notEmpty(name, value)
+	case paramWhere:
+		q.filter.Where, err = notEmpty(name, value)
 	case paramLimit:
 		q.limit, err = parseLimit(value)
 	case paramCursor:
-		q.from, err = parseCursor(value)
+		q.cursor, err = parseCursor(value)
 	case paramKeysOnly:
-		q.keys, err = parseBool(name, value)
+		q.shape.keysOnly, err = parseBool(name, value)
+	case paramValuesOnly:
+		q.shape.valuesOnly, err = parseBool(name, value)
+	case paramMeta:
+		q.shape.meta, err = parseBool(name, value)
+	case paramFormat:
+		q.shape.lines, err = parseFormat(value)
 	case paramConsistency:
 		q.read.Consistency, err = parseConsistency(value)
 	case paramMinIndex:
@@ -154,6 +205,14 @@ func (q *query) set(name, value string, allowed param) error {
 	return err
 }
 
+func (q *query) addKey(key string) error {
+	if len(q.others) == maxMatches-1 {
+		return invalid("More than %d keys to read", maxMatches)
+	}
+	q.others = append(q.others, []byte(key))
+	return nil
+}
+
 func (q *query) addMatch(name, value string) error {
 	if name == "" {
 		return errMissingKey
@@ -161,7 +220,7 @@ func (q *query) addMatch(name, value string) error {
 	if len(q.matches) == maxMatches {
 		return invalid("More than %d pairs to match", maxMatches)
 	}
-	q.matches = append(q.matches, match{name, value})
+	q.matches = append(q.matches, wantedPair{name, value})
 	return nil
 }
 
@@ -172,14 +231,38 @@ func (q *query) only(allowed param, what string) error {
 	if wrong == 0 {
 		return nil
 	}
-	for _, name := range []string{
-		"key", "prefix", "limit", "cursor", "keys_only", "consistency", "min_index", "timeout",
-	} {
+	for _, name := range reserved {
 		if wrong&paramOf(name) != 0 {
 			return invalid("Parameter %s does not go with %s", name, what)
 		}
 	}
 	return invalid("Parameter %s does not go with %s", quoted(q.matches[0].key), what)
+}
+
+// keyPart is what a key is compared with.
+func keyPart(name, value string) ([]byte, error) {
+	if len(value) > kv.MaxKeyBytes {
+		return nil, invalid("Parameter %s is longer than a key can be, %d bytes", name, kv.MaxKeyBytes)
+	}
+	return []byte(value), nil
+}
+
+// notEmpty refuses a filter that an empty variable of a script left out: the answer would be everything.
+func notEmpty(name, value string) (string, error) {
+	if value == "" {
+		return "", invalid("Parameter %s is empty", name)
+	}
+	return value, nil
+}
+
+func parseFormat(value string) (lines bool, err error) {
+	switch value {
+	case "json":
+		return false, nil
+	case "ndjson":
+		return true, nil
+	}
+	return false, invalid("Parameter format: %s is neither json nor ndjson", quoted(value))
 }
 
 func parseLimit(value string) (int, error) {

@@ -1,14 +1,18 @@
 package httpapi
 
 import (
+	"bytes"
 	"context"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"pxkv/node/kv"
 	"pxkv/transport/http1"
 	"pxkv/transport/jsontext"
 )
+
+var errIndexOfSeveral = invalid("Parameter min_index needs a single key: an index belongs to its key's partition")
 
 // largePair is the value size in bytes from which a JSON answer is sent while it is made.
 const largePair = http1.LongAnswer
@@ -20,7 +24,11 @@ func (x *exchange) getCollection() {
 	case err != nil:
 	case q.has(paramKey):
 		x.op = opGet
-		if err = q.only(paramsOfOneRead&^paramMatch, "key"); err == nil {
+		switch err = q.only(paramsOfOneRead&^paramMatch, "key"); {
+		case err != nil:
+		case len(q.others) > 0:
+			err = x.getPairs(&q)
+		default:
 			err = x.getPair(&q)
 		}
 	case q.has(paramMatch):
@@ -81,6 +89,72 @@ func (x *exchange) getPair(q *query) error {
 	return err
 }
 
+// getPairs answers GET /kv?key=A&key=B with those pairs that are there, in the order in which they were asked for.
+func (x *exchange) getPairs(q *query) error {
+	if q.has(paramMinIndex) {
+		return errIndexOfSeveral
+	}
+	var keys [][]byte
+	for _, key := range append([][]byte{q.key}, q.others...) {
+		if err := kv.ValidateKey(key); err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(keys, func(k []byte) bool { return bytes.Equal(k, key) }) {
+			keys = append(keys, key)
+		}
+	}
+	items, err := x.readAll(x.withDeadline(x.timeout(q.timeout)), keys, q.read)
+	if err != nil {
+		return err
+	}
+	buf := borrow()
+	out := listWriter{x: x, pairs: jsontext.Writer{Buf: *buf}}
+	for i, it := range items {
+		if it != nil {
+			it.Key = keys[i]
+			out.add(it)
+		}
+	}
+	out.close()
+	x.sendJSON(http.StatusOK, out.pairs.Buf)
+	*buf = out.pairs.Buf
+	giveBack(buf)
+	return nil
+}
+
+// readAll reads several keys, of which those of one partition are of one moment unless they may be stale. The item of
+// a key that is not there is nil.
+func (x *exchange) readAll(ctx context.Context, keys [][]byte, opt kv.ReadOptions) ([]*kv.Item, error) {
+	items := make([]*kv.Item, len(keys))
+	if opt.Consistency != kv.Linearizable {
+		for i, key := range keys {
+			res, err := x.server.service.Read(ctx, key, opt)
+			if err != nil {
+				return nil, err
+			}
+			if res.Found {
+				items[i] = &res.Item
+			}
+		}
+		return items, nil
+	}
+	cmds := make([]kv.Command, len(keys))
+	for i, key := range keys {
+		cmds[i] = kv.Command{Op: kv.OpRead, Key: key}
+	}
+	answers := x.server.service.Batch(ctx, cmds)
+	if len(answers) != len(cmds) {
+		return nil, kv.Errorf(kv.Internal, "%d answers to %d reads", len(answers), len(cmds))
+	}
+	for i := range answers {
+		if answers[i].Err != nil {
+			return nil, answers[i].Err
+		}
+		items[i] = answers[i].Result.Item
+	}
+	return items, nil
+}
+
 // sendPair answers {K: V}.
 func (x *exchange) sendPair(key []byte, v *kv.Value) {
 	buf := borrow()
@@ -109,7 +183,7 @@ func (x *exchange) sendPair(key []byte, v *kv.Value) {
 // text.
 func (x *exchange) getMatches(q *query) error {
 	if len(q.matches) > 1 && q.has(paramMinIndex) {
-		return invalid("Parameter min_index needs a single key: an index belongs to its key's partition")
+		return errIndexOfSeveral
 	}
 	for _, m := range q.matches {
 		if err := kv.ValidateKey([]byte(m.key)); err != nil {
@@ -117,23 +191,39 @@ func (x *exchange) getMatches(q *query) error {
 		}
 	}
 	ctx := x.withDeadline(x.timeout(q.timeout))
-	if len(q.matches) > 1 && q.read.Consistency == kv.Linearizable {
-		return x.matchTogether(ctx, q.matches)
+	if len(q.matches) > 1 {
+		return x.matchTogether(ctx, q)
 	}
-	for _, m := range q.matches {
-		res, err := x.server.service.Read(ctx, []byte(m.key), q.read)
-		if err != nil {
-			return err
-		}
-		same := res.Found && sameText(&res.Item.Value, m.value)
-		if len(q.matches) == 1 {
-			a := about{receipt: res.Receipt, stale: q.read.Consistency == kv.Stale, staleness: res.StalenessMS}
-			if same {
-				a.version, a.deadline = res.Item.Version, res.Item.Deadline
-			}
-			x.describe(a)
-		}
-		if !same {
+	m := q.matches[0]
+	res, err := x.server.service.Read(ctx, []byte(m.key), q.read)
+	if err != nil {
+		return err
+	}
+	same := res.Found && sameText(&res.Item.Value, m.value)
+	a := about{receipt: res.Receipt, stale: q.read.Consistency == kv.Stale, staleness: res.StalenessMS}
+	if same {
+		a.version, a.deadline = res.Item.Version, res.Item.Deadline
+	}
+	x.describe(a)
+	if !same {
+		return errKeyNotFound
+	}
+	x.sendMatches(q.matches)
+	return nil
+}
+
+// matchTogether answers about several pairs.
+func (x *exchange) matchTogether(ctx context.Context, q *query) error {
+	keys := make([][]byte, len(q.matches))
+	for i, m := range q.matches {
+		keys[i] = []byte(m.key)
+	}
+	items, err := x.readAll(ctx, keys, q.read)
+	if err != nil {
+		return err
+	}
+	for i, it := range items {
+		if it == nil || !sameText(&it.Value, q.matches[i].value) {
 			return errKeyNotFound
 		}
 	}
@@ -141,30 +231,7 @@ func (x *exchange) getMatches(q *query) error {
 	return nil
 }
 
-// matchTogether answers about several pairs that are read at once: those of one partition are of
-// one moment.
-func (x *exchange) matchTogether(ctx context.Context, matches []match) error {
-	cmds := make([]kv.Command, len(matches))
-	for i, m := range matches {
-		cmds[i] = kv.Command{Op: kv.OpRead, Key: []byte(m.key)}
-	}
-	answers := x.server.service.Batch(ctx, cmds)
-	if len(answers) != len(cmds) {
-		return kv.Errorf(kv.Internal, "%d answers to %d reads", len(answers), len(cmds))
-	}
-	for i := range answers {
-		switch a := &answers[i]; {
-		case a.Err != nil:
-			return a.Err
-		case a.Result.Item == nil || !sameText(&a.Result.Item.Value, matches[i].value):
-			return errKeyNotFound
-		}
-	}
-	x.sendMatches(matches)
-	return nil
-}
-
-func (x *exchange) sendMatches(matches []match) {
+func (x *exchange) sendMatches(matches []wantedPair) {
 	out := []byte{'{'}
 	for i, m := range matches {
 		if i > 0 {

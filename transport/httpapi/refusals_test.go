@@ -67,13 +67,19 @@ func TestRefusalsByName(t *testing.T) {
 	h := handler(t)
 	var steps []step
 	for _, name := range []string{"glob", "regex", "from", "to", "where", "type", "values_only", "meta", "format"} {
-		want := "~Parameter " + name + " is not supported by this version"
+		want := "~Parameter " + name + " does not apply to this request"
 		steps = append(steps,
-			step{request: "GET /kv?" + name + "=1", status: 400, want: want},
+			step{request: "GET /kv?key=a&" + name + "=1", status: 400, want: "~Parameter " + name},
 			step{request: "GET /kv/a?" + name, status: 400, want: want},
 			step{request: "PUT /kv/a?" + name + "=1", body: "x", status: 400, want: want},
 			step{request: "PUT /kv?" + name + "=1", body: `{"key":"a","value":1}`, status: 400, want: want},
 			step{request: "DELETE /kv/a?" + name + "=1", status: 400, want: want})
+	}
+	for _, name := range []string{"glob", "regex", "where", "type"} {
+		steps = append(steps,
+			step{request: "GET /kv?" + name + "=", status: 400, want: "~Parameter " + name + " is empty"},
+			step{request: "HEAD /kv?" + name + "=(", status: map[bool]int{true: 200, false: 400}[name == "glob"],
+				want: "~"})
 	}
 	for _, method := range []string{"PATCH", "OPTIONS", "TRACE", "FOO"} {
 		for path, allow := range map[string]string{"/kv": "GET, HEAD, PUT, DELETE",
@@ -91,7 +97,18 @@ func TestRefusalsByName(t *testing.T) {
 			want: "~consistency does not apply"},
 		{request: "GET /kv/a?limit=1", status: 400, want: "~limit does not apply"},
 		{request: "GET /kv?key=a&limit=1", status: 400, want: "~limit does not go with key"},
-		{request: "GET /kv?key=a&key=b", status: 400, want: "~key is given twice"},
+		{request: "GET /kv?key=a&key=b&min_index=1", status: 400, want: "~min_index needs a single key"},
+		{request: "GET /kv?key=a&key=", status: 400, want: "~Missing key"},
+		{request: "GET /kv?key=a" + strings.Repeat("&key=b", 64), status: 400, want: "~More than 64 keys to read"},
+		{request: "GET /cluster/owner?key=a&key=b", status: 400, want: "~key is given twice"},
+		{request: "GET /kv?where=value.age+%3E", status: 400,
+			want: "~Parameter where: unexpected token EOF at character 11 of 11"},
+		{request: "GET /kv?regex=(", status: 400, want: "~Parameter regex: missing closing ): ("},
+		{request: "GET /kv?type=int", status: 400, want: `~Parameter type: \"int\" is none of string, json`},
+		{request: "GET /kv?format=xml", status: 400, want: `~Parameter format: \"xml\" is neither json nor ndjson`},
+		{request: "GET /kv?keys_only&values_only", status: 400, want: "~keys_only does not go with values_only"},
+		{request: "GET /kv?keys_only&meta", status: 400, want: "~keys_only does not go with meta"},
+		{request: "GET /kv?to=" + strings.Repeat("a", 4097), status: 400, want: "~Parameter to is longer than a key"},
 		{request: "GET /kv?key=%zz", status: 400, want: `~Parameter \"key\" has a bad percent-encoding`},
 		{request: "GET /kv?%zz=1", status: 400, want: "~bad percent-encoding"},
 		{request: "GET /kv?min_index=1", status: 400, want: "~min_index"},
