@@ -142,7 +142,7 @@ func (c *client) deletePrefix(cmd *cobra.Command, del *delFlags) error {
 
 // eachKey calls f for the JSON text of every key that begins with prefix.
 func (c *client) eachKey(cmd *cobra.Command, prefix string, f func(key json.RawMessage) error) error {
-	list := &listFlags{prefix: prefix, keysOnly: true}
+	list := &listFlags{narrow: map[string]*string{"prefix": &prefix}, keysOnly: true}
 	for cursor := ""; ; {
 		resp, err := c.do(cmd.Context(), &request{
 			method: http.MethodGet, path: "/kv", query: list.query(maxPage, cursor),

@@ -15,9 +15,22 @@ import (
 
 // listFlags choose what list shows.
 type listFlags struct {
-	prefix   string
-	limit    int
-	keysOnly bool
+	narrow     map[string]*string // parameters of the call by their names, as flags
+	limit      int
+	keysOnly   bool
+	valuesOnly bool
+	meta       bool
+}
+
+// narrowing are the flags that choose keys, and what they do. Each is a parameter of GET /kv.
+var narrowing = [][2]string{
+	{"prefix", "only keys that begin so"},
+	{"from", "only this key and those above it"},
+	{"to", "only keys below this one"},
+	{"glob", "only keys that match the whole pattern: *, ?, [a-z]"},
+	{"regex", "only keys in which this RE2 expression is found"},
+	{"type", "only values of this type: string, json, number, bool, object, array or binary"},
+	{"where", "only items of which this expression is true, such as 'value.age > 30'"},
 }
 
 func newListCommand() *cobra.Command {
@@ -29,12 +42,15 @@ func newListCommand() *cobra.Command {
 		Short: "List the keys of the whole cluster, in byte order",
 		Long: `List the pairs of the whole cluster, in byte order of their keys: one a line, the key,
 a tab, and the value as JSON text. A key that would break its line, or is no text, is quoted.
-With --output json: one JSON object, or one array with --keys-only.
+With --output json: one JSON object, or one array with --keys-only or --values-only.
+
+Filters run where the keys are. Expressions of --where are over key, value, version, ttl
+(seconds left), type and size; what an item does not have does not match. See docs/api.md.
 
 The list is printed as it arrives, so it may be as long as it likes. It is not one
 snapshot: a key that is written meanwhile is shown with its old or its new value.`,
-		Example: "  pxkv list --prefix user: --limit 10\n  pxkv list --keys-only | wc -l\n  pxkv list --output json " +
-			"> all.json",
+		Example: "  pxkv list --prefix user: --limit 10\n  pxkv list --keys-only | wc -l\n" +
+			"  pxkv list --where 'value.age > 30 and key startsWith \"user:\"'\n  pxkv list --output json > all.json",
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := output.check(cmd); err != nil {
@@ -42,6 +58,14 @@ snapshot: a key that is written meanwhile is shown with its old or its new value
 			}
 			if list.limit < 0 {
 				return usageError(cmd, "--limit cannot be negative, as in %d", list.limit)
+			}
+			if list.keysOnly && (list.valuesOnly || list.meta) {
+				return usageError(cmd, "--keys-only does not go with --values-only or --meta")
+			}
+			for name, value := range list.narrow {
+				if *value == "" && cmd.Flags().Changed(name) {
+					return usageError(cmd, "--%s is empty; without it there is no such condition", name)
+				}
 			}
 			c, err := flags.client(cmd)
 			if err != nil {
@@ -52,9 +76,14 @@ snapshot: a key that is written meanwhile is shown with its old or its new value
 	}
 	flags.add(cmd)
 	output.add(cmd)
-	cmd.Flags().StringVar(&list.prefix, "prefix", "", "only keys that begin so")
+	list.narrow = map[string]*string{}
+	for _, f := range narrowing {
+		list.narrow[f[0]] = cmd.Flags().String(f[0], "", f[1])
+	}
 	cmd.Flags().IntVar(&list.limit, "limit", 0, "at most so many; 0 is no limit")
 	cmd.Flags().BoolVar(&list.keysOnly, "keys-only", false, "no values")
+	cmd.Flags().BoolVar(&list.valuesOnly, "values-only", false, "no keys")
+	cmd.Flags().BoolVar(&list.meta, "meta", false, "each value with its type, version, last change and deadline")
 	return cmd
 }
 
@@ -65,14 +94,19 @@ const maxPage = 1_000_000
 // beginning).
 func (l *listFlags) query(remaining int, cursor string) url.Values {
 	q := make(url.Values)
-	if l.prefix != "" {
-		q.Set("prefix", l.prefix)
+	for name, value := range l.narrow {
+		if *value != "" {
+			q.Set(name, *value)
+		}
 	}
 	if remaining > 0 {
 		q.Set("limit", strconv.Itoa(min(remaining, maxPage)))
 	}
 	if l.keysOnly {
 		q.Set("keys_only", "true")
+	}
+	if l.meta {
+		q.Set("meta", "true")
 	}
 	if cursor != "" {
 		q.Set("cursor", cursor)
@@ -82,9 +116,9 @@ func (l *listFlags) query(remaining int, cursor string) url.Values {
 
 func runList(cmd *cobra.Command, c *client, list *listFlags, asJSON bool) error {
 	out := bufio.NewWriter(output{cmd.OutOrStdout()})
-	var write pairWriter = &lineWriter{out: out, keysOnly: list.keysOnly}
+	var write pairWriter = &lineWriter{out: out, keysOnly: list.keysOnly, valuesOnly: list.valuesOnly}
 	if asJSON {
-		write = &jsonWriter{out: out, keysOnly: list.keysOnly}
+		write = &jsonWriter{out: out, keysOnly: list.keysOnly, valuesOnly: list.valuesOnly}
 	}
 	// A node ends a page early when it has grown large, so the limit may take several.
 	cursor, remaining := "", list.limit
@@ -122,11 +156,15 @@ type pairWriter interface {
 
 // lineWriter prints a pair a line.
 type lineWriter struct {
-	out      *bufio.Writer
-	keysOnly bool
+	out                  *bufio.Writer
+	keysOnly, valuesOnly bool
 }
 
 func (w *lineWriter) pair(text, value json.RawMessage) error {
+	if w.valuesOnly {
+		w.out.Write(value)
+		return w.out.WriteByte('\n')
+	}
 	key, err := parseKeyText(text)
 	if err != nil {
 		return err
@@ -144,11 +182,11 @@ func (w *lineWriter) pair(text, value json.RawMessage) error {
 
 func (w *lineWriter) end() {}
 
-// jsonWriter prints one object of pairs, or one array of keys, an element a line.
+// jsonWriter prints one object of pairs, or one array of keys or values, an element a line.
 type jsonWriter struct {
-	out      *bufio.Writer
-	keysOnly bool
-	begun    bool
+	out                  *bufio.Writer
+	keysOnly, valuesOnly bool
+	begun                bool
 }
 
 func (w *jsonWriter) pair(key, value json.RawMessage) error {
@@ -158,9 +196,13 @@ func (w *jsonWriter) pair(key, value json.RawMessage) error {
 		separator = w.brackets()[:1] + "\n  "
 	}
 	w.out.WriteString(separator)
-	w.out.Write(key) // as the node wrote it, so that no byte of a key is lost
-	if !w.keysOnly {
+	if !w.valuesOnly {
+		w.out.Write(key) // as the node wrote it, so that no byte of a key is lost
+	}
+	if !w.keysOnly && !w.valuesOnly {
 		w.out.WriteString(": ")
+	}
+	if !w.keysOnly {
 		w.out.Write(value)
 	}
 	return nil
@@ -176,7 +218,7 @@ func (w *jsonWriter) end() {
 }
 
 func (w *jsonWriter) brackets() string {
-	if w.keysOnly {
+	if w.keysOnly || w.valuesOnly {
 		return "[]"
 	}
 	return "{}"

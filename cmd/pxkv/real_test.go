@@ -279,6 +279,16 @@ func TestCommandsWithARealNode(t *testing.T) {
 			do("ttl", key, "-o", "json").expect(t, exitFine, `"ttl_ms": 3`, "")
 		}
 		do("list", "--prefix", "pa").expect(t, exitFine, "page\t{}\npair\t{\"a\":[1.50,\"x\"]}\n", "")
+		const onlyPair = "pair\t{\"a\":[1.50,\"x\"]}\n"
+		do("list", "--where", `"x" in value.a`).expect(t, exitFine, onlyPair, "")
+		do("list", "--glob", "pa*", "--type", "object", "--from", "pai", "--to", "pb").expect(t, exitFine, onlyPair, "")
+		do("list", "--regex", "^pair$", "--values-only").expect(t, exitFine, "{\"a\":[1.50,\"x\"]}\n", "")
+		do("list", "--regex", "^pair$", "--values-only", "-o", "json").
+			expect(t, exitFine, "[\n  {\"a\":[1.50,\"x\"]}\n]\n", "")
+		do("list", "--regex", "^pair$", "--meta").expect(t, exitFine, `"type":"object"`, "")
+		do("list", "--where", "value.").expect(t, exitFailed, "", "at character")
+		do("list", "--where", "").expect(t, exitUsage, "", "--where is empty")
+		do("list", "--keys-only", "--meta").expect(t, exitUsage, "", "--keys-only does not go with")
 		do("del", "session", "pair", "page").expect(t, exitFine, "deleted 3 of 3\n", "")
 	})
 
