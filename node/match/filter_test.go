@@ -163,7 +163,8 @@ func TestBadFilters(t *testing.T) {
 		{`key matches "["`, `at character`},
 		{`$env["value"] == 1`, `there is no $env`},
 		{strings.Repeat("(", 3000) + "1", `Parameter where: `},
-		{strings.Repeat("true && ", 510) + "true", `exceeds maximum allowed nodes`},
+		{strings.Repeat(`key matches "a" && `, 9) + "true", `more than 8 functions over elements and patterns`},
+		{strings.Repeat("true && ", 254) + "true", `exceeds maximum allowed nodes`},
 		{strings.Repeat(" ", 4097), `Parameter where is longer than 4096 bytes`},
 	} {
 		_, err := Compile(kv.Filter{Where: c.filter})

@@ -16,7 +16,8 @@ import (
 )
 
 const (
-	maxNodes = 512 // of an expression's syntax tree
+	maxNodes = 256 // of an expression's syntax tree
+	maxLong  = 8   // functions over elements, and patterns: each takes long where the value is
 	// memoryBudget is how many elements an evaluation may make; beyond it the item does not match.
 	memoryBudget = 1_000_000
 )
@@ -96,7 +97,14 @@ func whereError(text string, err error) *kv.Error {
 // rules refuses what would cost more than the item is long, and sees whether the value is looked at.
 type rules struct {
 	value bool
+	long  int // see maxLong
 	err   error
+}
+
+func (r *rules) isLong(n ast.Node) {
+	if r.long++; r.long > maxLong {
+		r.refuse(n, fmt.Sprintf("more than %d functions over elements and patterns", maxLong))
+	}
 }
 
 // Visit implements ast.Visitor. It is called for a node's children first.
@@ -114,6 +122,7 @@ func (r *rules) Visit(node *ast.Node) {
 			r.refuse(n, "a range has its place behind in only")
 		}
 		if n.Operator == "matches" {
+			r.isLong(n)
 			if _, constant := n.Right.(*ast.StringNode); !constant {
 				r.refuse(n, "the pattern of matches must be written out")
 			}
@@ -127,6 +136,7 @@ func (r *rules) Visit(node *ast.Node) {
 		}
 		r.noRanges(n, n.Arguments...)
 	case *ast.BuiltinNode:
+		r.isLong(n)
 		for _, a := range n.Arguments {
 			if p, ok := a.(*ast.PredicateNode); ok && containsPredicate(p) {
 				r.refuse(n, n.Name+" within another one of its kind")
