@@ -42,11 +42,15 @@ func Value(text []byte, at Span) (kv.Value, error) {
 	return kv.Value{Kind: kv.JSON, Data: text}, nil
 }
 
+var strictBase64 = base64.StdEncoding.Strict()
+
 func binaryValue(text []byte) (kv.Value, error) {
 	if text[0] == '"' {
 		if inside, ok := Unquote(text, false); ok {
 			data := make([]byte, 0, base64.StdEncoding.DecodedLen(len(inside)))
-			if data, err := base64.StdEncoding.AppendDecode(data, inside); err == nil {
+			data, err := strictBase64.AppendDecode(data, inside)
+			// What comes back must be what was given: no other bits behind the end, no line ends within.
+			if err == nil && base64.StdEncoding.EncodedLen(len(data)) == len(inside) {
 				return kv.Value{Kind: kv.Binary, Data: data}, nil
 			}
 		}

@@ -104,7 +104,8 @@ func TestRefusedTexts(t *testing.T) {
 	}
 	for text, want := range map[string]error{
 		`"\ud800"`: ErrHalfSurrogate, `"\udcff"`: ErrHalfSurrogate, `{"$binary":5}`: ErrBinary,
-		`{"$binary":"a"}`:       ErrBinary,
+		`{"$binary":"a"}`: ErrBinary, `{"$binary":"QR=="}`: ErrBinary, `{"$binary":"QQ==\n"}`: ErrBinary,
+		`{"$binary":"QQ=\u000a="}`: ErrBinary, `{"$binary":"QQ=="}`: nil,
 		`{"$binary":"a","b":1}`: nil, `["\ud800"]`: nil,
 	} {
 		if _, err := Value([]byte(text), Span{Begin: 0, End: len(text)}); err != want {
