@@ -270,8 +270,8 @@ func selects(t *testing.T, q *kv.ListQuery, key string) bool {
 	if e != nil {
 		t.Fatal(e)
 	}
-	return strings.HasPrefix(key, string(q.Prefix)) && key >= string(q.From) && (len(q.To) == 0 || key < string(q.To)) &&
-		(f == nil || f.Match(&kv.Item{Key: []byte(key)}, 0))
+	return strings.HasPrefix(key, string(q.Prefix)) && key >= string(q.From) &&
+		(len(q.To) == 0 || key < string(q.To)) && (f == nil || f.Match(&kv.Item{Key: []byte(key)}, 0))
 }
 
 func (k *client) walk(ctx context.Context, n *Node) {

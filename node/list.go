@@ -83,8 +83,9 @@ func (n *Node) startMerge(ctx context.Context, q kv.ListQuery, partitions int) (
 	var next, wg = make(chan int, partitions), sync.WaitGroup{}
 	for p := range partitions {
 		streams[p] = &stream{n: n, progress: q.Progress, req: scanRequest{
-			partition: kv.PartitionID(p), from: q.From, prefix: q.Prefix, to: q.To, filter: q.Filter, keysOnly: q.KeysOnly,
-			stale: q.Consistency == kv.Stale, maxItems: items, maxLen: n.o.Limits.PageBytes,
+			partition: kv.PartitionID(p), from: q.From, prefix: q.Prefix, to: q.To, filter: q.Filter,
+			keysOnly: q.KeysOnly,
+			stale:    q.Consistency == kv.Stale, maxItems: items, maxLen: n.o.Limits.PageBytes,
 		}}
 		next <- p
 	}
@@ -147,9 +148,11 @@ func (s *stream) fetch(ctx context.Context) error {
 	before := s.page.held
 	s.next = 0
 	pg, err := s.fetchPage(ctx)
+	full := func(pages int) bool {
+		return pages >= pagesAtOnce || len(pg.items) >= s.req.maxItems/fullShare || pg.held >= s.req.maxLen/fullShare
+	}
 	for pages := 1; err == nil && pg.more && s.req.filter != (kv.Filter{}); pages++ {
-		if len(pg.items) > 0 && pages >= pagesAtOnce || len(pg.items) >= s.req.maxItems/fullShare && len(pg.items) > 0 ||
-			pg.held >= s.req.maxLen/fullShare && len(pg.items) > 0 {
+		if len(pg.items) > 0 && full(pages) {
 			break
 		}
 		if s.progress != nil {

@@ -40,7 +40,8 @@ func TestRequestsSurviveTheWire(t *testing.T) {
 		}
 	}
 	for _, pg := range []page{
-		{}, {more: true, next: []byte("n")}, {items: []kv.Item{{Key: []byte("k"), Value: kv.Value{Kind: kv.String}}}, more: true},
+		{}, {more: true, next: []byte("n")},
+		{items: []kv.Item{{Key: []byte("k"), Value: kv.Value{Kind: kv.String}}}, more: true},
 		{items: []kv.Item{{Key: []byte("k"), Value: kv.Value{Kind: kv.String}}}, more: true, next: []byte("n")},
 	} {
 		d, e := rpc.DecodeAnswer(pg.encode())

@@ -70,7 +70,8 @@ var environment = types.Map{
 // is not.
 func (w *where) holds(it *kv.Item, nowMS int64) bool {
 	env := w.env
-	env["key"], env["version"], env["size"] = string(it.Key), int(it.Version), len(it.Value.Data) //nolint:gosec // versions are far below 2^63
+	env["key"], env["size"] = string(it.Key), len(it.Value.Data)
+	env["version"] = int(it.Version) //nolint:gosec // versions are far below 2^63
 	env["type"] = string(it.Value.Type())
 	env["ttl"] = nil
 	if it.Deadline != 0 {

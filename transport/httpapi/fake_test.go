@@ -156,7 +156,8 @@ func (f *fakeService) List(ctx context.Context, q kv.ListQuery) iter.Seq2[kv.Ite
 		items := make([]kv.Item, 0, len(f.items))
 		for _, it := range f.items {
 			if bytes.HasPrefix(it.Key, q.Prefix) && bytes.Compare(it.Key, q.From) >= 0 &&
-				(len(q.To) == 0 || bytes.Compare(it.Key, q.To) < 0) && (filter == nil || filter.Match(&it, fakeModified)) {
+				(len(q.To) == 0 || bytes.Compare(it.Key, q.To) < 0) &&
+				(filter == nil || filter.Match(&it, fakeModified)) {
 				items = append(items, it)
 			}
 		}

@@ -20,7 +20,8 @@ const (
 	pageStep = 64 << 10
 )
 
-// list answers GET /kv without a key, in the shape that is asked for. With limit it is a page, whose header says where the next begins; without, it is
+// list answers GET /kv without a key, in the shape that is asked for. With limit it is a page, whose header says
+// where the next begins; without, it is
 // streamed and only a piece of it is ever held.
 func (x *exchange) list(q *query) error {
 	if q.has(paramCursor) && !bytes.HasPrefix(q.cursor, q.prefix) {

@@ -52,8 +52,9 @@ func TestOpenAPINamesEveryRoute(t *testing.T) {
 	for p, name := range map[param]string{paramKey: "key", paramPrefix: "prefix", paramLimit: "limit",
 		paramCursor: "cursor", paramKeysOnly: "keys_only", paramConsistency: "consistency", paramMinIndex: "min_index",
 		paramTimeout: "timeout", paramFrom: "from", paramTo: "to", paramGlob: "glob", paramRegex: "regex",
-		paramType: "type", paramWhere: "where", paramValuesOnly: "values_only", paramMeta: "meta", paramFormat: "format",
-		paramTTL: "ttl", paramIncr: "incr"} {
+		paramType: "type", paramWhere: "where", paramValuesOnly: "values_only", paramMeta: "meta",
+		paramFormat: "format",
+		paramTTL:    "ttl", paramIncr: "incr"} {
 		if paramOf(name) != p || !strings.Contains(string(openAPI), `"name": "`+name+`"`) {
 			t.Errorf("parameter %s is not in the document", name)
 		}

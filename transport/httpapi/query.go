@@ -43,8 +43,8 @@ const (
 
 // reserved are the names that mean something to GET /kv, in the order in which they are complained about.
 var reserved = []string{
-	"key", "prefix", "limit", "cursor", "keys_only", "consistency", "min_index", "timeout", "from", "to", "glob", "regex",
-	"type", "where", "values_only", "meta", "format",
+	"key", "prefix", "limit", "cursor", "keys_only", "consistency", "min_index", "timeout", "from", "to", "glob",
+	"regex", "type", "where", "values_only", "meta", "format",
 }
 
 // paramOf tells what a name is reserved for; paramMatch is none.
