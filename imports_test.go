@@ -51,7 +51,10 @@ var rooms = map[string][]string{
 	"transport/wiretest": {}, // what tests share
 	"node":               {"node", "persist", "ring"},
 	"node/match":         {"node/kv"},
-	"node/rpc":           {"node/kv", "node/meta", "node/replica"}, // it knows no operation
+	"node/entry":         {"node/kv"},
+	"node/machine":       {"node/entry", "node/kv", "persist/data", "persist/state"}, // it knows no Raft
+	"node/replica":       {"node/entry", "node/kv", "persist"},                       // it knows no state machine
+	"node/rpc":           {"node/kv", "node/meta", "node/replica"},                   // it knows no operation
 	"node/local":         {"node", "persist/data", "persist/state"},
 	"cmd/pxkv":           {"cmd/pxkv", "node/kv", "node/meta", "persist"},
 	"cmd/pxkv/server":    {everyPackage},
@@ -121,6 +124,8 @@ func TestForbiddenImportsAreFound(t *testing.T) {
 		{"transport/httpapi", "node"}, {"node/match", "persist"}, {"transport/resp", "node/match"}, {"transport/peer", "node/replica"}, {"transport/gossip", "persist"},
 		{"node", "transport/peer"}, {"node/rpc", "node"}, {"node/rpc", "persist"}, {"node/sim", "transport/httpapi"},
 		{"node/kv", "ring"}, {"ring", "node/replica"},
+		{"node/replica", "node/machine"}, {"node/replica", "node/meta"}, {"node/machine", "node/replica"},
+		{"node/machine", "persist/raftlog"}, {"node/entry", "persist/data"},
 		{"ring", "persist"}, {"persist", "node/replica"}, {"node", "cmd/pxkv"}, {"cmd/pxkv/load", "node/kv"},
 		{"elsewhere", "ring"},
 		{"cmd/pxkv", "node/replica"}, {"cmd/pxkv", "transport/peer"}, {"node/sim", "cmd/pxkv/server"},
@@ -139,6 +144,7 @@ func TestForbiddenImportsAreFound(t *testing.T) {
 	}
 	for _, arrow := range [][2]string{
 		{"transport/httpapi", "node/kv"}, {"transport/resp", "ring"}, {"node/replica", "persist"},
+		{"node/core", "node/machine"}, {"node/replica", "persist/raftlog"},
 		{"node", "node/meta"},
 		{"cmd/pxkv/server", "transport/peer"}, {"cmd/pxkv", "cmd/pxkv/server"}, {"persist", "ring"},
 		{"ring", "node/kv"},

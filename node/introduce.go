@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"pxkv/node/entry"
 	"pxkv/node/kv"
 	"pxkv/node/meta"
 	"pxkv/node/replica"
@@ -83,5 +84,5 @@ func (n *Node) decodeMeta(from kv.NodeID, d kv.Decoder) ([]byte, error) {
 
 // proposeMeta proposes a command to the meta group's replica here, which must lead.
 func (n *Node) proposeMeta(command []byte, done func([]byte, *kv.Error)) {
-	n.o.Loop.Write(replica.Op{Partition: kv.Meta, Raw: command, Reply: func(r replica.Reply) { done(r.Raw, r.Err) }})
+	n.o.Loop.Write(replica.Op{Partition: kv.Meta, Raw: command, Reply: func(r entry.Reply) { done(r.Raw, r.Err) }})
 }

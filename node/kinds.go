@@ -1,6 +1,7 @@
 package node
 
 import (
+	"pxkv/node/entry"
 	"pxkv/node/kv"
 	"pxkv/node/meta"
 	"pxkv/node/replica"
@@ -50,7 +51,7 @@ func Formats() []kv.Format {
 	return []kv.Format{
 		replica.FrameFormat,
 		{Name: "requests", Writes: rpc.Version},
-		replica.PayloadFormat,
+		entry.Format,
 		{Name: "commands of the meta group", Writes: meta.CommandVersion},
 		replica.SnapshotHeaderFormat,
 		data.StreamFormat,

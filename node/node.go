@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"pxkv/node/cache"
+	"pxkv/node/entry"
 	"pxkv/node/kv"
 	"pxkv/node/member"
 	"pxkv/node/meta"
@@ -114,10 +115,10 @@ type Node struct {
 	membership atomic.Pointer[Membership]
 	timeout    time.Duration // of requests whose context has no deadline
 
-	proposed rpc.Futures[replica.Reply] // of what is proposed here
-	rounds   rpc.Futures[*kv.Error]     // in which a majority confirms what is here
-	loads    loads                      // of single values, which nobody waits for behind pages
-	scans    loads                      // of pages
+	proposed rpc.Futures[entry.Reply] // of what is proposed here
+	rounds   rpc.Futures[*kv.Error]   // in which a majority confirms what is here
+	loads    loads                    // of single values, which nobody waits for behind pages
+	scans    loads                    // of pages
 }
 
 // New returns a Node. It starts nothing.

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"slices"
 
+	"pxkv/node/entry"
 	"pxkv/node/kv"
 	"pxkv/node/replica"
 )
@@ -64,12 +65,12 @@ func (s *step) size() int {
 func (s *step) answer() int { return (len(s.keys)+s.commands)*resultBytes + s.values }
 
 // proposal makes an op of the unit.
-func (s *step) proposal(reply func(replica.Reply)) replica.Op {
+func (s *step) proposal(reply func(entry.Reply)) replica.Op {
 	return replica.Op{Partition: s.partition, Command: s.unit, Reply: reply}
 }
 
 // replied takes what became of the unit on a node.
-func (s *step) replied(r replica.Reply, node string) {
+func (s *step) replied(r entry.Reply, node string) {
 	if s.err = r.Err; r.Err != nil {
 		return
 	}

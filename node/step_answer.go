@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 
+	"pxkv/node/entry"
 	"pxkv/node/local"
 	"pxkv/node/replica"
 	"pxkv/node/rpc"
@@ -25,7 +26,7 @@ func (n *Node) answerSteps(steps []*step, reply rpc.Reply[[]*step]) {
 	}
 	ops := make([]replica.Op, left)
 	for i, s := range proposed {
-		ops[i] = s.proposal(func(r replica.Reply) {
+		ops[i] = s.proposal(func(r entry.Reply) {
 			s.replied(r, n.o.Name)
 			if left--; left == 0 {
 				reply.Send(steps, nil)

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 
+	"pxkv/node/entry"
 	"pxkv/node/kv"
 	"pxkv/node/local"
 	"pxkv/node/replica"
@@ -25,7 +26,7 @@ func (n *Node) carryOut(ctx context.Context, steps []*step) {
 	if len(steps) == 0 {
 		return
 	}
-	ops, futures := make([]replica.Op, len(steps)), make([]*rpc.Future[replica.Reply], len(steps))
+	ops, futures := make([]replica.Op, len(steps)), make([]*rpc.Future[entry.Reply], len(steps))
 	for i, s := range steps {
 		futures[i] = n.proposed.Get()
 		ops[i] = s.proposal(futures[i].Put)

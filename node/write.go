@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 
+	"pxkv/node/entry"
 	"pxkv/node/kv"
 	"pxkv/node/replica"
 	"pxkv/node/rpc"
@@ -90,7 +91,7 @@ func (n *Node) answerWrite(w writeRequest, reply rpc.Reply[kv.Result]) {
 		reply.Fail(errFull())
 		return
 	}
-	n.o.Loop.Write(replica.Op{Partition: w.partition, Command: w.command, Reply: func(r replica.Reply) {
+	n.o.Loop.Write(replica.Op{Partition: w.partition, Command: w.command, Reply: func(r entry.Reply) {
 		r.Result.Receipt.Node = n.o.Name
 		reply.Send(r.Result, r.Err)
 	}})

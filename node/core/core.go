@@ -15,6 +15,7 @@ import (
 
 	"pxkv/node/cache"
 	"pxkv/node/kv"
+	"pxkv/node/machine"
 	"pxkv/node/meta"
 	"pxkv/node/rebalance"
 	"pxkv/node/replica"
@@ -26,7 +27,7 @@ type Options struct {
 	DB    *persist.DB
 	Start Start
 	Cache *cache.Cache // nil: none
-	// Values makes the state machine of a partition of keys. nil: replica.KV, which asks Cache.
+	// Values makes the state machine of a partition of keys. nil: machine.KV, which asks Cache.
 	Values func() replica.StateMachine
 	Moves  rebalance.Limits
 	// Host is what else the host is told. New fills in who the node is, and the parts.
@@ -49,7 +50,7 @@ func New(o Options) (*Core, error) {
 	c.Planner = &rebalance.Executor{State: c.Machine.State, Limits: o.Moves, Logger: o.Host.Logger}
 	values := o.Values
 	if values == nil {
-		values = func() replica.StateMachine { return &replica.KV{Known: o.Cache.Has} }
+		values = func() replica.StateMachine { return &machine.KV{Known: o.Cache.Has} }
 	}
 	h := o.Host
 	h.Node, h.Incarnation, h.Starts = id.Node, o.Start.Incarnation, id.Starts

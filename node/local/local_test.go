@@ -8,7 +8,9 @@ import (
 	pb "go.etcd.io/raft/v3/raftpb"
 
 	"pxkv/node/cache"
+	"pxkv/node/entry"
 	"pxkv/node/kv"
+	"pxkv/node/machine"
 	"pxkv/node/replica"
 	"pxkv/persist"
 )
@@ -43,7 +45,7 @@ func newAlone(t *testing.T) *alone {
 	a := &alone{t: t, db: db, cache: cache.New(64), now: replica.Now{Boot: time.Hour, WallMS: 1_000_000}}
 	a.host, err = replica.NewHost(replica.Config{
 		Node: 1, DB: db, Policy: a, Cache: a.cache, Fresh: true,
-		Machine: func(kv.PartitionID) replica.StateMachine { return &replica.KV{} },
+		Machine: func(kv.PartitionID) replica.StateMachine { return &machine.KV{} },
 	})
 	if err == nil {
 		err = a.host.Bootstrap(7, 1, nil)
@@ -89,7 +91,7 @@ func (a *alone) put(key, value string, life time.Duration) {
 		cmd.Expiry = kv.Expiry{Kind: kv.ExpiryIn, MS: life.Milliseconds()}
 	}
 	done := false
-	a.in.Ops = append(a.in.Ops, replica.Op{Partition: 7, Command: cmd.AppendTo(nil), Reply: func(r replica.Reply) {
+	a.in.Ops = append(a.in.Ops, replica.Op{Partition: 7, Command: cmd.AppendTo(nil), Reply: func(r entry.Reply) {
 		if done = true; r.Err != nil {
 			a.t.Error(r.Err)
 		}

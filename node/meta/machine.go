@@ -7,6 +7,7 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
+	"pxkv/node/entry"
 	"pxkv/node/kv"
 	"pxkv/node/replica"
 	"pxkv/persist"
@@ -43,14 +44,14 @@ func (m *Machine) SetOwn(id kv.ReplicaID) { m.own.Store(uint64(id)) }
 
 // Apply implements replica.StateMachine.
 func (m *Machine) Apply(
-	a *data.Apply, p kv.PartitionID, ap *state.Applied, payload *replica.Payload, _ bool,
-) ([]replica.Reply, error) {
+	a *data.Apply, p kv.PartitionID, ap *state.Applied, payload *entry.Payload, _ bool,
+) (entry.Outcome, error) {
 	if payload.Raw == nil || m.working == nil {
-		return nil, fmt.Errorf("%w: not a meta command, or no state to apply it to", replica.ErrPayload)
+		return entry.Outcome{}, fmt.Errorf("%w: not a meta command, or no state to apply it to", entry.ErrUnreadable)
 	}
 	next, result, err := m.working.Apply(payload.Raw)
 	if err != nil {
-		return nil, err
+		return entry.Outcome{}, err
 	}
 	ap.TimeMS = max(ap.TimeMS, payload.TimeMS)
 	if next != m.working {
@@ -64,7 +65,15 @@ func (m *Machine) Apply(
 		a.Put(p, stateKey, record(b, ap.Revision, ap.TimeMS))
 		m.working = next
 	}
-	return []replica.Reply{{Raw: result}}, nil
+	return entry.Outcome{Replies: []entry.Reply{{Raw: result}}}, nil
+}
+
+// Due implements replica.StateMachine: nothing of the state of the cluster expires.
+func (m *Machine) Due(*data.Store, kv.PartitionID, int64) (bool, error) { return false, nil }
+
+// Purge implements replica.StateMachine. No leader proposes one.
+func (m *Machine) Purge(*data.Apply, kv.PartitionID, *state.Applied, *entry.Payload) (int, error) {
+	return 0, fmt.Errorf("%w: a purge in the meta group", entry.ErrUnreadable)
 }
 
 func record(b []byte, version uint64, timeMS int64) data.Record {

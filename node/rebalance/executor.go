@@ -7,6 +7,7 @@ import (
 
 	pb "go.etcd.io/raft/v3/raftpb"
 
+	"pxkv/node/entry"
 	"pxkv/node/kv"
 	"pxkv/node/meta"
 	"pxkv/node/replica"
@@ -182,7 +183,7 @@ func (e *Executor) place(h *replica.Host, s *meta.State) {
 	}
 	cmd := meta.Place{Expect: s.Epoch, Rows: Plan(active, s.Partitions, s.Replicas), For: active}
 	e.placing = true
-	h.Propose(replica.Op{Partition: kv.Meta, Raw: cmd.Encode(), Reply: func(replica.Reply) {
+	h.Propose(replica.Op{Partition: kv.Meta, Raw: cmd.Encode(), Reply: func(entry.Reply) {
 		// Whatever the answer is, the next state shows what is still to be done.
 		e.placing = false
 	}})

@@ -15,8 +15,8 @@ import (
 
 // draw makes a group in any configuration that Raft can be in, joint ones and ones that
 // no plan of ours leads to included. Several replicas may be on one node.
-func draw(t *rapid.T) (*machine, *wish) {
-	m := &machine{
+func draw(t *rapid.T) (*raftGroup, *wish) {
+	m := &raftGroup{
 		t: t, conf: tracker.MakeProgressTracker(1, 0), last: 1000,
 		node: map[kv.ReplicaID]kv.NodeID{}, removed: map[kv.ReplicaID]bool{},
 		p: map[kv.ReplicaID]Progress{}, wiped: map[kv.ReplicaID]bool{},
@@ -57,7 +57,7 @@ type wish struct {
 
 // change makes up the next placement: a node keeps the id of the present placement, or gets
 // a new one; sometimes, as at the start of a history, one that is in the configuration.
-func (w *wish) change(t *rapid.T, m *machine) {
+func (w *wish) change(t *rapid.T, m *raftGroup) {
 	nodes := rapid.SliceOfNDistinct(rapid.IntRange(1, 7), 1, 5, rapid.ID[int]).Draw(t, "wanted nodes")
 	voters := rapid.IntRange(1, len(nodes)).Draw(t, "wanted voters")
 	adopt := len(w.d.Voters) == 0
@@ -84,7 +84,7 @@ func (w *wish) change(t *rapid.T, m *machine) {
 
 // disturb lets something happen to the replicas: progress, silence, snapshots, writes, an
 // election.
-func (m *machine) disturb(t *rapid.T) {
+func (m *raftGroup) disturb(t *rapid.T) {
 	g := m.group()
 	m.last += rapid.Uint64Range(0, 20).Draw(t, "writes")
 	for _, r := range g.Replicas {
@@ -109,7 +109,7 @@ func (m *machine) disturb(t *rapid.T) {
 }
 
 // heal makes everybody keep up but the wiped, and whoever is on a node that is lost.
-func (m *machine) heal() {
+func (m *raftGroup) heal() {
 	m.stalls = false
 	for id := range m.p {
 		m.p[id] = Progress{Match: m.last, Active: true}
@@ -121,7 +121,7 @@ func (m *machine) heal() {
 
 // wipe kills for ever a replica that is not wanted under its id, if its group can live on
 // without it.
-func (m *machine) wipe(t *rapid.T, d Desired) {
+func (m *raftGroup) wipe(t *rapid.T, d Desired) {
 	g := m.group()
 	id := rapid.SampledFrom(g.Replicas).Draw(t, "wiped").ID
 	m.wiped[id] = true
@@ -205,7 +205,7 @@ func TestTheDeadKeepNobodyOut(t *testing.T) {
 }
 
 // settle carries steps out until there are none.
-func (m *machine) settle(d Desired) {
+func (m *raftGroup) settle(d Desired) {
 	for step := 0; ; step++ {
 		m.heal()
 		a := Next(d, m.group())
@@ -220,7 +220,7 @@ func (m *machine) settle(d Desired) {
 }
 
 // checkArrived requires that the configuration is the desired one, but for twins that live.
-func (m *machine) checkArrived(d Desired) {
+func (m *raftGroup) checkArrived(d Desired) {
 	g := m.group()
 	same := func(what string, wanted []kv.Replica, have []kv.ReplicaID) {
 		if len(wanted) != len(have) {

@@ -12,10 +12,10 @@ import (
 	"pxkv/node/kv"
 )
 
-// machine is one group whose configuration is kept by Raft's own code, with a progress that
+// raftGroup is one group whose configuration is kept by Raft's own code, with a progress that
 // the test makes up. It carries out Actions and fails the test on any that it should never
 // have been given.
-type machine struct {
+type raftGroup struct {
 	t       *rapid.T
 	conf    tracker.ProgressTracker
 	node    map[kv.ReplicaID]kv.NodeID // of every replica ever
@@ -41,12 +41,12 @@ func changes(typ pb.ConfChangeType, list []kv.ReplicaID) (out []*pb.ConfChangeSi
 	return out
 }
 
-func (m *machine) changer() confchange.Changer {
+func (m *raftGroup) changer() confchange.Changer {
 	return confchange.Changer{Tracker: m.conf, LastIndex: m.last}
 }
 
 // become takes the outcome of a change, and notes who is gone by it.
-func (m *machine) become(cfg tracker.Config, trk tracker.ProgressMap, err error) {
+func (m *raftGroup) become(cfg tracker.Config, trk tracker.ProgressMap, err error) {
 	if err != nil {
 		m.t.Fatalf("raft refuses the change: %v", err)
 	}
@@ -67,7 +67,7 @@ func (m *machine) become(cfg tracker.Config, trk tracker.ProgressMap, err error)
 	}
 }
 
-func (m *machine) group() Group {
+func (m *raftGroup) group() Group {
 	cs := m.conf.ConfState()
 	g := Group{Self: m.self, Progress: maps.Clone(m.p), Goal: m.last - min(m.last, lag), Unsteady: m.stalls}
 	to := func(list []uint64) (out []kv.ReplicaID) {
@@ -87,7 +87,7 @@ func (m *machine) group() Group {
 }
 
 // carryOut checks an action against what the package promises, and does it.
-func (m *machine) carryOut(d Desired, a Action) {
+func (m *raftGroup) carryOut(d Desired, a Action) {
 	g, t := m.group(), m.t
 	joint := len(g.Outgoing) > 0
 	if joint && a.Kind != LeaveJoint && a.Kind != Transfer && a.Kind != None {
@@ -141,7 +141,7 @@ func (m *machine) carryOut(d Desired, a Action) {
 // checkJoint holds a joint change that was just entered from before against the rules: both
 // majorities keep up; and unless all that is wanted is there, as many voters live as before, and
 // as many may fail, or as many as are wanted.
-func (m *machine) checkJoint(d Desired, before Group, a Action) {
+func (m *raftGroup) checkJoint(d Desired, before Group, a Action) {
 	now := m.group()
 	if !now.majority(now.Voters) || !now.majority(now.Outgoing) {
 		m.t.Fatalf("entered a joint configuration that cannot be left: %+v", now)

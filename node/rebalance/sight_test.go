@@ -8,6 +8,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"pxkv/node/kv"
+	"pxkv/node/machine"
 	"pxkv/node/meta"
 	"pxkv/node/replica"
 	"pxkv/persist"
@@ -154,11 +155,11 @@ func TestANodeIsNoFallOfItsOwn(t *testing.T) {
 	}
 	defer func() { _ = db.Close() }()
 	s := meta.Bootstrap(1, "test", 1, 3, meta.Member{ID: 7, Name: "n7"})
-	machine := meta.NewMachine(db.Store, 7)
+	cluster := meta.NewMachine(db.Store, 7)
 	e := &Executor{State: func() *meta.State { return &s }}
 	h, err := replica.NewHost(replica.Config{
-		Node: 7, DB: db, Policy: machine, Fresh: true, OnTick: e.Tick,
-		Machine: func(kv.PartitionID) replica.StateMachine { return &replica.KV{} },
+		Node: 7, DB: db, Policy: cluster, Fresh: true, OnTick: e.Tick,
+		Machine: func(kv.PartitionID) replica.StateMachine { return &machine.KV{} },
 	})
 	if err != nil {
 		t.Fatal(err)

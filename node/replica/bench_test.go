@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"testing"
 
+	"pxkv/node/entry"
 	"pxkv/node/kv"
 )
 
@@ -24,7 +25,7 @@ func BenchmarkPuts(b *testing.B) {
 	for i := 0; i < b.N; i += 16 {
 		for j := range 16 {
 			c.nodes[1].in.Ops = append(c.nodes[1].in.Ops,
-				Op{Command: commands[(i+j)%len(commands)], Reply: func(r Reply) {
+				Op{Command: commands[(i+j)%len(commands)], Reply: func(r entry.Reply) {
 					if r.Err == nil {
 						done++
 					}

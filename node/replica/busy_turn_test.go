@@ -7,6 +7,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"pxkv/node/entry"
 	"pxkv/node/kv"
 	"pxkv/persist/state"
 )
@@ -100,7 +101,7 @@ func TestHeartbeatsDoNotWaitForWhatIsToBeApplied(t *testing.T) {
 	beats := 0
 	for range 4 * heartbeatTicks {
 		for _, p := range []kv.PartitionID{7, 8} {
-			n.in.Ops = append(n.in.Ops, Op{Partition: p, Command: setCommand("k", "v"), Reply: func(Reply) {}})
+			n.in.Ops = append(n.in.Ops, Op{Partition: p, Command: setCommand("k", "v"), Reply: func(entry.Reply) {}})
 		}
 		c.turn(1)
 		c.now += DefaultTick
@@ -119,6 +120,12 @@ func TestHeartbeatsDoNotWaitForWhatIsToBeApplied(t *testing.T) {
 	if beats != 4 {
 		t.Errorf("%d heartbeats in %d ticks, want one every %d", beats, 4*heartbeatTicks, heartbeatTicks)
 	}
+}
+
+func text(s string) kv.Value { return kv.Value{Kind: kv.String, Data: []byte(s)} }
+
+func set(key, value string) kv.Command {
+	return kv.Command{Op: kv.OpPut, Key: []byte(key), Value: text(value)}
 }
 
 func setCommand(key, value string) []byte {

@@ -6,6 +6,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"pxkv/node/entry"
 	"pxkv/node/kv"
 	"pxkv/persist/data"
 )
@@ -114,7 +115,7 @@ func TestDeadlinesSurviveALeaderWithAWrongClock(t *testing.T) {
 func (c *trio) write(id kv.NodeID, cmd kv.Command) (res kv.Result) {
 	c.t.Helper()
 	done := false
-	c.nodes[id].in.Ops = append(c.nodes[id].in.Ops, Op{Command: cmd.AppendTo(nil), Reply: func(r Reply) {
+	c.nodes[id].in.Ops = append(c.nodes[id].in.Ops, Op{Command: cmd.AppendTo(nil), Reply: func(r entry.Reply) {
 		if r.Err != nil {
 			c.t.Fatal(r.Err)
 		}
@@ -190,7 +191,7 @@ func TestBarriersShareAnEntryAndMoveTime(t *testing.T) {
 	}
 	index, answers := h.Applied(), 0
 	for range 5 {
-		c.nodes[1].in.Ops = append(c.nodes[1].in.Ops, Op{Reply: func(r Reply) {
+		c.nodes[1].in.Ops = append(c.nodes[1].in.Ops, Op{Reply: func(r entry.Reply) {
 			if r.Err == nil && h.Life(deadline, h.Time(), Now{Boot: c.now}) == Expired {
 				answers++
 			}

@@ -98,70 +98,21 @@ func TestSnapshotHeaderRoundTrip(t *testing.T) {
 	}
 }
 
-func readUnits(p *Payload) error {
-	return p.Units(func(kv.Command) error { return nil }, func(*kv.Transaction) error { return nil })
-}
-
-// payloadOf also has a transaction at its end.
-func payloadOf(commands ...kv.Command) []byte {
-	p := Payload{TimeMS: -5, CheckIndex: 3, CheckHash: 1 << 63}
-	b := p.header(nil, payloadCommands)
-	b = append(b, byte(len(commands)+1))
-	for _, c := range commands {
-		b = c.AppendTo(b)
-	}
-	return (&kv.Transaction{
-		Watches:  []kv.Watch{{Key: []byte("w"), Version: 1}},
-		Commands: []kv.Command{{Op: kv.OpRename, Key: []byte("o"), NewKey: []byte("n")}},
-	}).AppendTo(b)
-}
-
-func TestPayloadRoundTrip(t *testing.T) {
-	t.Parallel()
-	p, err := DecodePayload(payloadOf(kv.Command{
-		Op: kv.OpPut, Key: []byte("k"), Value: kv.Value{Kind: kv.String, Data: []byte("v")},
-	}, kv.Command{Op: kv.OpDelete, Key: []byte("d")}))
-	if err != nil || p.TimeMS != -5 || p.CheckIndex != 3 || p.CheckHash != 1<<63 || p.Count != 3 {
-		t.Fatalf("got %+v, %v", p, err)
-	}
-	var keys []string
-	command := func(c kv.Command) error { keys = append(keys, string(c.Key)); return nil }
-	transaction := func(t *kv.Transaction) error {
-		for k := range t.Keys {
-			keys = append(keys, "tx "+string(k))
-		}
-		return nil
-	}
-	if err := p.Units(command, transaction); err != nil || len(keys) != 5 || keys[1] != "d" || keys[4] != "tx n" {
-		t.Errorf("commands on %v, %v", keys, err)
-	}
-	for _, b := range [][]byte{nil, {1}, {2, 9}, {2, 1}, {2, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}} {
-		if _, err := DecodePayload(b); err == nil {
-			t.Errorf("payload %v was read", b)
-		}
-	}
-}
-
-// TestMalformedFramesAndPayloads mutates good encodings 20,000 times: a frame or an entry that
+// TestMalformedFrames mutates good encodings 20,000 times: a frame that
 // was damaged is an error or another message, never a panic, and costs memory in proportion to
 // its size.
-func TestMalformedFramesAndPayloads(t *testing.T) {
+func TestMalformedFrames(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(1, 2))
-	frame, payload := frameOf(messages()), payloadOf(kv.Command{
-		Op: kv.OpPut, Key: []byte("key"), Value: kv.Value{Kind: kv.Binary, Data: make([]byte, 40)},
-	})
+	frame := frameOf(messages())
 	refused := 0
 	for range 20_000 {
 		if _, err := DecodeFrame(nil, 1, mutate(r, frame)); err != nil {
 			refused++
 		}
-		if p, err := DecodePayload(mutate(r, payload)); err != nil || readUnits(&p) != nil {
-			refused++
-		}
 	}
-	if refused < 10_000 {
-		t.Errorf("only %d of 40,000 damaged encodings were refused", refused)
+	if refused < 5_000 {
+		t.Errorf("only %d of 20,000 damaged frames were refused", refused)
 	}
 }
 
@@ -191,17 +142,6 @@ func FuzzFrame(f *testing.F) {
 			if _, err := DecodeFrame(nil, 1, frameOf(ms)); err != nil {
 				t.Fatalf("what was read cannot be read again: %v", err)
 			}
-		}
-	})
-}
-
-func FuzzPayload(f *testing.F) {
-	f.Add(payloadOf(kv.Command{Op: kv.OpDelete, Key: []byte("d")}))
-	f.Add((&Payload{TimeMS: 9}).header(nil, payloadBarrier))
-	f.Add(append((&Payload{TimeMS: 9}).header(nil, payloadPurge), 2, 3))
-	f.Fuzz(func(_ *testing.T, b []byte) {
-		if p, err := DecodePayload(b); err == nil {
-			_ = readUnits(&p)
 		}
 	})
 }

@@ -11,6 +11,7 @@ import (
 	"go.etcd.io/raft/v3/tracker"
 	"google.golang.org/protobuf/proto"
 
+	"pxkv/node/entry"
 	"pxkv/node/kv"
 	"pxkv/persist/state"
 )
@@ -133,11 +134,11 @@ func (h *Host) Transfer(p kv.PartitionID, to kv.ReplicaID) error {
 func (g *group) applyConf(ap *state.Applied, e *pb.Entry) error {
 	cc := &pb.ConfChangeV2{}
 	if err := proto.Unmarshal(e.GetData(), cc); err != nil {
-		return fmt.Errorf("%w: configuration change: %w", ErrPayload, err)
+		return fmt.Errorf("%w: configuration change: %w", entry.ErrUnreadable, err)
 	}
 	added, err := readReplicas(cc.Context)
 	if err != nil {
-		return fmt.Errorf("%w: configuration change: %w", ErrPayload, err)
+		return fmt.Errorf("%w: configuration change: %w", entry.ErrUnreadable, err)
 	}
 	conf := g.rn.ApplyConfChange(cc)
 	g.h.cfg.Logger.Debug("configuration change", "partition", g.p.String(), "replica", uint64(g.id), "index",

@@ -3,6 +3,7 @@ package replica
 import (
 	"testing"
 
+	"pxkv/node/entry"
 	"pxkv/node/kv"
 )
 
@@ -33,7 +34,7 @@ func TestALeaderThatWasCutOffIsLeftWithNothing(t *testing.T) {
 	}
 	var answers []*kv.Error
 	for range 3 {
-		c.nodes[1].in.Ops = append(c.nodes[1].in.Ops, Op{Command: setCommand("w", "1"), Reply: func(r Reply) {
+		c.nodes[1].in.Ops = append(c.nodes[1].in.Ops, Op{Command: setCommand("w", "1"), Reply: func(r entry.Reply) {
 			answers = append(answers, r.Err)
 		}})
 		c.turn(1)

@@ -6,6 +6,7 @@ import (
 
 	pb "go.etcd.io/raft/v3/raftpb"
 
+	"pxkv/node/entry"
 	"pxkv/node/kv"
 	"pxkv/persist"
 )
@@ -20,9 +21,9 @@ func (c *trio) flip(id kv.NodeID) {
 func (c *trio) group(id kv.NodeID) *group { return c.nodes[id].h.groups[0] }
 
 // set asks a node to set a key; the answer is there when it is decided.
-func (c *trio) set(id kv.NodeID, value string) *Reply {
-	r := &Reply{Err: kv.Errorf(kv.Internal, "no answer")}
-	c.nodes[id].in.Ops = append(c.nodes[id].in.Ops, Op{Command: setCommand("k", value), Reply: func(got Reply) {
+func (c *trio) set(id kv.NodeID, value string) *entry.Reply {
+	r := &entry.Reply{Err: kv.Errorf(kv.Internal, "no answer")}
+	c.nodes[id].in.Ops = append(c.nodes[id].in.Ops, Op{Command: setCommand("k", value), Reply: func(got entry.Reply) {
 		*r = got
 	}})
 	c.settle()

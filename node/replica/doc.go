@@ -18,7 +18,8 @@
 //  5. A Turn that returns an error has met a broken invariant or disk: stop the node.
 //
 // Nouns: Host, Turn, Job, Op (a write on its way), ReadOp, Message, Frame, Handle (what
-// other goroutines may know of a replica), StateMachine.
+// other goroutines may know of a replica), StateMachine (what committed entries do; node/machine and node/meta
+// are two).
 //
 // Callers: node (through Loop) and node/sim. This package must not import transport or
 // node, and must not look at a clock.

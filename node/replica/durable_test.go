@@ -8,6 +8,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"pxkv/node/kv"
+	"pxkv/node/machine"
 	"pxkv/persist"
 	"pxkv/persist/state"
 )
@@ -32,7 +33,7 @@ func openDB(t *testing.T, fs vfs.FS) *persist.DB {
 func newTestHost(t *testing.T, db *persist.DB) *Host {
 	t.Helper()
 	h, err := NewHost(Config{Node: 2, DB: db, Policy: nowhere{}, Machine: func(kv.PartitionID) StateMachine {
-		return &KV{}
+		return &machine.KV{}
 	}})
 	if err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 
 	pb "go.etcd.io/raft/v3/raftpb"
 
+	"pxkv/node/entry"
 	"pxkv/node/kv"
 )
 
@@ -247,7 +248,7 @@ func TestAReadNamesAnIndexThatCoversIt(t *testing.T) {
 	}
 	put := kv.Command{Op: kv.OpPut, Key: []byte("k"), Value: kv.Value{Kind: kv.Binary, Data: []byte("v")}}
 	for range 3 {
-		c.nodes[1].in.Ops = append(c.nodes[1].in.Ops, Op{Command: put.AppendTo(nil), Reply: func(r Reply) {
+		c.nodes[1].in.Ops = append(c.nodes[1].in.Ops, Op{Command: put.AppendTo(nil), Reply: func(r entry.Reply) {
 			if r.Err != nil {
 				t.Error(r.Err)
 			}

@@ -7,6 +7,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"pxkv/node/kv"
+	"pxkv/node/machine"
 )
 
 // placement knows replica ids up to issued, and has assigned none of them to this node.
@@ -31,7 +32,7 @@ func TestGoneCountsOnlyWithAPlacementThatKnowsTheReplica(t *testing.T) {
 			t.Fatal(err)
 		}
 		h, err := NewHost(Config{Node: 2, DB: db, Policy: placement{issued: issued},
-			Machine: func(kv.PartitionID) StateMachine { return &KV{} }})
+			Machine: func(kv.PartitionID) StateMachine { return &machine.KV{} }})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,6 +9,7 @@ import (
 
 	"go.etcd.io/raft/v3"
 
+	"pxkv/node/entry"
 	"pxkv/node/kv"
 	"pxkv/persist/data"
 	"pxkv/persist/raftlog"
@@ -27,7 +28,6 @@ type group struct {
 	// turn's apply batch.
 	applied state.Applied
 	machine StateMachine
-	kv      *KV // the machine, where it holds users' keys
 	clock   groupClock
 	purging bool   // a purge is on its way, one of those that Host.purging counts
 	purges  int    // proposed by this replica
@@ -83,7 +83,6 @@ func newGroup(h *Host, store *raftlog.Replica) (*group, error) {
 		contact: longAgo,
 		applied: store.Applied(),
 	}
-	g.kv, _ = g.machine.(*KV)
 	g.handle.leader.Store(&Leadership{})
 	index := g.applied.Index
 	if planted.confTwice && index > 1 {
@@ -352,7 +351,7 @@ func (g *group) close(why *kv.Error) {
 	g.endLease()
 	g.reads.dropAll(g, why)
 	for _, op := range g.ops {
-		g.h.reply(op, Reply{Err: why})
+		g.h.reply(op, entry.Reply{Err: why})
 	}
 	for _, f := range append(g.flights, g.unplaced...) {
 		f.fail(g.h, kv.ErrUnknown())

@@ -3,6 +3,7 @@ package replica
 import (
 	"testing"
 
+	"pxkv/node/entry"
 	"pxkv/node/kv"
 )
 
@@ -33,8 +34,9 @@ func TestANodeThatHandedOverTakesNoWrite(t *testing.T) {
 		t.Fatalf("it may go, and leads %d groups", h.Leading())
 	}
 	write := kv.Command{Op: kv.OpPut, Key: []byte("k"), Value: text("v")}
-	var got *Reply
-	c.nodes[1].in.Ops = append(c.nodes[1].in.Ops, Op{Command: write.AppendTo(nil), Reply: func(r Reply) { got = &r }})
+	var got *entry.Reply
+	c.nodes[1].in.Ops = append(c.nodes[1].in.Ops,
+		Op{Command: write.AppendTo(nil), Reply: func(r entry.Reply) { got = &r }})
 	c.turn(1)
 	if got == nil || got.Err == nil || got.Err.Kind != kv.Unavailable {
 		t.Errorf("a write ends with %+v", got)

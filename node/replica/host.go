@@ -10,6 +10,7 @@ import (
 
 	"go.etcd.io/raft/v3"
 
+	"pxkv/node/entry"
 	"pxkv/node/kv"
 	"pxkv/persist"
 	"pxkv/persist/data"
@@ -32,7 +33,7 @@ type Op struct {
 	Raw       []byte // a command of the meta group
 	PurgeMS   int64  // purge what has expired up to then, Unix milliseconds
 	// Reply is called exactly once, on the goroutine of a turn: it must not block.
-	Reply func(Reply)
+	Reply func(entry.Reply)
 }
 
 // ReadOp asks for the right to read the local state of a partition linearizably.
@@ -410,7 +411,7 @@ func (h *Host) Shutdown() {
 		h.takenOps, h.takenReads, h.leaving, h.leavingReads = nil, nil, nil, nil
 	}
 	for _, op := range h.takenOps {
-		h.reply(op, Reply{Err: stopping})
+		h.reply(op, entry.Reply{Err: stopping})
 	}
 	for _, op := range h.takenReads {
 		h.replyRead(op, stopping)

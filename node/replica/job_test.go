@@ -5,6 +5,7 @@ import (
 
 	pb "go.etcd.io/raft/v3/raftpb"
 
+	"pxkv/node/entry"
 	"pxkv/node/kv"
 )
 
@@ -17,7 +18,7 @@ func TestAStalledDiskBoundsWhatWaitsForIt(t *testing.T) {
 	first := s.write(0, set("k", "1"))
 	s.turn()
 	stalled := s.h.TakeJob()
-	var writes []*[]Reply
+	var writes []*[]entry.Reply
 	value := string(make([]byte, 300))
 	for range 5 {
 		for p := range kv.PartitionID(8) {
@@ -69,7 +70,7 @@ func TestAFollowerOnAStalledDiskAnswersHeartbeats(t *testing.T) {
 	var stalled *Job
 	for i := range 30 {
 		c.nodes[1].in.Ops = append(c.nodes[1].in.Ops,
-			Op{Command: setCommand("k", string(make([]byte, 100))), Reply: func(r Reply) {
+			Op{Command: setCommand("k", string(make([]byte, 100))), Reply: func(r entry.Reply) {
 				if r.Err != nil {
 					t.Errorf("write %d: %v", i, r.Err)
 				}
@@ -137,7 +138,7 @@ func TestUncommittedWritesOfAllGroupsAreBounded(t *testing.T) {
 	s.write(0, set("k", "1"))
 	s.turn()
 	stalled := s.h.TakeJob() // alone a node needs its own disk for a majority
-	var writes []*[]Reply
+	var writes []*[]entry.Reply
 	for p := range kv.PartitionID(8) {
 		writes = append(writes, s.write(p, set("k", string(make([]byte, 300)))))
 	}

@@ -3,6 +3,8 @@ package replica
 import (
 	"errors"
 	"fmt"
+
+	"pxkv/node/entry"
 )
 
 // Limits bound what clients and peers can make grow, of one group and of the node. A field that is
@@ -41,7 +43,7 @@ type Limits struct {
 	ApplyBytes int
 	// TouchBytes is how many bytes of values an entry touches before what is left of it is put off,
 	// and a quarter of what one transaction may: the largest values are 8 MiB, and some fit into each. See
-	// machine_touched.go. 0: 64 MiB.
+	// node/machine. 0: 64 MiB.
 	TouchBytes int
 	// WaitingReads is how many reads of a group may wait for a majority's word. Further ones are
 	// refused. 0: 16384.
@@ -99,8 +101,8 @@ func (l Limits) withDefaults() (Limits, error) {
 		errs = append(errs, fmt.Errorf("limit MessageBytes is %d, above InflightBytes, which is %d", l.MessageBytes,
 			l.InflightBytes))
 	}
-	if l.PurgeKeys > maxPurgeKeys {
-		errs = append(errs, fmt.Errorf("limit PurgeKeys is %d, above %d", l.PurgeKeys, maxPurgeKeys))
+	if l.PurgeKeys > entry.MaxPurgeKeys {
+		errs = append(errs, fmt.Errorf("limit PurgeKeys is %d, above %d", l.PurgeKeys, entry.MaxPurgeKeys))
 	}
 	if l.LeastLogBytes > l.MostLogBytes {
 		errs = append(errs, fmt.Errorf("limit LeastLogBytes is %d, above MostLogBytes, which is %d", l.LeastLogBytes,

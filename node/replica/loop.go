@@ -14,6 +14,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"pxkv/node/entry"
 	"pxkv/node/kv"
 	"pxkv/persist"
 )
@@ -83,7 +84,7 @@ func (l *Loop) Write(ops ...Op) {
 	}
 	if err != nil {
 		for _, op := range ops {
-			op.Reply(Reply{Err: err})
+			op.Reply(entry.Reply{Err: err})
 		}
 	}
 }
@@ -190,7 +191,7 @@ func (l *Loop) end(failed error) {
 	}
 	stopping := kv.Errorf(kv.Unavailable, "node is shutting down")
 	for _, op := range rest.Ops {
-		op.Reply(Reply{Err: stopping})
+		op.Reply(entry.Reply{Err: stopping})
 	}
 	for _, op := range rest.Reads {
 		op.Reply(stopping)

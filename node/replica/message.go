@@ -66,11 +66,10 @@ type Frame struct {
 // same is refused from then on (ErrFrameVersion).
 const frameVersion = 4
 
-// Formats are those in which replicas speak to others and to those that come after them.
+// Formats are those in which replicas speak to each other.
 var (
 	FrameFormat          = kv.Format{Name: "raft frames", Writes: frameVersion}
 	SnapshotHeaderFormat = kv.Format{Name: "snapshot headers", Writes: headerVersion}
-	PayloadFormat        = kv.Format{Name: "log entries", Writes: payloadVersion, Oldest: payloadLeavesIndex}
 )
 
 // frameHeader is its version and the position of the sender's disk (8 bytes, big endian): see

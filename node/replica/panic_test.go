@@ -10,6 +10,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"pxkv/node/entry"
 	"pxkv/node/kv"
 )
 
@@ -38,7 +39,7 @@ type asked struct {
 }
 
 func (a *asked) op(p kv.PartitionID, cmd []byte) Op {
-	return Op{Partition: p, Command: cmd, Reply: func(r Reply) { a.answers = append(a.answers, r.Err) }}
+	return Op{Partition: p, Command: cmd, Reply: func(r entry.Reply) { a.answers = append(a.answers, r.Err) }}
 }
 
 func (a *asked) read(p kv.PartitionID) ReadOp {
@@ -78,7 +79,7 @@ func TestATurnThatPanicsLeavesNoRequestWithoutAnswer(t *testing.T) {
 			case "applied":
 				cache.end = true
 			case "answer":
-				s.in.Ops = append(s.in.Ops, Op{Partition: 99, Command: setCommand("k", "2"), Reply: func(Reply) {
+				s.in.Ops = append(s.in.Ops, Op{Partition: 99, Command: setCommand("k", "2"), Reply: func(entry.Reply) {
 					panic("broken invariant")
 				}}, ask("last").op(99, nil))
 			case "answer to a read":
@@ -119,7 +120,7 @@ func TestALoopThatEndsInAPanicLetsNobodyWait(t *testing.T) {
 		l := loopAlone(t, db)
 		answers := make(chan string, 8) // room for all: a reply must not wait for the test
 		l.Read(ReadOp{Partition: 0, Reply: func(*kv.Error) { answers <- "read" }})
-		l.Write(Op{Partition: 0, Reply: func(Reply) { answers <- "write" }})
+		l.Write(Op{Partition: 0, Reply: func(entry.Reply) { answers <- "write" }})
 		for _, f := range []func(*Host){func(*Host) { panic("broken invariant") }, func(*Host) {}} {
 			go func() {
 				if err := l.Do(context.Background(), f); err == nil {
@@ -132,7 +133,7 @@ func TestALoopThatEndsInAPanicLetsNobodyWait(t *testing.T) {
 		if err := l.Run(context.Background()); err == nil {
 			t.Error("the loop ends without an error")
 		}
-		l.Write(Op{Partition: 0, Reply: func(Reply) { answers <- "late write" }})
+		l.Write(Op{Partition: 0, Reply: func(entry.Reply) { answers <- "late write" }})
 		for range 5 {
 			select {
 			case <-answers:

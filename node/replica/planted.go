@@ -18,7 +18,6 @@ var planted struct {
 	vouchedByNobody   bool // who has not said what it remembers of a node that starts counts as heard
 	removedAwaited    bool // a node that starts waits for the word of those that were removed, too
 	replacedGoesOn    bool // a node that hears that it is no member goes on
-	expiryIndexLeaks  bool // a write leaves the key's former deadline in the expiry index
 	goneTooEarly      bool // a removed replica is told so before the others surely remember it
 	refusedInFlight   bool // a proposal that the library refused is answered, and waits for its entry
 	refusedSilently   bool // a proposal that the library refused is not answered
@@ -36,14 +35,11 @@ var planted struct {
 	turnWaitsForFsync  bool // nobody takes the turns over from a commit that hangs
 	// what the replicas knew when the turns began to stand still is believed
 	standingLoopBelieved bool
-	touchedUncounted     bool // an entry counts toward a turn's budget for what it is long, and not for what it touches
 	logCutAhead          bool // the log is cut where the library may still look
 	confCommitForgotten  bool // that a configuration change is committed comes to the disk with the next append only
 	otherHalfAwaited     bool // a node that starts waits for those who have never needed its word
 	votesAskedEarly      bool // a candidate asks for votes before its own disk knows the term
 	putOffForgotten      bool // what an entry put off is answered as if it were done
-	// only a replica where somebody waits for the results counts what an entry touches
-	touchedWhereAwaited bool
 
 	divergedLeaderWins bool // whoever differs from its leader stops, whoever of them is right
 	voidForgotten      bool // the mark of a void state is not written

@@ -1,8 +1,8 @@
 package replica
 
 import (
+	"pxkv/node/entry"
 	"pxkv/node/kv"
-	"pxkv/persist/data"
 	"pxkv/persist/state"
 )
 
@@ -11,93 +11,8 @@ import (
 // every replica takes so many records from the start of its expiry index, up to the cut-off. They
 // hold the same index, so they delete the same keys.
 
-const (
-	// maxPurgeKeys is what an entry may ask for at most; leaders of all versions stay below it.
-	maxPurgeKeys = 1 << 16
-	// purgeCost is what deleting a key counts for, in bytes of entries applied in a turn.
-	purgeCost = 4 << 10
-)
-
-// earliest says where a partition's expiry index begins, at the earliest: a leader need not look
-// into it all the time, and a purge need not walk over what former ones left in the store. It is no
-// part of the replicated state.
-type earliest struct {
-	known bool
-	first data.Due // no record comes before it; with deadline 0 the index is empty
-}
-
-func (e *earliest) lower(deadlineMS int64) {
-	if e.first.DeadlineMS == 0 || deadlineMS <= e.first.DeadlineMS {
-		e.first = data.Due{DeadlineMS: deadlineMS}
-	}
-}
-
-// forget takes a key's former deadline out of the expiry index, unless it is the one that the key is
-// given now. Where the index is empty no key has a deadline, and none is looked for.
-func (s *step) forget(key []byte, nowMS int64) {
-	if s.keepsIndex || s.err != nil {
-		return
-	}
-	if known, err := s.m.indexed(s.a, s.p); err != nil || !known {
-		s.err = err
-		return
-	}
-	was, err := s.a.Deadline(s.p, key)
-	switch {
-	case err != nil:
-		s.err = err
-	case was != 0 && was != nowMS:
-		s.a.Forget(s.p, data.Due{Key: key, DeadlineMS: was})
-	}
-}
-
-// indexed reports whether the expiry index may have a record.
-func (m *KV) indexed(a *data.Apply, p kv.PartitionID) (bool, error) {
-	if m.deadline.first.DeadlineMS == 0 && !m.deadline.known {
-		// What a adds itself is known: it has lowered first.
-		_, next, err := a.Due(p, data.Due{}, 0, 0)
-		if err != nil {
-			return false, err
-		}
-		m.deadline = earliest{true, next}
-	}
-	return m.deadline.first.DeadlineMS != 0, nil
-}
-
-// Due reports whether the expiry index has a record at or before a time.
-func (m *KV) Due(s *data.Store, p kv.PartitionID, timeMS int64) (bool, error) {
-	if !m.deadline.known {
-		_, next, err := s.Due(p, data.Due{}, 0, 0)
-		if err != nil {
-			return false, err
-		}
-		m.deadline = earliest{true, next}
-	}
-	return kv.Expired(m.deadline.first.DeadlineMS, timeMS), nil
-}
-
-// Purge executes a purge and returns how many keys it deleted. a has no effects in p yet.
-func (m *KV) Purge(a *data.Apply, p kv.PartitionID, ap *state.Applied, payload *Payload) (int, error) {
-	var from data.Due
-	if m.deadline.known {
-		from = m.deadline.first
-	}
-	due, next, err := a.Due(p, from, min(payload.PurgeMS, ap.TimeMS), payload.Count)
-	if err != nil {
-		return 0, err
-	}
-	s := step{m: m, a: a, p: p, ap: ap}
-	deleted := 0
-	for i := range due {
-		if due[i].Current {
-			s.erase(due[i].Key)
-			deleted++
-		}
-		a.Forget(p, due[i])
-	}
-	m.deadline = earliest{true, next}
-	return deleted, nil
-}
+// purgeCost is what deleting a key counts for, in bytes of entries applied in a turn.
+const purgeCost = 4 << 10
 
 // purge proposes to clear up what is due, in few groups at a time and in turn, so that writes find
 // no long queue of purges before them.
@@ -112,11 +27,11 @@ func (h *Host) purge() {
 }
 
 func (g *group) purge() {
-	if g.kv == nil || g.purging || !g.ready() {
+	if g.p == kv.Meta || g.purging || !g.ready() { // nothing of the meta group expires
 		return
 	}
 	now := g.time()
-	due, err := g.kv.Due(g.h.cfg.DB.Store, g.p, now)
+	due, err := g.machine.Due(g.h.cfg.DB.Store, g.p, now)
 	if err != nil {
 		g.h.fail(err)
 		return
@@ -128,7 +43,7 @@ func (g *group) purge() {
 	g.purges++
 	g.h.purging++
 	this := g.purges
-	g.h.Propose(Op{Partition: g.p, PurgeMS: now, Reply: func(r Reply) {
+	g.h.Propose(Op{Partition: g.p, PurgeMS: now, Reply: func(r entry.Reply) {
 		if g.purges != this || !g.endPurge() {
 			return
 		}
@@ -150,19 +65,19 @@ func (g *group) endPurge() bool {
 }
 
 // applyPurge executes a purge on the state with all that was applied before it.
-func (g *group) applyPurge(ap *state.Applied, payload *Payload) ([]Reply, error) {
+func (g *group) applyPurge(ap *state.Applied, payload *entry.Payload) error {
 	h := g.h
 	h.apply.SetApplied(g.store, g.applied)
 	g.touch()
 	if h.commitApply(); h.err != nil {
-		return nil, h.err
+		return h.err
 	}
 	h.apply = h.cfg.DB.NewApply()
-	n, err := g.kv.Purge(h.apply, g.p, ap, payload)
+	n, err := g.machine.Purge(h.apply, g.p, ap, payload)
 	h.applying += purgeCost * payload.Count
 	if g.leads() {
 		h.stats.Expired.Add(int64(n))
 	}
 	h.stats.Purges.Add(1)
-	return []Reply{{}}, err
+	return err
 }

@@ -6,6 +6,7 @@ import (
 
 	"go.etcd.io/raft/v3"
 
+	"pxkv/node/entry"
 	"pxkv/node/kv"
 	"pxkv/persist/data"
 	"pxkv/persist/state"
@@ -246,17 +247,18 @@ func (g *group) applyEntries(m *pb.Message, all bool) {
 			return
 		}
 		ap.Index, ap.Term = e.GetIndex(), e.GetTerm()
-		replies, err := g.applyEntry(&ap, e)
+		out, err := g.applyEntry(&ap, e)
 		if err != nil {
 			h.fail(fmt.Errorf("partition %s, index %d: %w", g.p, e.GetIndex(), err))
 			return
 		}
 		g.applied = ap
 		m.Entries = m.Entries[1:]
-		h.applying += len(e.GetData()) + 64 + g.takeTouched()
+		h.applying += len(e.GetData()) + 64 + int(out.Touched)
 		h.stats.Applied.Add(1)
+		h.stats.Touched.Add(out.Touched)
 		g.remember(ap)
-		g.resolve(e, replies)
+		g.resolve(e, out.Replies)
 	}
 	h.apply.SetApplied(g.store, ap)
 	g.touch()
@@ -271,43 +273,32 @@ func (g *group) applyEntries(m *pb.Message, all bool) {
 	}
 }
 
-// takeTouched returns how many bytes of values the last entry touched.
-func (g *group) takeTouched() int {
-	if g.kv == nil {
-		return 0
-	}
-	n := g.kv.touched
-	g.kv.touched = 0
-	g.h.stats.Touched.Add(n)
-	return int(n)
-}
-
-func (g *group) applyEntry(ap *state.Applied, e *pb.Entry) ([]Reply, error) {
+func (g *group) applyEntry(ap *state.Applied, e *pb.Entry) (entry.Outcome, error) {
 	switch {
 	case e.GetType() == pb.EntryConfChangeV2:
-		return nil, g.applyConf(ap, e)
+		return entry.Outcome{}, g.applyConf(ap, e)
 	case e.GetType() != pb.EntryNormal:
-		return nil, fmt.Errorf("%w: entry type %v", ErrPayload, e.GetType())
+		return entry.Outcome{}, fmt.Errorf("%w: entry type %v", entry.ErrUnreadable, e.GetType())
 	case len(e.GetData()) == 0:
-		return nil, nil // a new leader's first entry
+		return entry.Outcome{}, nil // a new leader's first entry
 	}
-	payload, err := DecodePayload(e.GetData())
+	payload, err := entry.Decode(e.GetData())
 	if err != nil {
-		return nil, err
+		return entry.Outcome{}, err
 	}
 	if own, ok := g.hashAt(payload.CheckIndex); ok && own != payload.CheckHash {
 		if planted.divergedLeaderWins {
-			return nil, fmt.Errorf("this replica differs from its leader at index %d (hash %016x here, %016x there)",
-				payload.CheckIndex, own, payload.CheckHash)
+			return entry.Outcome{}, fmt.Errorf("this replica differs from its leader at index %d (hash %016x here, "+
+				"%016x there)", payload.CheckIndex, own, payload.CheckHash)
 		}
 		g.suspect()
 	}
 	ap.TimeMS = max(ap.TimeMS, payload.TimeMS)
 	switch {
 	case payload.Barrier:
-		return []Reply{{}}, nil
+		return entry.Outcome{Replies: []entry.Reply{{}}}, nil
 	case payload.PurgeMS != 0:
-		return g.applyPurge(ap, &payload)
+		return entry.Outcome{Replies: []entry.Reply{{}}}, g.applyPurge(ap, &payload)
 	}
 	return g.machine.Apply(g.h.apply, g.p, ap, &payload, g.awaits(e))
 }

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"pxkv/node/entry"
 	"pxkv/node/kv"
 )
 
@@ -87,7 +88,7 @@ func (l *Loop) giveBack() {
 	}
 	ops, reads := l.inbox.withdraw()
 	for _, op := range ops {
-		op.Reply(Reply{Err: refused})
+		op.Reply(entry.Reply{Err: refused})
 	}
 	for _, op := range reads {
 		op.Reply(refused)

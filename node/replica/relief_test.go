@@ -11,6 +11,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
+	"pxkv/node/entry"
 	"pxkv/node/kv"
 	"pxkv/persist"
 )
@@ -76,7 +77,7 @@ func runAlone(t *testing.T, disk vfs.FS) (l *Loop, stop func()) {
 
 func (l *Loop) set(key string) chan *kv.Error {
 	done := make(chan *kv.Error, 1)
-	l.Write(Op{Partition: 0, Command: setCommand(key, "v"), Reply: func(r Reply) { done <- r.Err }})
+	l.Write(Op{Partition: 0, Command: setCommand(key, "v"), Reply: func(r entry.Reply) { done <- r.Err }})
 	return done
 }
 

@@ -6,7 +6,9 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"pxkv/node/entry"
 	"pxkv/node/kv"
+	"pxkv/node/machine"
 	"pxkv/persist"
 )
 
@@ -30,7 +32,7 @@ func newSoloWith(t *testing.T, groups int, cfg Config) *solo {
 	db := openDB(t, vfs.NewMem())
 	t.Cleanup(func() { _ = db.Close() })
 	cfg.Node, cfg.Incarnation, cfg.DB, cfg.Policy, cfg.Fresh = 2, 1, db, nowhere{}, true
-	cfg.Machine = func(kv.PartitionID) StateMachine { return &KV{} }
+	cfg.Machine = func(kv.PartitionID) StateMachine { return &machine.KV{} }
 	h, err := NewHost(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -86,9 +88,9 @@ func (s *solo) commit(j *Job) {
 }
 
 // write submits a command and returns where its answer will be.
-func (s *solo) write(p kv.PartitionID, c kv.Command) *[]Reply {
-	replies := new([]Reply)
-	s.in.Ops = append(s.in.Ops, Op{Partition: p, Command: c.AppendTo(nil), Reply: func(r Reply) {
+func (s *solo) write(p kv.PartitionID, c kv.Command) *[]entry.Reply {
+	replies := new([]entry.Reply)
+	s.in.Ops = append(s.in.Ops, Op{Partition: p, Command: c.AppendTo(nil), Reply: func(r entry.Reply) {
 		*replies = append(*replies, r)
 	}})
 	return replies

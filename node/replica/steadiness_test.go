@@ -3,6 +3,7 @@ package replica
 import (
 	"testing"
 
+	"pxkv/node/entry"
 	"pxkv/node/kv"
 )
 
@@ -64,7 +65,7 @@ func TestASlowDiskIsAStall(t *testing.T) {
 	c := newTrio(t)
 	g := c.elect()
 	h := c.nodes[1].h
-	c.nodes[1].in.Ops = append(c.nodes[1].in.Ops, Op{Partition: 0, Reply: func(Reply) {}})
+	c.nodes[1].in.Ops = append(c.nodes[1].in.Ops, Op{Partition: 0, Reply: func(entry.Reply) {}})
 	if _, err := h.Turn(Now{Boot: c.now, WallMS: 1}, &c.nodes[1].in); err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +102,7 @@ func TestALeaderWhoseDiskHangsHandsOver(t *testing.T) {
 	c.elect()
 	c.tick()
 	n := c.nodes[1]
-	n.in.Ops = append(n.in.Ops, write("before", func(Reply) {}))
+	n.in.Ops = append(n.in.Ops, write("before", func(entry.Reply) {}))
 	out, err := n.h.Turn(Now{Boot: c.now, WallMS: c.wallMS(1)}, &n.in)
 	if err != nil {
 		t.Fatal(err)
@@ -125,9 +126,9 @@ func TestALeaderWhoseDiskHangsHandsOver(t *testing.T) {
 	if leader == 0 || n.h.groups[0].leads() {
 		t.Fatalf("node %d leads after twice the time of an election", leader)
 	}
-	var done Reply
+	var done entry.Reply
 	in := &c.nodes[leader].in
-	in.Ops = append(in.Ops, write("after", func(r Reply) { done = r }))
+	in.Ops = append(in.Ops, write("after", func(r entry.Reply) { done = r }))
 	c.settle()
 	if done.Err != nil || done.Result.Outcome != kv.Done {
 		t.Errorf("a write at the new leader: %+v", done)
@@ -149,7 +150,7 @@ func TestALeaderWhoseDiskHangsHandsOver(t *testing.T) {
 	}
 }
 
-func write(key string, done func(Reply)) Op {
+func write(key string, done func(entry.Reply)) Op {
 	c := kv.Command{Op: kv.OpPut, Key: []byte(key), Value: kv.Value{Kind: kv.String, Data: []byte("v")}}
 	return Op{Partition: 0, Command: c.AppendTo(nil), Reply: done}
 }

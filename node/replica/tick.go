@@ -6,6 +6,7 @@ import (
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/tracker"
 
+	"pxkv/node/entry"
 	"pxkv/node/kv"
 )
 
@@ -171,13 +172,13 @@ func (g *group) answerProbe(m Message) {
 		return // one barrier a tick is enough for all who ask
 	}
 	g.probed = g.h.ticks
-	tell := func(r Reply) {
+	tell := func(r entry.Reply) {
 		if r.Err == nil && out() {
 			g.h.frames.add(m.FromNode, &Message{Kind: Gone, Partition: g.p, From: g.id, To: m.From})
 		}
 	}
 	if planted.goneTooEarly {
-		tell(Reply{})
+		tell(entry.Reply{})
 		return
 	}
 	g.h.Propose(Op{Partition: g.p, Reply: tell})

@@ -9,6 +9,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"pxkv/node/kv"
+	"pxkv/node/machine"
 	"pxkv/persist"
 	"pxkv/persist/data"
 	"pxkv/persist/state"
@@ -83,7 +84,7 @@ func (c *trio) start(id kv.NodeID, before func(*persist.DB)) {
 	before(n.db)
 	h, err := NewHost(Config{
 		Node: id, Incarnation: uint64(id), DB: n.db, Policy: nowhere{}, Fresh: true,
-		Machine: func(kv.PartitionID) StateMachine { return &KV{} },
+		Machine: func(kv.PartitionID) StateMachine { return &machine.KV{} },
 	})
 	if err != nil {
 		c.t.Fatal(err)

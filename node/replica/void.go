@@ -7,6 +7,7 @@ import (
 	"go.etcd.io/raft/v3"
 	pb "go.etcd.io/raft/v3/raftpb"
 
+	"pxkv/node/entry"
 	"pxkv/node/kv"
 )
 
@@ -54,7 +55,7 @@ func (g *group) condemn() {
 		g.setLeader(g.term, 0, raft.StateFollower)
 	}
 	for _, op := range g.ops {
-		h.reply(op, Reply{Err: g.notLeader()})
+		h.reply(op, entry.Reply{Err: g.notLeader()})
 	}
 	for _, f := range g.flights {
 		f.fail(h, kv.ErrUnknown()) // whoever leads next may have them
@@ -157,7 +158,7 @@ func (g *group) heardVoid(m Message) {
 		return
 	}
 	if g.applied.Index <= m.Index {
-		g.h.Propose(Op{Partition: g.p, Reply: func(Reply) {}})
+		g.h.Propose(Op{Partition: g.p, Reply: func(entry.Reply) {}})
 		return
 	}
 	g.h.shipping.replace(g, m.From)

@@ -1,12 +1,12 @@
 package replica
 
 import (
-	"encoding/binary"
 	"slices"
 	"time"
 
 	pb "go.etcd.io/raft/v3/raftpb"
 
+	"pxkv/node/entry"
 	"pxkv/node/kv"
 )
 
@@ -30,19 +30,19 @@ func (f *flight) answers() int {
 func (f *flight) fail(h *Host, err *kv.Error) {
 	h.uncommitted -= f.bytes
 	for _, op := range f.ops {
-		h.reply(op, Reply{Err: err})
+		h.reply(op, entry.Reply{Err: err})
 	}
 }
 
 // reply hands an answer out at the end of the turn, when what it tells of can be read.
-func (h *Host) reply(op Op, r Reply) {
+func (h *Host) reply(op Op, r entry.Reply) {
 	h.replies = append(h.replies, answer{op.Reply, r})
 }
 
 // answer is a Reply on its way out.
 type answer struct {
-	to    func(Reply)
-	reply Reply
+	to    func(entry.Reply)
+	reply entry.Reply
 }
 
 // release hands out what waited for the turn's effects. Answers may make more of both.
@@ -74,7 +74,7 @@ func (h *Host) release() {
 func (h *Host) disown() {
 	for i := range h.replies {
 		if h.replies[i].reply.Err == nil {
-			h.replies[i].reply = Reply{Err: kv.ErrUnknown()}
+			h.replies[i].reply = entry.Reply{Err: kv.ErrUnknown()}
 		}
 	}
 	for i := range h.readReplies {
@@ -99,11 +99,11 @@ func (h *Host) takeOp(op Op) {
 	g := h.groups[op.Partition]
 	switch {
 	case g == nil:
-		h.reply(op, Reply{Err: kv.Errorf(kv.NotLeader, "no replica of partition %s on this node", op.Partition)})
+		h.reply(op, entry.Reply{Err: kv.Errorf(kv.NotLeader, "no replica of partition %s on this node", op.Partition)})
 	case !g.leads():
-		h.reply(op, Reply{Err: g.notLeader()})
+		h.reply(op, entry.Reply{Err: g.notLeader()})
 	case h.departing && g.hasHeirs() && !planted.handOverSkipped:
-		h.reply(op, Reply{Err: kv.Errorf(kv.Unavailable, "partition %s: the node is stopping", g.p)})
+		h.reply(op, entry.Reply{Err: kv.Errorf(kv.Unavailable, "partition %s: the node is stopping", g.p)})
 	default:
 		g.ops = append(g.ops, op)
 		h.markDirty(g)
@@ -173,24 +173,23 @@ func opSize(op *Op) int {
 	return len(op.Command)
 }
 
+// encode makes an entry of what may share one; size is that of its commands in bytes.
 func (g *group) encode(ops []Op, size int) []byte {
-	ap := g.applied
-	p := Payload{TimeMS: g.time(), TouchBytes: int64(g.h.cfg.Limits.TouchBytes)}
-	if at := g.hashes[ap.Index%hashHistory]; at.index == ap.Index {
+	p := entry.Payload{TimeMS: g.time(), TouchBytes: int64(g.h.cfg.Limits.TouchBytes)}
+	if at := g.hashes[g.applied.Index%hashHistory]; at.index == g.applied.Index {
 		p.CheckIndex, p.CheckHash = at.index, at.hash
 	}
-	b := make([]byte, 0, size+64)
-	switch {
-	case ops[0].Raw != nil:
-		return append(p.header(b, payloadRaw), ops[0].Raw...)
-	case ops[0].PurgeMS != 0:
-		b = binary.AppendVarint(p.header(b, payloadPurge), ops[0].PurgeMS)
-		return binary.AppendUvarint(b, uint64(g.h.cfg.Limits.PurgeKeys))
-	case ops[0].barrier():
-		return p.header(b, payloadBarrier)
+	switch first := &ops[0]; {
+	case first.Raw != nil:
+		p.Raw = first.Raw
+	case first.PurgeMS != 0:
+		p.PurgeMS, p.Count = first.PurgeMS, g.h.cfg.Limits.PurgeKeys
+	case first.barrier():
+		p.Barrier = true
+	default:
+		p.Count = len(ops)
 	}
-	b = p.header(b, payloadCommands)
-	b = binary.AppendUvarint(b, uint64(len(ops)))
+	b := p.AppendTo(make([]byte, 0, size+64))
 	for i := range ops {
 		b = append(b, ops[i].Command...)
 	}
@@ -199,7 +198,7 @@ func (g *group) encode(ops []Op, size int) []byte {
 
 // learnMerging makes the next entries of fewer commands when some of one were put off, and of more again
 // when none was: else what is left of a large entry would go through the log once for each few of it.
-func (g *group) learnMerging(replies []Reply) {
+func (g *group) learnMerging(replies []entry.Reply) {
 	done := 0
 	for i := range replies {
 		if !replies[i].PutOff {
@@ -231,7 +230,7 @@ func (g *group) awaits(e *pb.Entry) bool {
 // now on has this entry in its log, and terms in a log never go down. The flights are not in order:
 // after a leader lost its leadership and won it again, it may have flights of both its terms at one
 // index, and older ones at higher indexes.
-func (g *group) resolve(e *pb.Entry, replies []Reply) {
+func (g *group) resolve(e *pb.Entry, replies []entry.Reply) {
 	if len(g.flights) == 0 {
 		return
 	}

@@ -5,6 +5,7 @@ import (
 
 	pb "go.etcd.io/raft/v3/raftpb"
 
+	"pxkv/node/entry"
 	"pxkv/node/kv"
 )
 
@@ -14,16 +15,16 @@ import (
 func TestProposalsOfTwoTermsAtOneIndex(t *testing.T) {
 	h := &Host{}
 	g := &group{h: h}
-	answers := map[string]Reply{}
+	answers := map[string]entry.Reply{}
 	flightOf := func(name string, index, term uint64) flight {
-		return flight{index: index, term: term, ops: []Op{{Reply: func(r Reply) { answers[name] = r }}}}
+		return flight{index: index, term: term, ops: []Op{{Reply: func(r entry.Reply) { answers[name] = r }}}}
 	}
 	g.flights = []flight{
 		flightOf("old at 83", 83, 2), flightOf("old at 84", 84, 2), flightOf("old at 90", 90, 2),
 		flightOf("new at 84", 84, 4), flightOf("new at 85", 85, 4),
 	}
 	apply := func(index, term uint64) {
-		g.resolve(&pb.Entry{Index: new(index), Term: new(term)}, []Reply{{Result: kv.Result{Outcome: kv.Done}}})
+		g.resolve(&pb.Entry{Index: new(index), Term: new(term)}, []entry.Reply{{Result: kv.Result{Outcome: kv.Done}}})
 		h.release()
 	}
 	apply(80, 2) // of their own term: they may come yet

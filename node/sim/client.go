@@ -5,8 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"pxkv/node/entry"
 	"pxkv/node/kv"
-	"pxkv/node/replica"
 	"pxkv/ring"
 )
 
@@ -289,7 +289,7 @@ func (w *World) partition(key string) kv.PartitionID {
 	return ring.PartitionOfKey([]byte(key), w.o.Partitions)
 }
 
-func (c *client) wrote(op *operation, r replica.Reply, latest int64) {
+func (c *client) wrote(op *operation, r entry.Reply, latest int64) {
 	switch {
 	case r.Err != nil && r.Err.Kind == kv.Unknown:
 		c.finish(op, output{unknown: true})

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"pxkv/node/entry"
 	"pxkv/node/kv"
 	"pxkv/node/replica"
 	"pxkv/persist"
@@ -76,7 +77,7 @@ func (w *World) flipSome() {
 	w.flips.all = append(w.flips.all, f)
 	leader.in.Orders = append(leader.in.Orders, func(h *replica.Host) {
 		c := kv.Command{Op: kv.OpPut, Key: []byte(f.key), Value: kv.Value{Kind: kv.String, Data: []byte(flipValue)}}
-		h.Propose(replica.Op{Partition: p, Command: c.AppendTo(nil), Reply: func(replica.Reply) {}})
+		h.Propose(replica.Op{Partition: p, Command: c.AppendTo(nil), Reply: func(entry.Reply) {}})
 	})
 	leader.schedule()
 }

@@ -11,7 +11,9 @@ import (
 
 	"pxkv/node/cache"
 	"pxkv/node/core"
+	"pxkv/node/entry"
 	"pxkv/node/kv"
+	"pxkv/node/machine"
 	"pxkv/node/member"
 	"pxkv/node/meta"
 	"pxkv/node/replica"
@@ -149,7 +151,7 @@ func (n *node) start(bootstrap bool) {
 	n.db, n.cache, n.joined = db, cache.New(w.o.CacheSize), ident.Cluster != 0
 	n.core, err = core.New(core.Options{
 		DB: db, Start: start, Moves: w.o.Moves.Limits,
-		Values: func() replica.StateMachine { return &replica.KV{Known: n.cache.Has, Disturb: n.disturb} },
+		Values: func() replica.StateMachine { return &machine.KV{Known: n.cache.Has, Disturb: n.disturb} },
 		Host: replica.Config{
 			Cache: fragile{n.cache, n}, Logger: n.log(), QuorumReads: w.o.QuorumReads, Limits: w.o.limits(),
 		},
@@ -185,7 +187,7 @@ func (n *node) tick() {
 
 func (n *node) write(op replica.Op) {
 	answered, reply := n.ask("write", op.Partition), op.Reply
-	op.Reply = func(r replica.Reply) { answered(); reply(r) }
+	op.Reply = func(r entry.Reply) { answered(); reply(r) }
 	n.in.Ops = append(n.in.Ops, op)
 	n.schedule()
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"pxkv/node/entry"
 	"pxkv/node/kv"
 	"pxkv/node/member"
 	"pxkv/node/meta"
@@ -106,7 +107,7 @@ func (n *node) take(cmd []byte, reply func(meta.Result)) {
 		return // it is in no cluster itself
 	}
 	propose := func(cmd []byte) {
-		n.write(replica.Op{Raw: cmd, Partition: kv.Meta, Reply: func(r replica.Reply) {
+		n.write(replica.Op{Raw: cmd, Partition: kv.Meta, Reply: func(r entry.Reply) {
 			if r.Err != nil {
 				return
 			}

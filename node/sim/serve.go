@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"pxkv/node/entry"
 	"pxkv/node/kv"
 	"pxkv/node/local"
 	"pxkv/node/replica"
@@ -112,7 +113,7 @@ func (n *node) serveWrite(c *client, op *operation, p kv.PartitionID, unit []byt
 		n.answer(func() { c.again(op, 0) })
 		return
 	}
-	n.write(replica.Op{Partition: p, Command: unit, Reply: func(r replica.Reply) {
+	n.write(replica.Op{Partition: p, Command: unit, Reply: func(r entry.Reply) {
 		if r.Err != nil {
 			n.answer(func() { c.wrote(op, r, 0) })
 			return
@@ -241,7 +242,7 @@ func (n *node) readResult(c *client, op *operation, k *local.Key, advanced bool)
 // advance brings the group's time forward and reads again.
 func (n *node) advance(c *client, op *operation, p kv.PartitionID) {
 	n.w.stats.Advances++
-	n.write(replica.Op{Partition: p, Reply: func(r replica.Reply) {
+	n.write(replica.Op{Partition: p, Reply: func(r entry.Reply) {
 		if r.Err != nil {
 			n.answer(func() { c.again(op, r.Err.Leader) })
 			return

@@ -1,4 +1,4 @@
-package replica
+package machine
 
 import (
 	"unicode/utf8"
@@ -23,10 +23,10 @@ import (
 
 const (
 	// longValue is from what length on a value is long. Shorter ones cost less than to know them again.
-	// It decides what is hashed: another one takes another payloadVersion.
+	// It decides what is hashed: another one takes another version of entries.
 	longValue = 256
 	// transactionTouches is how many times as much as other entries a transaction may touch: it cannot
-	// be continued in another one. It takes another payloadVersion, too.
+	// be continued in another one. It takes another version of entries, too.
 	transactionTouches = 4
 )
 
@@ -53,7 +53,7 @@ func (t *touched) enough() bool { return t.limit != 0 && t.bytes >= t.limit }
 
 // meet counts the value that a key was found to hold.
 func (s *step) meet(key []byte, length int) {
-	if planted.touchedWhereAwaited && !s.awaited {
+	if touchedWhereAwaited && !s.awaited {
 		return
 	}
 	if length >= longValue {

@@ -1,4 +1,4 @@
-package replica
+package machine
 
 import (
 	"bytes"
@@ -11,6 +11,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"pgregory.net/rapid"
 
+	"pxkv/node/entry"
 	"pxkv/node/kv"
 	"pxkv/persist"
 	"pxkv/persist/data"
@@ -29,6 +30,7 @@ type bench struct {
 	// a bound.
 	touch     int64
 	unbounded bool
+	touched   int64 // by all entries so far
 }
 
 func newBench(t testing.TB) *bench {
@@ -48,31 +50,31 @@ func newBench(t testing.TB) *bench {
 }
 
 // apply executes one entry at a time, as a group does.
-func (b *bench) apply(timeMS int64, awaited bool, units ...[]byte) []Reply {
+func (b *bench) apply(timeMS int64, awaited bool, units ...[]byte) []entry.Reply {
 	b.t.Helper()
-	p := Payload{TimeMS: timeMS, TouchBytes: b.touch}
+	p := entry.Payload{TimeMS: timeMS, TouchBytes: b.touch, Count: len(units)}
 	if b.unbounded {
 		p.TouchBytes = 0
 	}
-	data := p.header(nil, payloadCommands)
-	if b.unbounded {
-		data = data[:len(data)-1]
-		data[0] = payloadUnbounded
+	data := p.AppendTo(nil)
+	if b.unbounded { // version 3 has no TouchBytes, which stand before the number of commands
+		data = append(data[:len(data)-2], byte(len(units)))
+		data[0] = 3
 	}
-	data = append(data, byte(len(units)))
-	decoded, err := DecodePayload(append(data, bytes.Join(units, nil)...))
+	decoded, err := entry.Decode(append(data, bytes.Join(units, nil)...))
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	a := b.db.NewApply()
 	b.ap.Index++
 	b.ap.TimeMS = max(b.ap.TimeMS, timeMS)
-	replies, err := b.m.Apply(a, 0, &b.ap, &decoded, awaited)
+	out, err := b.m.Apply(a, 0, &b.ap, &decoded, awaited)
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	b.commit(a)
-	return replies
+	b.touched += out.Touched
+	return out.Replies
 }
 
 func (b *bench) commit(a *data.Apply) {
@@ -88,7 +90,7 @@ func (b *bench) purge(timeMS int64, count int) int {
 	a := b.db.NewApply()
 	b.ap.Index++
 	b.ap.TimeMS = max(b.ap.TimeMS, timeMS)
-	n, err := b.m.Purge(a, 0, &b.ap, &Payload{PurgeMS: timeMS, Count: count})
+	n, err := b.m.Purge(a, 0, &b.ap, &entry.Payload{PurgeMS: timeMS, Count: count})
 	if err != nil {
 		b.t.Fatal(err)
 	}

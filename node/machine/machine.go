@@ -1,4 +1,4 @@
-package replica
+package machine
 
 import (
 	"encoding/binary"
@@ -6,36 +6,11 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
+	"pxkv/node/entry"
 	"pxkv/node/kv"
 	"pxkv/persist/data"
 	"pxkv/persist/state"
 )
-
-// Reply ends an Op: a result of the state machine, or an error that says whether the
-// command may yet be applied.
-type Reply struct {
-	Result      kv.Result
-	Transaction *kv.TransactionResult // of a transaction, instead of Result
-	// PutOff says that nothing was done, since what comes before it in its entry touched enough. The
-	// group proposes it again: who waits never sees it.
-	PutOff bool
-	Raw    []byte // of the meta group
-	Err    *kv.Error
-}
-
-// StateMachine turns committed payloads into effects. Apply is a pure function of the state
-// and the payload: no clock, configuration, randomness or map order, or replicas diverge.
-type StateMachine interface {
-	// Apply executes a payload and brings ap (Revision, Hash) forward; its TimeMS is that of the
-	// payload already, or a later one. When awaited it returns one Reply a command or transaction;
-	// otherwise nobody here reads them, and what only they would need is not looked up. An error
-	// means that this binary cannot go on: the node stops.
-	Apply(a *data.Apply, p kv.PartitionID, ap *state.Applied, payload *Payload, awaited bool) ([]Reply, error)
-	// Committed is called when the effects of all Apply calls so far can be read.
-	Committed()
-	// Reload is called when a snapshot replaced the partition's data.
-	Reload() error
-}
 
 // KV is the state machine of one partition that holds users' keys.
 type KV struct {
@@ -46,7 +21,6 @@ type KV struct {
 	// simulations.
 	Disturb  func(p kv.PartitionID, key []byte, rec *data.Record)
 	digest   xxhash.Digest
-	touched  int64 // bytes of values, by Apply since the last look at it
 	deadline earliest
 }
 
@@ -65,23 +39,25 @@ type step struct {
 	err        error // of a look for a former deadline
 }
 
-// Apply implements StateMachine.
+// Apply executes the commands of a payload and brings ap (Revision, Hash) forward; its TimeMS is that of the payload
+// already, or a later one. When awaited there is one Reply a command or transaction; otherwise nobody here reads
+// them, and what only they would need is not looked up.
 func (m *KV) Apply(
-	a *data.Apply, p kv.PartitionID, ap *state.Applied, payload *Payload, awaited bool,
-) ([]Reply, error) {
+	a *data.Apply, p kv.PartitionID, ap *state.Applied, payload *entry.Payload, awaited bool,
+) (entry.Outcome, error) {
 	if payload.Raw != nil {
-		return nil, fmt.Errorf("%w: a meta command in partition %s", ErrPayload, p)
+		return entry.Outcome{}, fmt.Errorf("%w: a meta command in partition %s", entry.ErrUnreadable, p)
 	}
-	s := step{m: m, a: a, p: p, ap: ap, awaited: awaited, keepsIndex: payload.keepsIndex || planted.expiryIndexLeaks,
-		hashesAll: payload.hashesAll}
+	s := step{m: m, a: a, p: p, ap: ap, awaited: awaited, keepsIndex: payload.KeepsIndex || expiryIndexLeaks,
+		hashesAll: payload.HashesAll}
 	s.touched.limit = payload.TouchBytes
-	var replies []Reply
+	var replies []entry.Reply
 	if awaited {
-		replies = make([]Reply, 0, payload.Count)
+		replies = make([]entry.Reply, 0, payload.Count)
 	}
 	first := true
-	unit := func(do func() (Reply, error)) (err error) {
-		r := Reply{PutOff: true}
+	unit := func(do func() (entry.Reply, error)) (err error) {
+		r := entry.Reply{PutOff: true}
 		if first || !s.touched.enough() {
 			r, err = do()
 		}
@@ -92,12 +68,12 @@ func (m *KV) Apply(
 		return err
 	}
 	err := payload.Units(func(c kv.Command) error {
-		return unit(func() (r Reply, err error) {
+		return unit(func() (r entry.Reply, err error) {
 			r.Result, err = s.run(&c)
 			return r, err
 		})
 	}, func(t *kv.Transaction) error {
-		return unit(func() (r Reply, err error) {
+		return unit(func() (r entry.Reply, err error) {
 			r.Transaction, err = s.transact(t)
 			return r, err
 		})
@@ -105,16 +81,17 @@ func (m *KV) Apply(
 	if err == nil {
 		err = s.settle()
 	}
-	if !planted.touchedUncounted {
-		m.touched += s.touched.bytes
+	out := entry.Outcome{Replies: replies}
+	if !touchedUncounted {
+		out.Touched = s.touched.bytes
 	}
-	return replies, err
+	return out, err
 }
 
-// Committed implements StateMachine.
+// Committed does nothing: what is stored is all that a KV knows.
 func (m *KV) Committed() {}
 
-// Reload implements StateMachine.
+// Reload forgets what was known of the state that a snapshot has replaced.
 func (m *KV) Reload() error {
 	m.deadline = earliest{}
 	return nil
@@ -186,7 +163,7 @@ func (s *step) command(c *kv.Command) (kv.Result, error) {
 	case c.Op == kv.OpRead:
 		res = s.read(&old)
 	default:
-		return res, fmt.Errorf("%w: operation %d", ErrPayload, c.Op)
+		return res, fmt.Errorf("%w: operation %d", entry.ErrUnreadable, c.Op)
 	}
 	if res.Outcome != kv.Done && res.Version != 0 {
 		res.Deadline = old.DeadlineMS // nothing changed: it is told as it is

@@ -1,10 +1,10 @@
-package replica
+package machine
 
 import "pxkv/node/kv"
 
 // maxTransactionReads is for transactions that do not say what their answer may hold: how many
 // bytes of values their commands may ask for, by OpRead and ReturnOld. Those that follow are
-// refused. The limit decides what is carried out: another one takes another payloadVersion.
+// refused. The limit decides what is carried out: another one takes another version of entries.
 const maxTransactionReads = 16 << 20
 
 // transact carries out the commands of a transaction, unless a key is not as it was watched, or

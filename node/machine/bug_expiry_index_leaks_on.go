@@ -1,0 +1,5 @@
+//go:build bug_expiry_index_leaks
+
+package machine
+
+const expiryIndexLeaks = true

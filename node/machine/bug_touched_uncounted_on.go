@@ -1,0 +1,5 @@
+//go:build bug_touched_uncounted
+
+package machine
+
+const touchedUncounted = true

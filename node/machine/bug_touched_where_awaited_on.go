@@ -1,0 +1,5 @@
+//go:build bug_touched_where_awaited
+
+package machine
+
+const touchedWhereAwaited = true
