@@ -5,7 +5,7 @@ COMMIT  ?= $(shell git rev-parse --verify --quiet HEAD 2>/dev/null || echo unkno
 LDFLAGS  = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
 # Packages that start goroutines: their tests also run under the race detector.
-CONCURRENT = ./cmd/... ./node ./node/cache ./node/parts ./node/replica ./node/rpc ./persist/... ./transport/...
+CONCURRENT = ./cmd/... ./node ./node/cache ./node/loop ./node/parts ./node/replica ./node/rpc ./persist/... ./transport/...
 
 SEED     ?= 1
 COUNT    ?= 500

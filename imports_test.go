@@ -52,9 +52,10 @@ var rooms = map[string][]string{
 	"node":               {"node", "persist", "ring"},
 	"node/match":         {"node/kv"},
 	"node/entry":         {"node/kv"},
+	"node/loop":          {"node/entry", "node/kv", "node/replica", "persist"},
 	"node/machine":       {"node/entry", "node/kv", "persist/data", "persist/state"}, // it knows no Raft
 	"node/replica":       {"node/entry", "node/kv", "persist"},                       // it knows no state machine
-	"node/rpc":           {"node/kv", "node/meta", "node/replica"},                   // it knows no operation
+	"node/rpc":           {"node/kv", "node/loop", "node/meta", "node/replica"},      // it knows no operation
 	"node/local":         {"node", "persist/data", "persist/state"},
 	"cmd/pxkv":           {"cmd/pxkv", "node/kv", "node/meta", "persist"},
 	"cmd/pxkv/server":    {everyPackage},
@@ -125,7 +126,8 @@ func TestForbiddenImportsAreFound(t *testing.T) {
 		{"node", "transport/peer"}, {"node/rpc", "node"}, {"node/rpc", "persist"}, {"node/sim", "transport/httpapi"},
 		{"node/kv", "ring"}, {"ring", "node/replica"},
 		{"node/replica", "node/machine"}, {"node/replica", "node/meta"}, {"node/machine", "node/replica"},
-		{"node/machine", "persist/raftlog"}, {"node/entry", "persist/data"},
+		{"node/machine", "persist/raftlog"}, {"node/entry", "persist/data"}, {"node/replica", "node/loop"},
+		{"node/loop", "node/machine"}, {"node/loop", "node/meta"}, {"node/loop", "transport/peer"},
 		{"ring", "persist"}, {"persist", "node/replica"}, {"node", "cmd/pxkv"}, {"cmd/pxkv/load", "node/kv"},
 		{"elsewhere", "ring"},
 		{"cmd/pxkv", "node/replica"}, {"cmd/pxkv", "transport/peer"}, {"node/sim", "cmd/pxkv/server"},
@@ -173,6 +175,85 @@ func TestTheLogDoesNotKnowPebble(t *testing.T) {
 					t.Errorf("%s must not import %s", f.name, imported)
 				}
 			}
+		}
+	}
+}
+
+// pure are the packages that decide what is replicated. Whatever they do follows from what they are given, so that
+// the simulation can replay it.
+var pure = []string{"node/entry", "node/machine", "node/meta", "node/replica"}
+
+// impure are packages that no such package imports, nor what is below them, but for two: it is given its logger,
+// and what it shows to other goroutines it publishes, so that nobody waits for anybody.
+var (
+	impure = []string{
+		"context", "crypto/rand", "github.com/prometheus", "log", "math/rand", "net", "os", "sync", "syscall",
+	}
+	pureAfterAll = []string{"log/slog", "sync/atomic"}
+)
+
+// clocks are what of package time looks at one, or waits.
+var clocks = []string{"After", "AfterFunc", "NewTicker", "NewTimer", "Now", "Since", "Sleep", "Tick", "Until"}
+
+// impurities lists what a file has of the world outside.
+func impurities(file *ast.File) (found []string) {
+	for _, spec := range file.Imports {
+		imported, _ := strconv.Unquote(spec.Path.Value)
+		if !slices.Contains(pureAfterAll, imported) &&
+			slices.ContainsFunc(impure, func(room string) bool { return isBelow(imported, room) }) {
+			found = append(found, "package "+imported)
+		}
+	}
+	ast.Inspect(file, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.GoStmt:
+			found = append(found, "a goroutine")
+		case *ast.ChanType:
+			found = append(found, "a channel")
+		case *ast.SelectorExpr:
+			if x, ok := n.X.(*ast.Ident); ok && x.Name == "time" && slices.Contains(clocks, n.Sel.Name) {
+				found = append(found, "time."+n.Sel.Name)
+			}
+		}
+		return true
+	})
+	return found
+}
+
+func TestWhatIsReplicatedIsDecidedByNothingElse(t *testing.T) {
+	t.Parallel()
+	all := sources(t)
+	for _, dir := range pure {
+		if len(all[dir]) == 0 {
+			t.Errorf("there is no package %s", dir)
+		}
+		for _, f := range all[dir] {
+			whole, err := parser.ParseFile(token.NewFileSet(), f.name, nil, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, what := range impurities(whole) {
+				t.Errorf("%s must be a pure step, and has %s", f.name, what)
+			}
+		}
+	}
+}
+
+// A rule that cannot fail proves nothing.
+func TestImpuritiesAreFound(t *testing.T) {
+	t.Parallel()
+	for want, text := range map[string]string{
+		"package sync": `import "sync"`, "package math/rand/v2": `import "math/rand/v2"`,
+		"package github.com/prometheus/client_golang": `import "github.com/prometheus/client_golang"`,
+		"a goroutine": `func f() { go f() }`, "a channel": `func f(chan int) {}`, "time.Now": `var now = time.Now()`,
+		"": `import ("log/slog"; "sync/atomic"; "time"); var d time.Duration`,
+	} {
+		file, err := parser.ParseFile(token.NewFileSet(), "", "package p; "+text, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(impurities(file), ", "); got != want {
+			t.Errorf("%s: found %q, want %q", text, got, want)
 		}
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"pxkv/node/cache"
 	"pxkv/node/core"
 	"pxkv/node/kv"
+	"pxkv/node/loop"
 	"pxkv/node/member"
 	"pxkv/node/meta"
 	"pxkv/node/parts"
@@ -107,7 +108,7 @@ type server struct {
 	machine  *meta.Machine
 	host     *replica.Host
 	station  *station
-	loop     *replica.Loop
+	loop     *loop.Loop
 	node     *Node
 	member   *Membership
 	exec     *rebalance.Executor
@@ -211,7 +212,7 @@ func (s *server) build() error {
 	if c.boot != nil {
 		clock = func() replica.Now { return replica.Now{Boot: c.boot(), WallMS: time.Now().UnixMilli()} }
 	}
-	s.loop = replica.NewLoop(replica.LoopOptions{
+	s.loop = loop.New(loop.Options{
 		Host: s.host, DB: s.db, Sender: s.station, Clock: clock, Logger: log, Metrics: s.registry,
 	})
 	s.node, err = New(Options{

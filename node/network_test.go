@@ -219,7 +219,7 @@ func (n *network) look(self kv.NodeID, names []string) []member.Place {
 	return out
 }
 
-// station is one node's end of the network: its replica.Sender, Peers and Sight.
+// station is one node's end of the network: its loop.Sender, Peers and Sight.
 type station struct {
 	n  *network
 	id kv.NodeID
@@ -336,7 +336,7 @@ func (st *station) Alive(id kv.NodeID) bool {
 	})
 }
 
-// Send implements replica.Sender. Frames are for members only.
+// Send implements loop.Sender. Frames are for members only.
 func (st *station) Send(to kv.NodeID, frame []byte) bool {
 	d := direction{st.id, to}
 	target, delay := st.n.way(d)
@@ -350,7 +350,7 @@ func (st *station) Send(to kv.NodeID, frame []byte) bool {
 	}})
 }
 
-// SendSnapshot implements replica.Sender.
+// SendSnapshot implements loop.Sender.
 func (st *station) SendSnapshot(ctx context.Context, to kv.NodeID, header []byte, write func(io.Writer) error) error {
 	target, _ := st.n.way(direction{st.id, to})
 	req, err := replica.DecodeSnapshotRequest(header)

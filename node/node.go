@@ -13,6 +13,7 @@ import (
 	"pxkv/node/cache"
 	"pxkv/node/entry"
 	"pxkv/node/kv"
+	"pxkv/node/loop"
 	"pxkv/node/member"
 	"pxkv/node/meta"
 	"pxkv/node/replica"
@@ -25,7 +26,7 @@ type Options struct {
 	ID      kv.NodeID
 	Name    string
 	DB      *persist.DB
-	Loop    *replica.Loop
+	Loop    *loop.Loop
 	Machine *meta.Machine
 	Cache   *cache.Cache // nil: none
 	Peers   rpc.Peers

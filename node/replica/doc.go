@@ -4,7 +4,7 @@
 // has arrived (a tick, messages, commands, reads, finished disk writes) and gives back what
 // must leave (frames for peers, snapshots to send) and what must reach the disk (a Job).
 // It has no clock, goroutine, socket or randomness of its own, so that a simulation can
-// replay it exactly. Loop drives one Host in a real process; node/sim drives many by hand.
+// replay it exactly. node/loop drives one Host in a real process; node/sim drives many by hand.
 //
 // The driver's duties, in this order, are what makes an acknowledged write durable:
 //
@@ -21,6 +21,6 @@
 // other goroutines may know of a replica), StateMachine (what committed entries do; node/machine and node/meta
 // are two).
 //
-// Callers: node (through Loop) and node/sim. This package must not import transport or
-// node, and must not look at a clock.
+// Callers: node/loop and node/sim; node and node/local read what Handles tell. This package must not import
+// transport or node, must not know what commands do, look at a clock, wait for anybody, or start a goroutine.
 package replica

@@ -37,8 +37,8 @@ func (j *Job) Commit() error { return j.batch.Commit() }
 // NeedsSync reports whether Commit waits for the disk.
 func (j *Job) NeedsSync() bool { return j.batch.NeedsSync() }
 
-// waits reports whether Commit waits for the tables of the store, as an install does for a while.
-func (j *Job) waits() bool { return j.batch.Waits() }
+// Waits reports whether Commit waits for the tables of the store, as an install does for a while.
+func (j *Job) Waits() bool { return j.batch.Waits() }
 
 // Frames returns the frames to send after Commit.
 func (j *Job) Frames() []Frame { return j.frames.take(j.position()) }

@@ -1,14 +1,9 @@
 package replica
 
 import (
-	"context"
-	"io"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
-
-	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"pxkv/node/entry"
 	"pxkv/node/kv"
@@ -103,43 +98,4 @@ func TestATurnThatPanicsLeavesNoRequestWithoutAnswer(t *testing.T) {
 			}
 		})
 	}
-}
-
-type silentSender struct{}
-
-func (silentSender) Send(kv.NodeID, []byte) bool { return true }
-func (silentSender) SendSnapshot(context.Context, kv.NodeID, []byte, func(io.Writer) error) error {
-	return nil
-}
-
-// Who waits for the loop is told when it has ended, whatever it was asked for.
-func TestALoopThatEndsInAPanicLetsNobodyWait(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		db := openDB(t, vfs.NewMem())
-		defer db.Close()
-		l := loopAlone(t, db)
-		answers := make(chan string, 8) // room for all: a reply must not wait for the test
-		l.Read(ReadOp{Partition: 0, Reply: func(*kv.Error) { answers <- "read" }})
-		l.Write(Op{Partition: 0, Reply: func(entry.Reply) { answers <- "write" }})
-		for _, f := range []func(*Host){func(*Host) { panic("broken invariant") }, func(*Host) {}} {
-			go func() {
-				if err := l.Do(context.Background(), f); err == nil {
-					t.Error("an order that did not run is said to be done")
-				}
-				answers <- "order"
-			}()
-			synctest.Wait() // it is in the inbox
-		}
-		if err := l.Run(context.Background()); err == nil {
-			t.Error("the loop ends without an error")
-		}
-		l.Write(Op{Partition: 0, Reply: func(entry.Reply) { answers <- "late write" }})
-		for range 5 {
-			select {
-			case <-answers:
-			case <-time.After(time.Second):
-				t.Fatal("somebody waits for ever")
-			}
-		}
-	})
 }

@@ -26,20 +26,17 @@ var planted struct {
 	// a heartbeat that arrives counts as said now, however long it waited
 	stalenessFromArrival bool
 	// a snapshot that arrives in a turn whose apply budget is spent is thrown away when it was accepted
-	snapshotOverBudget bool
-	tailAliasesFrame   bool // an entry keeps the whole frame in memory that brought it
-	purgeSlotLeaks     bool // a purge that is lost with its leadership counts as under way for ever
-	flightsKept        bool // writes of a leader that has lost its majority are awaited for ever
-	jobUnbounded       bool // a stalled disk lets the open job grow without end
-	turnPanicHangs     bool // requests that a turn had taken when it panicked are never answered
-	turnWaitsForFsync  bool // nobody takes the turns over from a commit that hangs
-	// what the replicas knew when the turns began to stand still is believed
-	standingLoopBelieved bool
-	logCutAhead          bool // the log is cut where the library may still look
-	confCommitForgotten  bool // that a configuration change is committed comes to the disk with the next append only
-	otherHalfAwaited     bool // a node that starts waits for those who have never needed its word
-	votesAskedEarly      bool // a candidate asks for votes before its own disk knows the term
-	putOffForgotten      bool // what an entry put off is answered as if it were done
+	snapshotOverBudget  bool
+	tailAliasesFrame    bool // an entry keeps the whole frame in memory that brought it
+	purgeSlotLeaks      bool // a purge that is lost with its leadership counts as under way for ever
+	flightsKept         bool // writes of a leader that has lost its majority are awaited for ever
+	jobUnbounded        bool // a stalled disk lets the open job grow without end
+	turnPanicHangs      bool // requests that a turn had taken when it panicked are never answered
+	logCutAhead         bool // the log is cut where the library may still look
+	confCommitForgotten bool // that a configuration change is committed comes to the disk with the next append only
+	otherHalfAwaited    bool // a node that starts waits for those who have never needed its word
+	votesAskedEarly     bool // a candidate asks for votes before its own disk knows the term
+	putOffForgotten     bool // what an entry put off is answered as if it were done
 
 	divergedLeaderWins bool // whoever differs from its leader stops, whoever of them is right
 	voidForgotten      bool // the mark of a void state is not written

@@ -1,7 +1,6 @@
 package replica
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -71,32 +70,37 @@ type SnapshotRequest struct {
 // Shipment is a snapshot on its way out of this node, from the Output of a turn to its report.
 type Shipment struct {
 	Request SnapshotRequest
+	// OnGiveUp, when not nil, is called once, on the goroutine of a turn, when the shipment is to be given up,
+	// with the reason. It is reported all the same. The driver sets it before the next turn, or asks GivenUp.
+	OnGiveUp func(why error)
 
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-	moved  atomic.Int64
+	moved atomic.Int64
 
 	// The rest belongs to the goroutine of the turns.
+	givenUp  error    // why, nil: it is not
 	follower *laggard // nil: nobody waits for it any more
 	tick     uint64   // at which the window began
 	before   int64    // bytes that had moved by then
 }
 
-func newShipment(f *laggard, r SnapshotRequest, tick uint64) *Shipment {
-	s := &Shipment{Request: r, follower: f, tick: tick}
-	s.ctx, s.cancel = context.WithCancelCause(context.Background())
-	return s
+// GivenUp returns why the shipment is to be given up, nil when it is not. It is for the goroutine of the turns.
+func (s *Shipment) GivenUp() error { return s.givenUp }
+
+func (s *Shipment) giveUp(why error) {
+	if s.givenUp != nil {
+		return
+	}
+	s.givenUp = why
+	if s.OnGiveUp != nil {
+		s.OnGiveUp(why)
+	}
 }
 
-// Context ends when the shipment is to be given up, with the reason as its cause. It is reported
-// all the same.
-func (s *Shipment) Context() context.Context { return s.ctx }
+// Move notes that so many bytes more have left. Any goroutine may call it.
+func (s *Shipment) Move(bytes int) { s.moved.Add(int64(bytes)) }
 
-// GiveUp ends the Context. Any goroutine may call it.
-func (s *Shipment) GiveUp(why error) { s.cancel(why) }
-
-// Moved notes that so many bytes more have left. Any goroutine may call it.
-func (s *Shipment) Moved(bytes int) { s.moved.Add(int64(bytes)) }
+// Moved is how many bytes have left. Any goroutine may call it.
+func (s *Shipment) Moved() int64 { return s.moved.Load() }
 
 // SnapshotReport tells the Host how a Shipment ended. Every one must be reported, or its place
 // is never free again.

@@ -122,7 +122,7 @@ func (s *shipping) replace(g *group, to kv.ReplicaID) {
 func (s *shipping) hold(g *group) {
 	for _, ship := range s.underWay {
 		if ship.follower != nil && ship.follower.g == g {
-			ship.cancel(errInDoubt)
+			ship.giveUp(errInDoubt)
 		}
 	}
 }
@@ -150,7 +150,7 @@ func (s *shipping) drop(f *laggard) {
 	for _, ship := range s.underWay {
 		if ship.follower == f {
 			ship.follower = nil
-			ship.cancel(errNotNeeded)
+			ship.giveUp(errNotNeeded)
 		}
 	}
 }
@@ -168,10 +168,10 @@ func (s *shipping) launch() (out []*Shipment) {
 			return out
 		}
 		s.waiting = slices.DeleteFunc(s.waiting, func(o *laggard) bool { return o == f })
-		ship := newShipment(f, SnapshotRequest{
+		ship := &Shipment{Request: SnapshotRequest{
 			Partition: f.g.p, From: f.g.id, To: f.id, ToNode: f.g.known.node(f.id), Term: f.term,
 			Urgent: f.urgency() > notUrgent,
-		}, s.h.ticks)
+		}, follower: f, tick: s.h.ticks}
 		f.stage, f.since, f.index, f.carried = underWay, s.h.ticks, f.g.applied.Index, 0
 		s.underWay = append(s.underWay, ship)
 		out = append(out, ship)
@@ -254,7 +254,6 @@ func (s *shipping) report(r SnapshotReport) {
 	}
 	s.underWay = slices.Delete(s.underWay, i, i+1)
 	s.look = true
-	ship.cancel(nil)
 	if r.Err == nil {
 		s.h.stats.SnapshotsSent.Add(1)
 	}
@@ -264,7 +263,7 @@ func (s *shipping) report(r SnapshotReport) {
 		}
 		return
 	}
-	f.carried = ship.moved.Load()
+	f.carried = ship.Moved()
 	switch {
 	case !f.valid():
 		s.drop(f)
@@ -290,9 +289,9 @@ func (s *shipping) tick() {
 		if h.ticks-ship.tick < window {
 			continue
 		}
-		moved := ship.moved.Load()
+		moved := ship.Moved()
 		if moved-ship.before < limits.WindowBytes || planted.snapshotFromZero {
-			ship.cancel(ErrStalled)
+			ship.giveUp(ErrStalled)
 			continue
 		}
 		ship.tick, ship.before = h.ticks, moved
@@ -323,9 +322,9 @@ func (s *shipping) follow(f *laggard) {
 	if f.stage == underWay {
 		for _, ship := range s.underWay {
 			if ship.follower == f {
-				f.carried = ship.moved.Load()
+				f.carried = ship.Moved()
 				if f.heard == 0 && pr.State != tracker.StateSnapshot && pr.Match < f.index {
-					ship.cancel(errNotNeeded)
+					ship.giveUp(errNotNeeded)
 				}
 			}
 		}

@@ -2,7 +2,6 @@ package replica
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"log/slog"
 	"slices"
@@ -196,28 +195,28 @@ func TestAShipmentIsGivenUpWhenItHardlyMoves(t *testing.T) {
 	s.add(0, 7, 3, false)
 	ship := s.only()
 	for range 100 { // a hundred windows: no limit for the whole
-		ship.Moved(1000)
+		ship.Move(1000)
 		s.ticks(10)
-		if ship.Context().Err() != nil {
-			t.Fatalf("given up though it moves: %v", context.Cause(ship.Context()))
+		if ship.GivenUp() != nil {
+			t.Fatalf("given up though it moves: %v", ship.GivenUp())
 		}
 	}
 	// A process that was stopped saw no time in which it could have moved.
 	s.now += time.Hour
-	ship.Moved(1000)
+	ship.Move(1000)
 	s.ticks(1)
-	if ship.Context().Err() != nil {
-		t.Fatalf("given up after a pause of the process: %v", context.Cause(ship.Context()))
+	if ship.GivenUp() != nil {
+		t.Fatalf("given up after a pause of the process: %v", ship.GivenUp())
 	}
-	ship.Moved(999)
+	ship.Move(999)
 	s.ticks(20)
-	if !errors.Is(context.Cause(ship.Context()), ErrStalled) {
-		t.Errorf("it trickles, and was not given up: %v", context.Cause(ship.Context()))
+	if !errors.Is(ship.GivenUp(), ErrStalled) {
+		t.Errorf("it trickles, and was not given up: %v", ship.GivenUp())
 	}
 	if len(s.h.shipping.underWay) != 1 {
 		t.Error("its place is free before it was reported")
 	}
-	s.report(ship, context.Cause(ship.Context()))
+	s.report(ship, ship.GivenUp())
 	if len(s.h.shipping.underWay) != 0 || s.h.stats.SnapshotsFailed[failedStalled].Load() != 1 {
 		t.Error("its place is not free after it was reported")
 	}
@@ -233,7 +232,7 @@ func TestAShipmentEndsWithItsLeadership(t *testing.T) {
 	g.setLeader(g.term, g.lead, 0) // as if it had lost an election and won the next
 	g.setLeader(g.term+1, g.id, 2)
 	s.ticks(1)
-	if first.Context().Err() == nil {
+	if first.GivenUp() == nil {
 		t.Fatal("the shipment of a former leadership goes on")
 	}
 	s.h.shipping.request(g, 7)
@@ -244,7 +243,7 @@ func TestAShipmentEndsWithItsLeadership(t *testing.T) {
 	s.report(first, errors.New("given up"))
 	second := s.only()
 	s.report(first, errors.New("once more")) // a driver that repeats itself does no harm
-	if !slices.Equal(s.h.shipping.underWay, []*Shipment{second}) || second.Context().Err() != nil {
+	if !slices.Equal(s.h.shipping.underWay, []*Shipment{second}) || second.GivenUp() != nil {
 		t.Error("the report of the first touched the second")
 	}
 }
@@ -315,7 +314,7 @@ func TestTheLogIsKeptForSnapshotsThatAreOnTheirWay(t *testing.T) {
 	}
 	from = g.applied.Index
 	g.h.shipping.of(g, 7).index = from
-	ship.Moved(200_000)
+	ship.Move(200_000)
 	fill(500)
 	if first, _ := g.store.FirstIndex(); first > from+1 {
 		t.Errorf("the log behind index %d is cut at %d, though it is smaller than what was sent", from, first)

@@ -34,10 +34,19 @@ type Stats struct {
 	Void     atomic.Int64 // replicas that wait to be rebuilt
 
 	SnapshotsSent    atomic.Int64           // staged by their receivers
-	SnapshotsFailed  [failures]atomic.Int64 // by failureNames
+	SnapshotsFailed  [failures]atomic.Int64 // by kind: see FailedSnapshots
 	SnapshotsOut     atomic.Int64           // under way from this node
 	SnapshotsWaiting atomic.Int64           // wanted by followers, and not under way
 	SnapshotsIn      atomic.Int64           // arriving
+}
+
+// FailedSnapshots yields how many snapshots of this node were of no use, by reason.
+func (s *Stats) FailedSnapshots(yield func(reason string, failed *atomic.Int64) bool) {
+	for i, name := range failureNames {
+		if !yield(name, &s.SnapshotsFailed[i]) {
+			return
+		}
+	}
 }
 
 // Stats returns the Host's figures.

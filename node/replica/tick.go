@@ -2,6 +2,7 @@ package replica
 
 import (
 	"slices"
+	"time"
 
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/tracker"
@@ -67,6 +68,9 @@ func (h *Host) tick() {
 	}
 	h.stats.measure(h)
 }
+
+// TickLength is how far apart the ticks are that the driver gives it.
+func (h *Host) TickLength() time.Duration { return h.cfg.Tick }
 
 // Ticks returns how many ticks have passed.
 func (h *Host) Ticks() uint64 { return h.ticks }

@@ -114,10 +114,10 @@ func (h *Host) takeOp(op Op) {
 // larger than an entry should be.
 func (g *group) propose() {
 	for len(g.ops) > 0 {
-		n, size := 1, opSize(&g.ops[0])
+		n, size := 1, g.ops[0].Size()
 		for n < len(g.ops) && (g.merging == 0 || n < g.merging) && merges(&g.ops[0], &g.ops[n]) &&
-			size+opSize(&g.ops[n]) <= g.h.cfg.Limits.EntryBytes {
-			size += opSize(&g.ops[n])
+			size+g.ops[n].Size() <= g.h.cfg.Limits.EntryBytes {
+			size += g.ops[n].Size()
 			n++
 		}
 		f := flight{ops: g.ops[:n:n], shared: g.ops[0].barrier()}
@@ -166,7 +166,8 @@ func merges(x, y *Op) bool {
 
 func (op *Op) barrier() bool { return op.Command == nil && op.Raw == nil && op.PurgeMS == 0 }
 
-func opSize(op *Op) int {
+// Size is how many bytes of commands it brings to the log.
+func (op *Op) Size() int {
 	if op.Raw != nil {
 		return len(op.Raw)
 	}

@@ -8,8 +8,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"pxkv/node/kv"
+	"pxkv/node/loop"
 	"pxkv/node/meta"
-	"pxkv/node/replica"
 )
 
 // Peers carries requests to other nodes. transport/peer is one.
@@ -36,7 +36,7 @@ type Counters struct {
 type Options struct {
 	Self    kv.NodeID
 	Name    string // of this node
-	Loop    *replica.Loop
+	Loop    *loop.Loop
 	Machine *meta.Machine
 	Peers   Peers
 	Sight   Sight

@@ -2,7 +2,6 @@ package sim
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -128,12 +127,11 @@ func (t *transfer) gone() bool {
 	switch {
 	case !t.from.up || t.from.life != t.fromLife: // nobody is left to report to; the receiver sees the connection end
 		t.end(nil)
-	case t.s.Context().Err() != nil:
-		cause := context.Cause(t.s.Context())
-		if errors.Is(cause, replica.ErrStalled) {
+	case t.s.GivenUp() != nil:
+		if errors.Is(t.s.GivenUp(), replica.ErrStalled) {
 			t.w.check.givenUp(t)
 		}
-		t.end(cause)
+		t.end(t.s.GivenUp())
 	default:
 		return false
 	}
@@ -189,7 +187,7 @@ func (t *transfer) step() {
 	}
 	t.moved = w.now
 	n, _ := t.arrived.Write(t.stream.Next(t.piece))
-	t.s.Moved(n)
+	t.s.Move(n)
 	if t.stream.Len() > 0 {
 		w.after(t.pause, t.step)
 		return

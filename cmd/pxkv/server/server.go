@@ -17,6 +17,7 @@ import (
 	"pxkv/node/cache"
 	"pxkv/node/core"
 	"pxkv/node/kv"
+	"pxkv/node/loop"
 	"pxkv/node/meta"
 	"pxkv/node/replica"
 	"pxkv/node/rpc"
@@ -35,7 +36,7 @@ type Server struct {
 	values *cache.Cache
 	core   *core.Core
 	links  *links
-	loop   *replica.Loop
+	loop   *loop.Loop
 	node   *node.Node
 	doors  doors
 	member *node.Membership
@@ -151,7 +152,7 @@ func (s *Server) buildLinks() error {
 	if err := s.links.build(s.core.Machine, inbound{s}, s.budget); err != nil {
 		return err
 	}
-	s.loop = replica.NewLoop(replica.LoopOptions{
+	s.loop = loop.New(loop.Options{
 		Host: s.core.Host, DB: s.db, Sender: s.links.peers, Clock: node.Clock, Logger: s.log, Metrics: s.o.Metrics,
 	})
 	return nil

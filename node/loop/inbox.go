@@ -1,15 +1,16 @@
-package replica
+package loop
 
 import (
 	"sync"
 
 	"pxkv/node/kv"
+	"pxkv/node/replica"
 )
 
 // inbox gathers what arrives between two turns: one lock, swapped slices, one wakeup.
 type inbox struct {
 	mu     sync.Mutex
-	in     Input
+	in     replica.Input
 	bytes  int // of writes and messages
 	closed bool
 	wake   chan struct{} // one slot
@@ -23,7 +24,7 @@ func (b *inbox) signal() {
 }
 
 // put lets f add to the input. It reports false, without calling f, after close.
-func (b *inbox) put(f func(*Input)) bool {
+func (b *inbox) put(f func(*replica.Input)) bool {
 	b.mu.Lock()
 	if b.closed {
 		b.mu.Unlock()
@@ -45,10 +46,10 @@ func (b *inbox) refusal() *kv.Error {
 	return nil
 }
 
-func (b *inbox) write(ops []Op) *kv.Error {
+func (b *inbox) write(ops []replica.Op) *kv.Error {
 	size := 0
 	for i := range ops {
-		size += opSize(&ops[i])
+		size += ops[i].Size()
 	}
 	b.mu.Lock()
 	if err := b.refusal(); err != nil {
@@ -65,7 +66,7 @@ func (b *inbox) write(ops []Op) *kv.Error {
 // readSize is what a read that waits counts for.
 const readSize = 64
 
-func (b *inbox) read(reads []ReadOp) *kv.Error {
+func (b *inbox) read(reads []replica.ReadOp) *kv.Error {
 	b.mu.Lock()
 	if err := b.refusal(); err != nil {
 		b.mu.Unlock()
@@ -78,7 +79,7 @@ func (b *inbox) read(reads []ReadOp) *kv.Error {
 	return nil
 }
 
-func (b *inbox) deliver(ms []Message) bool {
+func (b *inbox) deliver(ms []replica.Message) bool {
 	size := 0
 	for i := range ms {
 		size += 128
@@ -101,14 +102,14 @@ func (b *inbox) deliver(ms []Message) bool {
 }
 
 // swap takes what has gathered and leaves the emptied slices of the last turn in its place.
-func (b *inbox) swap(used *Input) {
+func (b *inbox) swap(used *replica.Input) {
 	clear(used.Finished)
 	clear(used.Messages)
 	clear(used.Snapshots)
 	clear(used.Orders)
 	clear(used.Ops)
 	clear(used.Reads)
-	empty := Input{
+	empty := replica.Input{
 		Finished: used.Finished[:0], Messages: used.Messages[:0], Snapshots: used.Snapshots[:0],
 		Reports:     used.Reports[:0],
 		Unreachable: used.Unreachable[:0], Orders: used.Orders[:0], Ops: used.Ops[:0], Reads: used.Reads[:0],
@@ -120,13 +121,13 @@ func (b *inbox) swap(used *Input) {
 }
 
 // withdraw takes back the writes and reads that no turn has taken: they are certainly not done.
-func (b *inbox) withdraw() (ops []Op, reads []ReadOp) {
+func (b *inbox) withdraw() (ops []replica.Op, reads []replica.ReadOp) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	ops, reads = b.in.Ops, b.in.Reads
 	b.in.Ops, b.in.Reads = nil, nil
 	for i := range ops {
-		b.bytes -= opSize(&ops[i])
+		b.bytes -= ops[i].Size()
 	}
 	b.bytes -= readSize * len(reads)
 	return ops, reads
@@ -142,11 +143,11 @@ func (b *inbox) queued() int {
 }
 
 // close ends the inbox and returns what no turn will take.
-func (b *inbox) close() Input {
+func (b *inbox) close() replica.Input {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.closed = true
 	in := b.in
-	b.in = Input{}
+	b.in = replica.Input{}
 	return in
 }

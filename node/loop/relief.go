@@ -1,4 +1,4 @@
-package replica
+package loop
 
 import (
 	"errors"
@@ -7,6 +7,7 @@ import (
 
 	"pxkv/node/entry"
 	"pxkv/node/kv"
+	"pxkv/node/replica"
 )
 
 // No disk says beforehand that it is going to hang. Whoever waits for it must not be waited for: not
@@ -20,7 +21,7 @@ import (
 
 // standsTicks is how many ticks without a turn make a loop that stands still: from then on others may
 // be elected in the places of its leaders.
-const standsTicks = ElectionTicks
+const standsTicks = replica.ElectionTicks
 
 // errRelieved ends a goroutine of the turns in whose place there is another one.
 var errRelieved = errors.New("another goroutine has taken the turns over")
@@ -37,11 +38,11 @@ func (c *ownCommits) end(mark uint64) (stillMine bool) { return c.count.CompareA
 func (c *ownCommits) relieve(seen *uint64) bool {
 	last := *seen
 	*seen = c.count.Load()
-	return *seen == last && last%2 == 1 && !planted.turnWaitsForFsync && c.count.CompareAndSwap(last, last+1)
+	return *seen == last && last%2 == 1 && !turnWaitsForFsync && c.count.CompareAndSwap(last, last+1)
 }
 
 // commitHere commits a job on the goroutine of the turns. errRelieved says that it is no longer that.
-func (l *Loop) commitHere(j *Job) error {
+func (l *Loop) commitHere(j *replica.Job) error {
 	mark := l.own.begin()
 	err := l.commit(j)
 	if l.own.end(mark) {
@@ -55,7 +56,7 @@ func (l *Loop) commitHere(j *Job) error {
 
 // watch looks after the turns until done is closed. takeOver starts a goroutine that goes on with them.
 func (l *Loop) watch(done <-chan struct{}, takeOver func()) {
-	ticker := time.NewTicker(l.o.Host.cfg.Tick)
+	ticker := time.NewTicker(l.o.Host.TickLength())
 	defer ticker.Stop()
 	var commit, turn uint64
 	still := 0
@@ -111,14 +112,14 @@ func (l *Loop) standStill(yes bool) {
 
 // StandsStill reports that no turn has ended for as long as an election takes to begin: others lead
 // by now, or will soon, what was led here.
-func (l *Loop) StandsStill() bool { return l.still.Load() && !planted.standingLoopBelieved }
+func (l *Loop) StandsStill() bool { return l.still.Load() && !standingLoopBelieved }
 
 // Leader returns who leads a partition as the replica here knows. It knows of nobody when there is no
 // replica, or when the loop stands still.
-func (l *Loop) Leader(p kv.PartitionID) Leadership {
+func (l *Loop) Leader(p kv.PartitionID) replica.Leadership {
 	h := l.Handle(p)
 	if h == nil || l.StandsStill() {
-		return Leadership{}
+		return replica.Leadership{}
 	}
 	return h.Leader()
 }

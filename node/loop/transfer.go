@@ -1,4 +1,4 @@
-package replica
+package loop
 
 import (
 	"context"
@@ -8,29 +8,34 @@ import (
 	"syscall"
 
 	"pxkv/node/kv"
+	"pxkv/node/replica"
 )
 
 // ship streams a snapshot in its own goroutine and reports how it ended.
-func (l *Loop) ship(ctx context.Context, s *Shipment) {
+func (l *Loop) ship(ctx context.Context, s *replica.Shipment) {
+	ctx, giveUp := context.WithCancelCause(ctx)
+	s.OnGiveUp = giveUp
 	l.sends.Go(func() {
-		defer context.AfterFunc(ctx, func() { s.GiveUp(context.Cause(ctx)) })()
-		err := l.stream(s)
-		l.inbox.put(func(in *Input) { in.Reports = append(in.Reports, SnapshotReport{s, err}) })
+		defer giveUp(nil)
+		err := l.stream(ctx, s)
+		l.inbox.put(func(in *replica.Input) {
+			in.Reports = append(in.Reports, replica.SnapshotReport{Shipment: s, Err: err})
+		})
 	})
 }
 
-func (l *Loop) stream(s *Shipment) error {
+func (l *Loop) stream(ctx context.Context, s *replica.Shipment) error {
 	r := s.Request
 	snapshot, err := l.o.DB.OpenSnapshot(r.Partition)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = snapshot.Close() }()
-	err = l.o.Sender.SendSnapshot(s.Context(), r.ToNode, r.AppendTo(nil), func(w io.Writer) error {
+	err = l.o.Sender.SendSnapshot(ctx, r.ToNode, r.AppendTo(nil), func(w io.Writer) error {
 		_, err := snapshot.WriteTo(movedWriter{w, s})
 		return err
 	})
-	if why := context.Cause(s.Context()); err != nil && why != nil {
+	if why := context.Cause(ctx); err != nil && why != nil {
 		return fmt.Errorf("%w: %w", err, why)
 	}
 	return err
@@ -39,7 +44,7 @@ func (l *Loop) stream(s *Shipment) error {
 // movedWriter tells how far a shipment is, also within the largest item.
 type movedWriter struct {
 	w io.Writer
-	s *Shipment
+	s *replica.Shipment
 }
 
 const movedPiece = 64 << 10
@@ -49,7 +54,7 @@ func (m movedWriter) Write(b []byte) (n int, err error) {
 	for len(b) > 0 && err == nil {
 		var wrote int
 		wrote, err = m.w.Write(b[:min(len(b), movedPiece)])
-		m.s.Moved(wrote)
+		m.s.Move(wrote)
 		n, b = n+wrote, b[wrote:]
 	}
 	return n, err
@@ -58,7 +63,7 @@ func (m movedWriter) Write(b []byte) (n int, err error) {
 // ReceiveSnapshot stages an arriving snapshot and hands it to its replica. An error that wraps a
 // kv.Refusal tells the sender when to try again.
 func (l *Loop) ReceiveSnapshot(from kv.NodeID, header []byte, body io.Reader) error {
-	req, err := DecodeSnapshotRequest(header)
+	req, err := replica.DecodeSnapshotRequest(header)
 	if err != nil {
 		return err
 	}
@@ -79,8 +84,8 @@ func (l *Loop) ReceiveSnapshot(from kv.NodeID, header []byte, body io.Reader) er
 		staged.Discard()
 		return fmt.Errorf("partition %s: %d bytes after the snapshot's end: %w", req.Partition, n, err)
 	}
-	if !l.inbox.put(func(in *Input) {
-		in.Snapshots = append(in.Snapshots, ArrivedSnapshot{Request: req, FromNode: from, Staged: staged})
+	if !l.inbox.put(func(in *replica.Input) {
+		in.Snapshots = append(in.Snapshots, replica.ArrivedSnapshot{Request: req, FromNode: from, Staged: staged})
 	}) {
 		staged.Discard()
 		return errors.New("node is shutting down")

@@ -1,20 +1,22 @@
-package replica
+package loop
 
 import (
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"pxkv/node/replica"
 )
 
-type loopMetrics struct {
+type metrics struct {
 	dropped, refused, relieved prometheus.Counter
 	still                      prometheus.Gauge
 }
 
-// newLoopMetrics registers the Host's figures. With a nil Registerer they are counted for
+// newMetrics registers the figures of the loop and of its Host. With a nil Registerer they are counted for
 // nobody.
-func newLoopMetrics(reg prometheus.Registerer, s *Stats) loopMetrics {
-	m := loopMetrics{
+func newMetrics(reg prometheus.Registerer, s *replica.Stats) metrics {
+	m := metrics{
 		dropped: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "pxkv_raft_messages_dropped_total",
 			Help: "Raft messages dropped because the loop was too far behind.",
@@ -82,11 +84,11 @@ func newLoopMetrics(reg prometheus.Registerer, s *Stats) loopMetrics {
 		gauge("pxkv_apply_lag_entries", "Entries known to be committed and not yet applied, over all groups.",
 			&s.ApplyLag),
 	)
-	for i, name := range failureNames {
+	for reason, failed := range s.FailedSnapshots {
 		reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "pxkv_snapshots_failed_total", Help: "Snapshots of this node that were of no use, by reason.",
-			ConstLabels: prometheus.Labels{"reason": name},
-		}, func() float64 { return float64(s.SnapshotsFailed[i].Load()) }))
+			ConstLabels: prometheus.Labels{"reason": reason},
+		}, func() float64 { return float64(failed.Load()) }))
 	}
 	return m
 }

@@ -1,4 +1,4 @@
-package replica
+package loop
 
 import (
 	"context"
@@ -16,6 +16,7 @@ import (
 
 	"pxkv/node/entry"
 	"pxkv/node/kv"
+	"pxkv/node/replica"
 	"pxkv/persist"
 )
 
@@ -27,12 +28,12 @@ type Sender interface {
 	SendSnapshot(ctx context.Context, to kv.NodeID, header []byte, write func(io.Writer) error) error
 }
 
-// LoopOptions say what a Loop works with.
-type LoopOptions struct {
-	Host    *Host
+// Options say what a Loop works with. All but Logger and Metrics are required.
+type Options struct {
+	Host    *replica.Host
 	DB      *persist.DB
 	Sender  Sender
-	Clock   func() Now
+	Clock   func() replica.Now
 	Logger  *slog.Logger
 	Metrics prometheus.Registerer // nil: none
 }
@@ -42,11 +43,11 @@ const maxInboxBytes = 128 << 20 // of writes and messages not yet taken by a tur
 // Loop drives one Host: a goroutine takes the turns, another commits the jobs, and a third sees to it
 // that turns go on (relief.go).
 type Loop struct {
-	o       LoopOptions
+	o       Options
 	log     *slog.Logger
-	metrics loopMetrics
+	metrics metrics
 	inbox   inbox
-	jobs    chan *Job
+	jobs    chan *replica.Job
 	sends   sync.WaitGroup // shipments under way
 	failed  chan error
 	ended   chan struct{} // Run has returned, or is about to: no turn follows
@@ -57,27 +58,27 @@ type Loop struct {
 	still    atomic.Bool   // none has ended for a while
 }
 
-// NewLoop returns a Loop that has not started.
-func NewLoop(o LoopOptions) *Loop {
+// New returns a Loop that has not started.
+func New(o Options) *Loop {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	return &Loop{
 		o: o, log: o.Logger,
-		metrics: newLoopMetrics(o.Metrics, o.Host.Stats()),
+		metrics: newMetrics(o.Metrics, o.Host.Stats()),
 		inbox:   inbox{wake: make(chan struct{}, 1)},
-		jobs:    make(chan *Job, 1),
+		jobs:    make(chan *replica.Job, 1),
 		failed:  make(chan error, 1),
 		ended:   make(chan struct{}),
 	}
 }
 
 // Handle returns what is known of this node's replica of p, or nil.
-func (l *Loop) Handle(p kv.PartitionID) *Handle { return l.o.Host.Handle(p) }
+func (l *Loop) Handle(p kv.PartitionID) *replica.Handle { return l.o.Host.Handle(p) }
 
 // Write submits writes with one wakeup. Replies come on the loop's goroutine: they must not
 // block.
-func (l *Loop) Write(ops ...Op) {
+func (l *Loop) Write(ops ...replica.Op) {
 	err := l.refusal()
 	if err == nil {
 		err = l.inbox.write(ops)
@@ -90,7 +91,7 @@ func (l *Loop) Write(ops ...Op) {
 }
 
 // Read asks for linearizable reads with one wakeup.
-func (l *Loop) Read(reads ...ReadOp) {
+func (l *Loop) Read(reads ...replica.ReadOp) {
 	err := l.refusal()
 	if err == nil {
 		err = l.inbox.read(reads)
@@ -113,7 +114,7 @@ func (l *Loop) refusal() *kv.Error {
 
 // Deliver hands over messages that arrived from other nodes. When the loop is far behind
 // they are dropped: Raft sends again.
-func (l *Loop) Deliver(ms []Message) {
+func (l *Loop) Deliver(ms []replica.Message) {
 	if !l.inbox.deliver(ms) {
 		l.metrics.dropped.Add(float64(len(ms)))
 	}
@@ -121,7 +122,7 @@ func (l *Loop) Deliver(ms []Message) {
 
 // Unreachable reports that frames to a node are being lost.
 func (l *Loop) Unreachable(n kv.NodeID) {
-	l.inbox.put(func(in *Input) {
+	l.inbox.put(func(in *replica.Input) {
 		if !slices.Contains(in.Unreachable, n) {
 			in.Unreachable = append(in.Unreachable, n)
 		}
@@ -133,10 +134,10 @@ func (l *Loop) Queued() int { return l.inbox.queued() }
 
 // Do runs f on the goroutine of the turns and waits for it. An error says that f has not run, unless
 // it is ctx's: then it may still.
-func (l *Loop) Do(ctx context.Context, f func(*Host)) error {
+func (l *Loop) Do(ctx context.Context, f func(*replica.Host)) error {
 	done := make(chan struct{})
-	ok := l.inbox.put(func(in *Input) {
-		in.Orders = append(in.Orders, func(h *Host) { f(h); close(done) })
+	ok := l.inbox.put(func(in *replica.Input) {
+		in.Orders = append(in.Orders, func(h *replica.Host) { f(h); close(done) })
 	})
 	if !ok {
 		return kv.Errorf(kv.Unavailable, "node is shutting down")
@@ -206,10 +207,10 @@ func (l *Loop) end(failed error) {
 
 // turns takes turns until ctx ends, the node must stop, or another goroutine takes them.
 func (l *Loop) turns(ctx context.Context) error {
-	ticker := time.NewTicker(l.o.Host.cfg.Tick)
+	ticker := time.NewTicker(l.o.Host.TickLength())
 	defer ticker.Stop()
 	tick := false
-	var in Input
+	var in replica.Input
 	for {
 		select {
 		case <-ctx.Done():
@@ -241,7 +242,7 @@ func (l *Loop) turns(ctx context.Context) error {
 	}
 }
 
-func (l *Loop) release(ctx context.Context, out Output) {
+func (l *Loop) release(ctx context.Context, out replica.Output) {
 	l.send(out.Frames)
 	for _, s := range out.Snapshots {
 		l.ship(ctx, s)
@@ -253,7 +254,7 @@ func (l *Loop) release(ctx context.Context, out Output) {
 
 // send lets frames leave. The groups hear of one that was dropped, so that they slow down
 // instead of sending more of what cannot arrive.
-func (l *Loop) send(fs []Frame) {
+func (l *Loop) send(fs []replica.Frame) {
 	for _, f := range fs {
 		if !l.o.Sender.Send(f.To, f.Data) {
 			l.metrics.refused.Inc()
@@ -275,14 +276,14 @@ func (l *Loop) startJob() error {
 	if j == nil {
 		return nil
 	}
-	if j.NeedsSync() && (l.lastSync.Load() > int64(quickSync) || j.waits() || l.inbox.queued() > 0) {
+	if j.NeedsSync() && (l.lastSync.Load() > int64(quickSync) || j.Waits() || l.inbox.queued() > 0) {
 		l.jobs <- j // never blocks: one job is under way at most
 		return nil
 	}
 	return l.commitHere(j)
 }
 
-func (l *Loop) commit(j *Job) error {
+func (l *Loop) commit(j *replica.Job) error {
 	sync, began := j.NeedsSync(), time.Now()
 	if err := j.Commit(); err != nil {
 		return fmt.Errorf("write to disk: %w", err)
@@ -291,7 +292,7 @@ func (l *Loop) commit(j *Job) error {
 		l.lastSync.Store(int64(time.Since(began)))
 	}
 	l.send(j.Frames())
-	l.inbox.put(func(in *Input) { in.Finished = append(in.Finished, j) })
+	l.inbox.put(func(in *replica.Input) { in.Finished = append(in.Finished, j) })
 	return nil
 }
 

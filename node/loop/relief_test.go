@@ -1,8 +1,7 @@
-package replica
+package loop
 
 import (
 	"context"
-	"log/slog"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -11,9 +10,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
-	"pxkv/node/entry"
 	"pxkv/node/kv"
-	"pxkv/persist"
+	"pxkv/node/replica"
 )
 
 // hangingDisk is one whose fsyncs take no time until they hang.
@@ -37,50 +35,6 @@ func newHangingDisk() *hangingDisk {
 	return d
 }
 
-// loopAlone is a loop that has not started, on whose store one replica is alone in its group.
-func loopAlone(t *testing.T, db *persist.DB) *Loop {
-	t.Helper()
-	h := newTestHost(t, db)
-	if err := h.Bootstrap(0, 20, nil); err != nil {
-		t.Fatal(err)
-	}
-	if err := h.CommitNow(); err != nil {
-		t.Fatal(err)
-	}
-	began := time.Now()
-	return NewLoop(LoopOptions{
-		Host: h, DB: db, Sender: silentSender{}, Logger: slog.New(slog.DiscardHandler),
-		Clock: func() Now { return Now{Boot: time.Hour + time.Since(began), WallMS: 1} },
-	})
-}
-
-// runAlone runs a loop whose one replica leads, until stop or the end of the test.
-func runAlone(t *testing.T, disk vfs.FS) (l *Loop, stop func()) {
-	t.Helper()
-	db := openDB(t, disk)
-	l = loopAlone(t, db)
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- l.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-		_ = db.Close()
-	})
-	for range 3 * ElectionTicks {
-		time.Sleep(DefaultTick)
-	}
-	return l, cancel
-}
-
-func (l *Loop) set(key string) chan *kv.Error {
-	done := make(chan *kv.Error, 1)
-	l.Write(Op{Partition: 0, Command: setCommand(key, "v"), Reply: func(r entry.Reply) { done <- r.Err }})
-	return done
-}
-
 // A disk that was fast until now is waited for between two turns. When it hangs, the turns go on all
 // the same: heartbeats are answered, and what looks after hung disks notices this one.
 func TestTurnsGoOnWhileAnFsyncHangs(t *testing.T) {
@@ -94,13 +48,17 @@ func TestTurnsGoOnWhileAnFsyncHangs(t *testing.T) {
 			if l.lastSync.Load() > int64(quickSync) {
 				t.Fatal("the disk is not fast: this tests nothing")
 			}
+			var stalls uint64
+			if err := l.Do(t.Context(), func(h *replica.Host) { stalls = h.Stalls() }); err != nil {
+				t.Fatal(err)
+			}
 			disk.hangs.Store(true)
 			waits := l.set("hangs")
-			time.Sleep(2 * ElectionTicks * DefaultTick)
-			ctx, cancel := context.WithTimeout(context.Background(), DefaultTick)
+			time.Sleep(2 * replica.ElectionTicks * replica.DefaultTick)
+			ctx, cancel := context.WithTimeout(context.Background(), replica.DefaultTick)
 			hangs := false
-			if err := l.Do(ctx, func(h *Host) {
-				hangs = h.steadiness.diskHangs(h)
+			if err := l.Do(ctx, func(h *replica.Host) {
+				hangs = h.Stalls() > stalls
 			}); err != nil || !hangs || l.StandsStill() {
 				t.Errorf(
 					"round %d: while the fsync hangs no turn is taken: %v; disk seen to hang %v, standing still %v",
@@ -139,7 +97,7 @@ func TestALoopEndsItsTurnsWhileAnFsyncHangs(t *testing.T) {
 			if err == nil || err.Kind != kv.Unknown {
 				t.Errorf("a write that is on no disk is answered: %v", err)
 			}
-		case <-time.After(4 * DefaultTick):
+		case <-time.After(4 * replica.DefaultTick):
 			t.Error("the write waits as long as the disk does")
 		}
 		disk.hangs.Store(false)
@@ -155,19 +113,19 @@ func TestALoopThatStandsStillSaysSo(t *testing.T) {
 		if !l.Leader(0).Self {
 			t.Fatal("no leader")
 		}
-		time.Sleep(DefaultTick / 2) // between two ticks: the last one's turn has been taken, and was seen or will be
+		time.Sleep(replica.DefaultTick / 2) // the last tick's turn has been taken, and was seen or will be
 		mends := make(chan struct{})
-		go func() { _ = l.Do(context.Background(), func(*Host) { <-mends }) }()
+		go func() { _ = l.Do(context.Background(), func(*replica.Host) { <-mends }) }()
 		synctest.Wait()
 		early := l.set("early")
 		read := make(chan *kv.Error, 1)
-		l.Read(ReadOp{Partition: 0, Reply: func(e *kv.Error) { read <- e }})
-		time.Sleep((standsTicks - 1) * DefaultTick)
+		l.Read(replica.ReadOp{Partition: 0, Reply: func(e *kv.Error) { read <- e }})
+		time.Sleep((standsTicks - 1) * replica.DefaultTick)
 		if l.StandsStill() || len(early)+len(read) > 0 {
 			t.Error("it gives up before others could be elected")
 		}
-		time.Sleep(3 * DefaultTick)
-		if !l.StandsStill() || l.Leader(0) != (Leadership{}) {
+		time.Sleep(3 * replica.DefaultTick)
+		if !l.StandsStill() || l.Leader(0) != (replica.Leadership{}) {
 			t.Errorf("standing still %v, leader %+v", l.StandsStill(), l.Leader(0))
 		}
 		for what, answer := range map[string]chan *kv.Error{
@@ -183,7 +141,7 @@ func TestALoopThatStandsStillSaysSo(t *testing.T) {
 			}
 		}
 		close(mends)
-		time.Sleep(2 * DefaultTick)
+		time.Sleep(2 * replica.DefaultTick)
 		if l.StandsStill() || !l.Leader(0).Self {
 			t.Errorf("turns go on: standing still %v, leader %+v", l.StandsStill(), l.Leader(0))
 		}

@@ -1,0 +1,5 @@
+//go:build bug_standing_loop_believed
+
+package loop
+
+const standingLoopBelieved = true
