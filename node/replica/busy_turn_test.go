@@ -57,7 +57,7 @@ func TestASnapshotIsInstalledAlthoughTheTurnHasAppliedEnough(t *testing.T) {
 	for range 3 {
 		s.step()
 	}
-	if at := s.h.groups[5].applied.Index; at != 7 || len(*first)+len(*second) != 2 {
+	if at := s.h.groups.of[5].applied.Index; at != 7 || len(*first)+len(*second) != 2 {
 		t.Errorf("the snapshot of index 7 is installed: index %d; %d of 2 writes are answered", at,
 			len(*first)+len(*second))
 	}
@@ -78,7 +78,7 @@ func TestAnOldSnapshotIsThrownAway(t *testing.T) {
 		s.step()
 		s.step()
 	}
-	if g := s.h.groups[5]; g.staged != nil || g.staging != nil || g.applied.Index != 7 {
+	if g := s.h.groups.of[5]; g.staged != nil || g.staging != nil || g.applied.Index != 7 {
 		t.Errorf("staged %v, installing %v, at index %d", g.staged, g.staging, g.applied.Index)
 	}
 }
@@ -94,8 +94,8 @@ func TestHeartbeatsDoNotWaitForWhatIsToBeApplied(t *testing.T) {
 		if err := n.h.Bootstrap(p, kv.ReplicaID(10*p), nil); err != nil {
 			t.Fatal(err)
 		}
-		_ = n.h.groups[p].rn.Campaign()
-		n.h.markDirty(n.h.groups[p])
+		_ = n.h.groups.of[p].rn.Campaign()
+		n.h.groups.mark(n.h.groups.of[p])
 	}
 	c.tick()
 	beats := 0
@@ -114,7 +114,7 @@ func TestHeartbeatsDoNotWaitForWhatIsToBeApplied(t *testing.T) {
 			}
 		}
 	}
-	if len(n.h.committed) == 0 {
+	if len(n.h.applying.queue) == 0 {
 		t.Error("nothing waits to be applied")
 	}
 	if beats != 4 {

@@ -2,6 +2,33 @@ package replica
 
 import "time"
 
+// hostClock is what a Host knows of time: what its driver tells it.
+type hostClock struct {
+	Now
+	running  bool          // a turn has begun, so that what follows is valid
+	started  time.Duration // boot time of the first turn
+	lastTick time.Duration // boot time
+	ticks    uint64
+}
+
+// turn begins a turn, and reports whether it is the first.
+func (c *hostClock) turn(now Now) (first bool) {
+	if first = !c.running; first {
+		c.running, c.started, c.lastTick = true, now.Boot, now.Boot
+	}
+	c.Now = now
+	return first
+}
+
+// tick counts a tick.
+func (c *hostClock) tick() { c.lastTick, c.ticks = c.Boot, c.ticks+1 }
+
+// sinceTick is how long ago the last tick was, or the first turn.
+func (c *hostClock) sinceTick() time.Duration { return c.Boot - c.lastTick }
+
+// uptime is how long ago the first turn was.
+func (c *hostClock) uptime() time.Duration { return c.Boot - c.started }
+
 // groupClock is what a leader stamps its entries with: its own wall clock, but steady. A group's
 // time must neither go back nor leap when leadership moves to a node whose wall clock is wrong,
 // or when somebody sets a clock: deadlines would be years early or late.
@@ -43,7 +70,7 @@ func (c *groupClock) read(now Now, atLeastMS int64) int64 {
 
 // time is the group's clock at this turn, on the leader.
 func (g *group) time() int64 {
-	ms := g.clock.read(g.h.now, g.applied.TimeMS)
+	ms := g.clock.read(g.h.clock.Now, g.applied.TimeMS)
 	g.handle.clock.Store(g.clock.ns - int64(g.clock.at))
 	return ms
 }

@@ -57,8 +57,8 @@ type Progress struct {
 
 // Partitions lists the partitions of which this node has a replica, in order.
 func (h *Host) Partitions() []kv.PartitionID {
-	out := make([]kv.PartitionID, len(h.ordered))
-	for i, g := range h.ordered {
+	out := make([]kv.PartitionID, len(h.groups.ordered))
+	for i, g := range h.groups.ordered {
 		out[i] = g.p
 	}
 	return out
@@ -66,18 +66,18 @@ func (h *Host) Partitions() []kv.PartitionID {
 
 // View describes a partition's group as this node's replica sees it.
 func (h *Host) View(p kv.PartitionID) (View, bool) {
-	g := h.groups[p]
+	g := h.groups.of[p]
 	if g == nil {
 		return View{}, false
 	}
 	return View{Partition: p, Self: g.id, Leads: g.leads(), Conf: g.applied.Conf, Replicas: g.replicas,
-		Pending: g.conf.pending || g.conf.moving || g.doubt != nil, Tenure: h.ticks - g.ledSince}, true
+		Pending: g.conf.pending || g.conf.moving || g.doubt != nil, Tenure: h.clock.ticks - g.ledSince}, true
 }
 
 // Progress tells, on the leader of a partition, how far each replica of the configuration
 // is, and the last index of its log. It costs a copy of all that, so ask only when it matters.
 func (h *Host) Progress(p kv.PartitionID) (progress map[kv.ReplicaID]Progress, last uint64) {
-	g := h.groups[p]
+	g := h.groups.of[p]
 	if g == nil || !g.leads() {
 		return nil, 0
 	}
@@ -97,7 +97,7 @@ func (h *Host) Progress(p kv.PartitionID) (progress map[kv.ReplicaID]Progress, l
 // ProposeConf proposes a configuration change; added names the node behind each new id. It
 // returns an error when this replica cannot propose now. Success shows in a later View.
 func (h *Host) ProposeConf(p kv.PartitionID, cc *pb.ConfChangeV2, added []kv.Replica) error {
-	g := h.groups[p]
+	g := h.groups.of[p]
 	if g == nil || !g.leads() {
 		return errors.New("not the leader")
 	}
@@ -108,24 +108,24 @@ func (h *Host) ProposeConf(p kv.PartitionID, cc *pb.ConfChangeV2, added []kv.Rep
 	if err := g.rn.ProposeConfChange(cc); err != nil {
 		return err
 	}
-	g.conf.pending, g.conf.since = true, h.ticks
-	h.markDirty(g)
+	g.conf.pending, g.conf.since = true, h.clock.ticks
+	h.groups.mark(g)
 	return nil
 }
 
 // Transfer asks the library to hand leadership to a voter, which must have been heard from
 // just now.
 func (h *Host) Transfer(p kv.PartitionID, to kv.ReplicaID) error {
-	g := h.groups[p]
+	g := h.groups.of[p]
 	if g == nil || !g.leads() {
 		return errors.New("not the leader")
 	}
 	if !g.answers(to) {
 		return fmt.Errorf("replica %d does not answer", to)
 	}
-	g.conf.moving, g.conf.since = true, h.ticks
+	g.conf.moving, g.conf.since = true, h.clock.ticks
 	g.rn.TransferLeader(uint64(to))
-	h.markDirty(g)
+	h.groups.mark(g)
 	return nil
 }
 
@@ -163,7 +163,7 @@ func (g *group) applyConf(ap *state.Applied, e *pb.Entry) error {
 	// Cheap and safe: the next round is counted under the new configuration.
 	g.endLease()
 	g.reads.requeue()
-	g.h.markDirty(g)
+	g.h.groups.mark(g)
 	return nil
 }
 

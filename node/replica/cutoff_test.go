@@ -57,15 +57,15 @@ func TestALeaderThatWasCutOffIsLeftWithNothing(t *testing.T) {
 		}
 	}
 	h := c.nodes[1].h
-	if g.leads() || !purged || h.purging != 0 {
-		t.Fatalf("cut off it leads: %v; it began a purge: %v, and counts %d", g.leads(), purged, h.purging)
+	if g.leads() || !purged || h.purges.underWay != 0 {
+		t.Fatalf("cut off it leads: %v; it began a purge: %v, and counts %d", g.leads(), purged, h.purges.underWay)
 	}
 	for range 40 {
 		c.tick()
 	}
-	if h.Awaited() != 0 || h.uncommitted != 0 || len(answers) != 3 {
-		t.Errorf("back again %d groups wait with %d bytes; %d of 3 writes are answered", h.Awaited(), h.uncommitted,
-			len(answers))
+	if h.Awaited() != 0 || h.intake.uncommitted != 0 || len(answers) != 3 {
+		t.Errorf("back again %d groups wait with %d bytes; %d of 3 writes are answered", h.Awaited(),
+			h.intake.uncommitted, len(answers))
 	}
 	for _, err := range answers {
 		if err == nil || err.Kind != kv.Unavailable {

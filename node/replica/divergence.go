@@ -105,7 +105,7 @@ func (g *group) say(to kv.ReplicaID, kind MessageKind, at appliedHash) {
 // checks reports whether a leader's heartbeats of this tick tell its hash, where it has applied all that
 // is committed: soon after it came to lead, and now and then, for groups in which nothing is written.
 func (g *group) checks() bool {
-	return g.h.ticks-g.ledSince < 4*heartbeatTicks || (g.h.ticks+uint64(g.p))%checkTicks < heartbeatTicks
+	return g.h.clock.ticks-g.ledSince < 4*heartbeatTicks || (g.h.clock.ticks+uint64(g.p))%checkTicks < heartbeatTicks
 }
 
 // suspect begins the doubt.
@@ -113,7 +113,7 @@ func (g *group) suspect() {
 	if g.doubt != nil || g.void || planted.divergedLeaderWins {
 		return
 	}
-	g.setDoubt(&doubt{since: g.h.ticks})
+	g.setDoubt(&doubt{since: g.h.clock.ticks})
 	g.h.cfg.Logger.Warn("replicas of this partition differ; asking all of them which one is wrong, and serving "+
 		"nothing of it meanwhile", "partition", g.p.String(), "replica", uint64(g.id), "index", g.applied.Index)
 	g.endLease()
@@ -131,7 +131,7 @@ func (g *group) setDoubt(d *doubt) {
 // Differing lists, from any goroutine, the partitions of which this node's replica is in doubt, and
 // those of which it is void.
 func (h *Host) Differing() (inDoubt, void []kv.PartitionID) {
-	t := h.table.Load()
+	t := h.groups.table.Load()
 	for _, r := range append(slices.Clone(t.data), t.meta) {
 		switch {
 		case r == nil:
@@ -154,7 +154,7 @@ func (g *group) disputed() *kv.Error {
 // ask asks all others what their hash was. The index is the newest one here: those that are ahead
 // still know it, and the others will come to it. It stays the same until all had time to answer.
 func (g *group) ask() {
-	d, now := g.doubt, g.h.ticks
+	d, now := g.doubt, g.h.clock.ticks
 	if d.own.index == 0 || now-d.asked >= 2*ElectionTicks && d.own.index != g.applied.Index {
 		hash, ok := g.hashAt(g.applied.Index)
 		if !ok {
@@ -174,7 +174,7 @@ func (g *group) hear(m Message) {
 	if !g.vouched || g.rebuilding {
 		return
 	}
-	g.known.hear(m.From, m.FromNode, g.h.now.Boot, len(g.replicas))
+	g.known.hear(m.From, m.FromNode, g.h.clock.Boot, len(g.replicas))
 	if m.Kind != Void {
 		g.known.void(m.From, 0) // one that is void compares nothing: it is rebuilt
 	}
@@ -206,7 +206,7 @@ func (g *group) tickDoubt() {
 	if g.doubt == nil {
 		return
 	}
-	if (g.h.ticks-g.doubt.since)%askTicks == 0 {
+	if (g.h.clock.ticks-g.doubt.since)%askTicks == 0 {
 		g.ask()
 	}
 	g.judge()
@@ -254,7 +254,7 @@ func (g *group) judge() {
 			differ = append(differ, g.h.cfg.Names.Of(r.Node))
 		}
 	}
-	waited := g.h.ticks - d.since
+	waited := g.h.clock.ticks - d.since
 	// Whoever is void already, by its own judgement or an operator's, does not contradict. All others had the time
 	// for that: one of them has caused the doubt.
 	undisputed := waited >= askTicks && len(differ) == 0 && majority(func(id uint64) bool {

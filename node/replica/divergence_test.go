@@ -18,7 +18,7 @@ func (c *trio) flip(id kv.NodeID) {
 	g.hashes[g.applied.Index%hashHistory] = appliedHash{g.applied.Index, g.applied.Hash}
 }
 
-func (c *trio) group(id kv.NodeID) *group { return c.nodes[id].h.groups[0] }
+func (c *trio) group(id kv.NodeID) *group { return c.nodes[id].h.groups.of[0] }
 
 // set asks a node to set a key; the answer is there when it is decided.
 func (c *trio) set(id kv.NodeID, value string) *entry.Reply {
@@ -309,7 +309,7 @@ func TestAVoidReplicaVotesAndAcknowledgesButNeverLeads(t *testing.T) {
 		t.Fatalf("void %v, role %v", g.void, g.role)
 	}
 	c.cut[5-next], c.cut[next] = false, true // the one that lags needs its vote, and may not have it
-	c.order(1, func(h *Host) { _ = g.rn.Campaign(); h.markDirty(g) })
+	c.order(1, func(h *Host) { _ = g.rn.Campaign(); h.groups.mark(g) })
 	for range 5 * ElectionTicks {
 		c.tick()
 		if g.leads() {
@@ -368,7 +368,7 @@ func TestADivergedLeaderOfAJointConfigurationStepsDown(t *testing.T) {
 	c.cut[1] = true
 	for id := kv.NodeID(2); id <= 3; id++ {
 		c.order(1, func(h *Host) {
-			g := h.groups[0]
+			g := h.groups.of[0]
 			if g.doubt == nil {
 				g.suspect()
 			}

@@ -38,7 +38,7 @@ func newTestHost(t *testing.T, db *persist.DB) *Host {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, g := range h.ordered {
+	for _, g := range h.groups.ordered {
 		g.vouched = true // nobody is there to ask
 	}
 	h.recall.trusted = true
@@ -152,7 +152,7 @@ func TestMetaCommitIndexOutlivesWhatRestsOnIt(t *testing.T) {
 			Type: pb.MsgHeartbeat.Enum(), From: new(uint64(1)), To: new(uint64(2)), Term: new(uint64(2)),
 			Commit: new(uint64(3)),
 		}})
-		if applied := h.groups[p].applied.Index; applied != 3 {
+		if applied := h.groups.of[p].applied.Index; applied != 3 {
 			t.Fatalf("partition %s: applied %d", p, applied)
 		}
 		if j != nil && j.NeedsSync() {
@@ -242,7 +242,7 @@ func TestNoVoteWhileALeaseMayLast(t *testing.T) {
 			LogTerm: new(uint64(2)), Index: new(uint64(3)), Context: []byte(tc.context),
 		}}
 		before := h.Inspect(0).Term
-		g := h.groups[0]
+		g := h.groups.of[0]
 		if got := g.mayVoteAt(start+tc.after, vote.Raft); got != tc.votes {
 			t.Errorf("%v after the leader's word, context %q: may vote %v, want %v", tc.after, tc.context, got,
 				tc.votes)
@@ -254,6 +254,6 @@ func TestNoVoteWhileALeaseMayLast(t *testing.T) {
 }
 
 func (g *group) mayVoteAt(now time.Duration, m *pb.Message) bool {
-	g.h.now.Boot = now
+	g.h.clock.Boot = now
 	return g.mayVote(m)
 }

@@ -28,7 +28,7 @@ func (h *Host) stamp(at time.Duration) uint64 { return uint64(at) + h.cfg.Incarn
 // moment reads a stamp that came back. false: there is none, or this process did not make it.
 func (h *Host) moment(stamp uint64) (time.Duration, bool) {
 	at := time.Duration(stamp - h.cfg.Incarnation)
-	return at, stamp != 0 && h.started <= at && at <= h.now.Boot
+	return at, stamp != 0 && h.clock.started <= at && at <= h.clock.Boot
 }
 
 // A heartbeat and its answer have two stamps: the sender's, and the receiver's that came back. They
@@ -63,7 +63,7 @@ func (g *group) confirm(r *replicaInfo) {
 // followedSince is the latest moment of this leader's boot clock at or after which a majority is known
 // to have followed it; this replica and one other count as of now.
 func (g *group) followedSince(other kv.ReplicaID) time.Duration {
-	c, now := g.applied.Conf, g.h.now.Boot
+	c, now := g.applied.Conf, g.h.clock.Boot
 	at := g.known.followedBy(c.GetVoters(), g.id, other, now)
 	if out := c.GetVotersOutgoing(); len(out) > 0 {
 		at = min(at, g.known.followedBy(out, g.id, other, now))
@@ -89,7 +89,7 @@ func (g *group) stampHeartbeat(m *pb.Message) {
 		g.confirm(r)
 		back = r.report.sure
 	}
-	putStamps(m, g.h.stamp(g.h.now.Boot), back)
+	putStamps(m, g.h.stamp(g.h.clock.Boot), back)
 }
 
 // stampAnswer completes the answer to a heartbeat.
@@ -104,10 +104,10 @@ func (g *group) stampAnswer(m *pb.Message) {
 func (g *group) heardHeartbeat(m Message) {
 	own, back := stampsOf(m.Raft)
 	if g.rn.BasicStatus().GetTerm() == m.Raft.GetTerm() {
-		g.obeyed = obeyed{m.Raft.GetTerm(), g.h.now.Boot, own}
+		g.obeyed = obeyed{m.Raft.GetTerm(), g.h.clock.Boot, own}
 	}
 	if at, ok := g.h.moment(back); planted.stalenessFromArrival {
-		g.caughtUp(m.Committed, g.h.now.Boot)
+		g.caughtUp(m.Committed, g.h.clock.Boot)
 	} else if ok {
 		g.caughtUp(m.Committed, at)
 	}
@@ -125,7 +125,7 @@ func (g *group) heardAnswer(m Message) {
 	}
 	// One that waits is kept: if each answer replaced it, none might ever be confirmed.
 	if g.confirm(r); r.report.stamp == 0 && own != 0 {
-		r.report.stamp, r.report.at = own, g.h.now.Boot
+		r.report.stamp, r.report.at = own, g.h.clock.Boot
 		g.confirm(r)
 	}
 }

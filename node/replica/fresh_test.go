@@ -240,7 +240,7 @@ func TestAReadNamesAnIndexThatCoversIt(t *testing.T) {
 			if _, found, err := n.h.cfg.DB.Get(0, []byte("k")); err != nil || !found {
 				t.Errorf("%v, %v", found, err)
 			}
-			if at, shown := n.h.groups[0].applied.Index, n.h.Handle(0).Shown(); shown < at {
+			if at, shown := n.h.groups.of[0].applied.Index, n.h.Handle(0).Shown(); shown < at {
 				t.Errorf("what index %d did can be read, and its reader is told index %d", at, shown)
 			}
 			looked++

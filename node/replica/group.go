@@ -124,7 +124,7 @@ func (g *group) campaignAlone() {
 		if err := g.rn.Campaign(); err != nil {
 			g.h.cfg.Logger.Warn("campaign failed", "partition", g.p.String(), "err", err)
 		}
-		g.h.markDirty(g)
+		g.h.groups.mark(g)
 	}
 }
 
@@ -152,7 +152,7 @@ func (g *group) step(m Message) {
 	if (t == pb.MsgVote || t == pb.MsgPreVote) && !g.mayVote(m.Raft) {
 		return
 	}
-	g.known.hear(m.From, m.FromNode, g.h.now.Boot, len(g.replicas))
+	g.known.hear(m.From, m.FromNode, g.h.clock.Boot, len(g.replicas))
 	if last, _ := g.store.LastIndex(); t == pb.MsgHeartbeat && m.Raft.GetCommit() > last {
 		g.h.fail(fmt.Errorf("%w: partition %s: this replica once acknowledged index %d, and its log ends at %d; "+
 			"start this node with an empty data directory", ErrOutdated, g.p, m.Raft.GetCommit(), last))
@@ -162,19 +162,19 @@ func (g *group) step(m Message) {
 		return
 	}
 	if fromLeader(t) && m.Raft.GetTerm() >= g.term {
-		g.contact = g.h.now.Boot
+		g.contact = g.h.clock.Boot
 		if t == pb.MsgHeartbeat {
 			g.compare(question{from: m.From, theirs: appliedHash{m.Committed, m.Raft.GetRejectHint()}})
-			g.clock.hear(m.TimeMS, g.h.now.Boot)
+			g.clock.hear(m.TimeMS, g.h.clock.Boot)
 			g.handle.clock.Store(g.clock.ns - int64(g.clock.at))
 		}
 	}
 	if n := entryBytes(m.Raft); n > 0 {
-		if g.h.crowded() || g.fills() {
+		if g.h.intake.crowded() || g.fills() {
 			g.h.stats.Held.Add(1)
 			return // the leader sends it again; heartbeats are taken and answered meanwhile
 		}
-		g.h.grow(n)
+		g.h.intake.grow(n)
 	}
 	// Errors mean that the library has no use for the message: an answer from a replica that
 	// left the configuration, for example.
@@ -185,7 +185,7 @@ func (g *group) step(m Message) {
 	case pb.MsgHeartbeatResp:
 		g.heardAnswer(m)
 	}
-	g.h.markDirty(g)
+	g.h.groups.mark(g)
 }
 
 // mayVote holds the promise behind leases: whoever answered a leader's heartbeat helps no
@@ -194,32 +194,32 @@ func (g *group) step(m Message) {
 // The library alone promises less: it counts ticks, which are not time, and forgets at restart.
 func (g *group) mayVote(m *pb.Message) bool {
 	h := g.h
-	if h.now.Boot-h.started < ElectionTicks*h.cfg.Tick && !h.cfg.Fresh && !planted.voteAfterRestart {
+	if h.clock.uptime() < ElectionTicks*h.cfg.Tick && !h.cfg.Fresh && !planted.voteAfterRestart {
 		return false
 	}
 	const transfer = "CampaignTransfer" // the library's mark of an election the leader asked for
 	if string(m.GetContext()) == transfer || planted.voteAfterRestart {
 		return true
 	}
-	return h.now.Boot-g.contact >= leaseTicks*h.cfg.Tick // no less for drift: leases are shorter by that
+	return h.clock.Boot-g.contact >= leaseTicks*h.cfg.Tick // no less for drift: leases are shorter by that
 }
 
 // stepSelf hands the library the completion of a storage write.
 func (g *group) stepSelf(m *pb.Message) {
 	_ = g.rn.Step(m)
-	g.h.markDirty(g)
+	g.h.groups.mark(g)
 }
 
 // active reports whether a replica was heard from lately. The library's own RecentActive
 // starts anew with each quorum check, so it flickers.
 func (g *group) active(id kv.ReplicaID) bool {
-	ago, ok := g.known.since(id, g.h.now.Boot)
+	ago, ok := g.known.since(id, g.h.clock.Boot)
 	return id == g.id || ok && ago < 5*ElectionTicks*g.h.cfg.Tick
 }
 
 // answers reports whether a replica was heard from just now, and could lead.
 func (g *group) answers(id kv.ReplicaID) bool {
-	ago, ok := g.known.since(id, g.h.now.Boot)
+	ago, ok := g.known.since(id, g.h.clock.Boot)
 	return ok && ago <= answerTicks*g.h.cfg.Tick && !g.isVoid(id)
 }
 
@@ -236,10 +236,10 @@ func (g *group) setLeader(term uint64, lead kv.ReplicaID, role raft.StateType) {
 		}
 		g.conf = confState{}
 		if role == raft.StateLeader {
-			g.ledSince = g.h.ticks
+			g.ledSince = g.h.clock.ticks
 			g.known.unfollow()
 			for _, id := range g.applied.Conf.GetVoters() { // until they had a chance to answer, no voter is silent
-				g.known.hear(kv.ReplicaID(id), 0, g.h.now.Boot, len(g.replicas))
+				g.known.hear(kv.ReplicaID(id), 0, g.h.clock.Boot, len(g.replicas))
 			}
 		}
 	}
@@ -273,22 +273,6 @@ func (g *group) notLeader() *kv.Error {
 	}
 	e.Leader = leader
 	return e
-}
-
-// touch notes that the group has effects in the turn's apply batch.
-func (g *group) touch() {
-	if !g.touched {
-		g.touched = true
-		g.h.touched = append(g.h.touched, g)
-	}
-}
-
-// publishApplied follows when they can be read.
-func (g *group) publishApplied() {
-	g.touched = false
-	g.publish()
-	g.handle.ended.Add(1)
-	g.machine.Committed()
 }
 
 // publish lets others know how far the readable state is.
@@ -351,7 +335,7 @@ func (g *group) close(why *kv.Error) {
 	g.endLease()
 	g.reads.dropAll(g, why)
 	for _, op := range g.ops {
-		g.h.reply(op, entry.Reply{Err: why})
+		g.h.answers.reply(op, entry.Reply{Err: why})
 	}
 	for _, f := range append(g.flights, g.unplaced...) {
 		f.fail(g.h, kv.ErrUnknown())

@@ -141,31 +141,3 @@ func (h *Handle) Clock(now Now) int64 {
 	}
 	return max(h.timeMS.Load(), ms)
 }
-
-// handles is an immutable table; a group that comes or goes makes a new one.
-type handles struct {
-	data []*Handle // by partition, nil where this node has no replica
-	meta *Handle
-}
-
-func (t *handles) get(p kv.PartitionID) *Handle {
-	if p == kv.Meta {
-		return t.meta
-	}
-	if int(p) >= len(t.data) {
-		return nil
-	}
-	return t.data[p]
-}
-
-func (t *handles) with(p kv.PartitionID, h *Handle) *handles {
-	n := &handles{meta: t.meta, data: t.data}
-	if p == kv.Meta {
-		n.meta = h
-		return n
-	}
-	n.data = make([]*Handle, max(len(t.data), int(p)+1))
-	copy(n.data, t.data)
-	n.data[p] = h
-	return n
-}

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	pb "go.etcd.io/raft/v3/raftpb"
 	"runtime/debug"
-	"slices"
-	"sync/atomic"
 	"time"
 
 	"go.etcd.io/raft/v3"
@@ -74,50 +72,23 @@ type Output struct {
 // Host owns the replicas of one node. All methods but Handle belong to the goroutine of the
 // turns.
 type Host struct {
-	cfg     Config
-	table   atomic.Pointer[handles]
-	groups  map[kv.PartitionID]*group
-	ordered []*group // by partition, so that every turn is the same in every replay
-
-	now       Now
-	started   time.Duration // boot time of the first turn
-	running   bool          // a turn has begun, so started is valid
-	lastTick  time.Duration
-	ticks     uint64
-	readCtx   uint64
-	draining  bool // leaderships are handed over
-	departing bool // they were, and no write is taken that others could take
-	purging   int  // purges under way
-	purgeAt   int  // group that was last looked at for one
-	recall    recall
-	err       error // first broken invariant; the node stops
-	open      *Job  // what the next job will hold
-	inFlight  bool
-	growth    growth
-	// uncommitted is how many bytes of proposals wait in all groups, applied or lost.
-	uncommitted int
-	promised    int // bytes of the largest frame of the last job
-	apply       *data.Apply
-	frames      frames
-	shipping    shipping
-	arrivals    arrivals
-	dirty       []*group // groups whose Ready must be looked at
-	// What the turn was given and has not looked at yet. Whoever takes a request owns its answer:
-	// at every moment it is here, in its group, or among the answers that are on their way out, so
-	// that also a turn that ends in a panic leaves none without an answer, and none with two.
-	takenOps   []Op
-	takenReads []ReadOp
-	// replies and after are released when the turn's effects can be read.
-	replies, spareReplies []answer
-	readReplies           []readAnswer
-	after                 []func()
-	leaving               []answer     // being released
-	leavingReads          []readAnswer // likewise
-	touched               []*group     // have effects in apply
-	committed             []*group     // have entries to apply, in this order
-	applying              int          // bytes of entries applied in this turn, and of values that they touched
-	stats                 Stats
-	steadiness            steadiness
+	cfg        Config
+	groups     groups
+	clock      hostClock
+	answers    answers
+	intake     intake
+	jobs       jobs
+	applying   applying
+	frames     frames // of this turn, that promise nothing
+	readCtx    uint64 // of the last round
+	purges     purges
+	departure  departure
+	shipping   shipping
+	arrivals   arrivals
+	recall     recall
+	steadiness steadiness
+	stats      Stats
+	err        error // first broken invariant; the node stops
 }
 
 // NewHost loads the replicas that the DB holds. It starts nothing.
@@ -126,10 +97,11 @@ func NewHost(cfg Config) (*Host, error) {
 	if err != nil {
 		return nil, fmt.Errorf("replica host: %w", err)
 	}
-	h := &Host{cfg: full, groups: map[kv.PartitionID]*group{}, frames: frames{limit: full.Limits.FrameBytes}}
+	h := &Host{cfg: full, frames: frames{limit: full.Limits.FrameBytes}}
+	h.groups.init()
+	h.intake.limits = &h.cfg.Limits
 	h.frames.tellable = h.tellable
 	h.beginRecall()
-	h.table.Store(&handles{})
 	h.shipping.init(h)
 	stored, err := full.DB.Replicas()
 	if err != nil {
@@ -145,7 +117,7 @@ func NewHost(cfg Config) (*Host, error) {
 
 // Handle returns what is known of this node's replica of p, or nil when it has none. It may
 // be called from any goroutine.
-func (h *Host) Handle(p kv.PartitionID) *Handle { return h.table.Load().get(p) }
+func (h *Host) Handle(p kv.PartitionID) *Handle { return h.groups.table.Load().get(p) }
 
 // Turn takes one step. It returns an error when the node must stop: an invariant is broken
 // or the disk cannot be trusted.
@@ -158,7 +130,7 @@ func (h *Host) Turn(now Now, in *Input) (out Output, err error) {
 			err = h.err
 		}
 	}()
-	h.takenOps, h.takenReads = in.Ops, in.Reads
+	h.answers.ops, h.answers.reads = in.Ops, in.Reads
 	h.begin(now)
 	for _, j := range in.Finished {
 		h.finish(j)
@@ -188,26 +160,25 @@ func (h *Host) Turn(now Now, in *Input) (out Output, err error) {
 	more := h.drain()
 	h.commitApply()
 	if h.err == nil {
-		h.release()
+		h.answers.release()
 	}
 	// an answer may have proposed more
-	out = Output{Frames: h.frames.take(h.position()), Snapshots: h.shipping.launch(), More: more || len(h.dirty) > 0}
+	out = Output{Frames: h.frames.take(h.position()), Snapshots: h.shipping.launch(),
+		More: more || len(h.groups.dirty) > 0}
 	return out, h.err
 }
 
 func (h *Host) begin(now Now) {
-	if !h.running {
-		h.running, h.started, h.lastTick = true, now.Boot, now.Boot
-		h.now = now
-		for _, g := range h.ordered {
-			if g.vouched {
-				g.campaignAlone()
-			}
-		}
-		h.vouchAll()
-		h.Ask(h.Unvouched())
+	if !h.clock.turn(now) {
+		return
 	}
-	h.now = now
+	for _, g := range h.groups.ordered {
+		if g.vouched {
+			g.campaignAlone()
+		}
+	}
+	h.vouchAll()
+	h.Ask(h.Unvouched())
 }
 
 // fail remembers the first broken invariant.
@@ -217,25 +188,18 @@ func (h *Host) fail(err error) {
 	}
 }
 
-func (h *Host) markDirty(g *group) {
-	if !g.dirty {
-		g.dirty = true
-		h.dirty = append(h.dirty, g)
-	}
-}
-
 // drain looks at the Ready of every group that something happened to, and applies what is
 // committed, as much as one turn may. Only that waits for a later turn: appends, votes, heartbeats
 // and snapshots never do. It reports whether there is more to do.
 func (h *Host) drain() bool {
-	h.applying = 0
+	h.applying.spent = 0
 	var again []*group
-	for h.err == nil && (len(h.dirty) > 0 || h.mayApply()) {
-		work := h.dirty
-		h.dirty = nil
+	for h.err == nil && (len(h.groups.dirty) > 0 || h.mayApply()) {
+		work := h.groups.dirty
+		h.groups.dirty = nil
 		for _, g := range work {
 			g.dirty = false
-			if planted.snapshotOverBudget && h.applying > h.cfg.Limits.ApplyBytes {
+			if planted.snapshotOverBudget && h.applying.spent > h.cfg.Limits.ApplyBytes {
 				g.discardStaged()
 				again = append(again, g)
 				continue
@@ -245,60 +209,18 @@ func (h *Host) drain() bool {
 			}
 		}
 		if h.err == nil && h.mayApply() {
-			g := h.committed[0]
-			h.committed = h.committed[1:]
-			g.applyCommitted(false)
+			h.applying.next().applyCommitted(false)
 		}
 	}
 	for _, g := range again {
-		h.markDirty(g)
+		h.groups.mark(g)
 	}
-	return len(again)+len(h.committed) > 0
-}
-
-// mayApply reports whether something is to be applied, and this turn may still begin it.
-func (h *Host) mayApply() bool {
-	return len(h.committed) > 0 && h.roomToApply()
-}
-
-func (h *Host) roomToApply() bool { return h.applying <= h.cfg.Limits.ApplyBytes }
-
-// commitApply makes the effects gathered so far readable.
-func (h *Host) commitApply() {
-	a := h.apply
-	if h.err != nil || a == nil {
-		return
-	}
-	h.apply = nil
-	for _, g := range h.touched {
-		g.handle.begun.Add(1)
-		g.handle.shows(g.applied.Index)
-	}
-	// Between Begin and End the cache neither keeps nor serves these keys: a reader that saw
-	// the new value must not be followed by one that sees the old.
-	a.Touched(func(p kv.PartitionID, key []byte, _ *data.Record) { h.cfg.Cache.Begin(p, key) })
-	err := a.Commit()
-	a.Touched(func(p kv.PartitionID, key []byte, now *data.Record) {
-		var it *kv.Item
-		if g := h.groups[p]; err == nil && now != nil && g != nil && g.leads() {
-			it = new(now.Item())
-		}
-		h.cfg.Cache.End(p, key, it)
-	})
-	if err != nil {
-		h.fail(fmt.Errorf("apply committed entries: %w", err))
-		return
-	}
-	for _, g := range h.touched {
-		g.publishApplied()
-	}
-	clear(h.touched)
-	h.touched = h.touched[:0]
+	return len(again)+len(h.applying.queue) > 0
 }
 
 // receive hands a message from another node to the replica it is meant for.
 func (h *Host) receive(m Message) {
-	h.steadiness.hear(m.FromNode, h.ticks)
+	h.steadiness.hear(m.FromNode, h.clock.ticks)
 	h.hearPosition(m.FromNode, m.Position)
 	switch m.Kind {
 	case Recall:
@@ -308,7 +230,7 @@ func (h *Host) receive(m Message) {
 		h.hearRecalled(m)
 		return
 	}
-	g := h.groups[m.Partition]
+	g := h.groups.of[m.Partition]
 	if g == nil {
 		if m.Kind != RaftMessage || !fromLeader(m.Raft.GetType()) {
 			return
@@ -360,14 +282,9 @@ func (h *Host) addGroup(r *raftlog.Replica) (*group, error) {
 		return nil, fmt.Errorf("partition %s, replica %d: %w", r.Partition(), r.ID(), err)
 	}
 	// it has promised nothing yet
-	g.vouched = h.cfg.Fresh || h.running && h.recall.waiting == 0 && len(h.recall.answered) > 0
+	g.vouched = h.cfg.Fresh || h.clock.running && h.recall.waiting == 0 && len(h.recall.answered) > 0
 	h.recall.trusted = h.recall.trusted || g.vouched
-	h.groups[g.p] = g
-	i, _ := slices.BinarySearchFunc(h.ordered, g.p, func(g *group, p kv.PartitionID) int {
-		return int(int64(g.p) - int64(p))
-	})
-	h.ordered = slices.Insert(h.ordered, i, g)
-	h.table.Store(h.table.Load().with(g.p, g.handle))
+	h.groups.add(g)
 	return g, nil
 }
 
@@ -377,21 +294,14 @@ func (h *Host) destroy(g *group) {
 	g.close(kv.Errorf(kv.NotLeader, "partition %s moved away", g.p))
 	g.handle.gone.Store(true)
 	h.job().batch.Destroy(g.store)
-	delete(h.groups, g.p)
-	h.ordered = deleteGroup(h.ordered, g)
-	h.dirty = deleteGroup(h.dirty, g)
-	h.committed = deleteGroup(h.committed, g)
-	h.table.Store(h.table.Load().with(g.p, nil))
+	h.groups.remove(g)
+	h.applying.drop(g)
 	h.job().cleared = true
 	h.cfg.Logger.Info("replica deleted", "partition", g.p.String(), "replica", uint64(g.id))
 }
 
-func deleteGroup(from []*group, g *group) []*group {
-	return slices.DeleteFunc(from, func(o *group) bool { return o == g })
-}
-
 func (h *Host) unreachable(node kv.NodeID) {
-	for _, g := range h.ordered {
+	for _, g := range h.groups.ordered {
 		if g.role != raft.StateLeader {
 			continue
 		}
@@ -407,24 +317,14 @@ func (h *Host) unreachable(node kv.NodeID) {
 // may be in the log. No turn may follow. It may be called after a turn that failed, too.
 func (h *Host) Shutdown() {
 	stopping := kv.Errorf(kv.Unavailable, "node is shutting down")
-	if planted.turnPanicHangs {
-		h.takenOps, h.takenReads, h.leaving, h.leavingReads = nil, nil, nil, nil
-	}
-	for _, op := range h.takenOps {
-		h.reply(op, entry.Reply{Err: stopping})
-	}
-	for _, op := range h.takenReads {
-		h.replyRead(op, stopping)
-	}
-	h.takenOps, h.takenReads = nil, nil
-	for _, g := range h.ordered {
+	h.answers.refuse(stopping)
+	for _, g := range h.groups.ordered {
 		g.close(stopping)
 	}
-	h.replies, h.readReplies = append(h.replies, h.leaving...), append(h.readReplies, h.leavingReads...)
 	if h.err != nil {
-		h.disown()
+		h.answers.disown()
 	}
-	h.release()
+	h.answers.release()
 }
 
 // Bootstrap makes this node the only voter of a partition. It may be called only on a node
@@ -432,7 +332,7 @@ func (h *Host) Shutdown() {
 //
 // seed, when not nil, puts the partition's first data into the same batch.
 func (h *Host) Bootstrap(p kv.PartitionID, id kv.ReplicaID, seed func(*persist.Batch, *raftlog.Replica)) error {
-	if h.groups[p] != nil {
+	if h.groups.of[p] != nil {
 		return fmt.Errorf("partition %s is there already", p)
 	}
 	initial := &state.Applied{

@@ -23,7 +23,7 @@ type Inspection struct {
 
 // Inspect lays a replica open; all is 0 when it is not here.
 func (h *Host) Inspect(p kv.PartitionID) Inspection {
-	g := h.groups[p]
+	g := h.groups.of[p]
 	if g == nil {
 		return Inspection{}
 	}
@@ -49,12 +49,12 @@ type Holdings struct {
 
 // Holdings tells what a replica holds; all is 0 when it is not here.
 func (h *Host) Holdings(p kv.PartitionID) Holdings {
-	g := h.groups[p]
+	g := h.groups.of[p]
 	if g == nil {
 		return Holdings{}
 	}
 	held := Holdings{
-		Held: g.store.Held(), LogLimit: h.cfg.Limits.logBytes(len(h.ordered)),
+		Held: g.store.Held(), LogLimit: h.cfg.Limits.logBytes(len(h.groups.ordered)),
 		Writes: len(g.ops), Reads: g.reads.count, Rounds: len(g.reads.rounds),
 		Purging: g.purging, Staged: g.staged != nil || g.staging != nil,
 	}
@@ -65,4 +65,4 @@ func (h *Host) Holdings(p kv.PartitionID) Holdings {
 }
 
 // Purges counts the purges that this node has under way.
-func (h *Host) Purges() int { return h.purging }
+func (h *Host) Purges() int { return h.purges.underWay }

@@ -50,68 +50,59 @@ func (j *Job) position() uint64 {
 	return j.db.Position()
 }
 
+// jobs are the job that is being filled, and what is known of the one under way.
+type jobs struct {
+	open     *Job
+	underWay bool
+	since    uint64 // tick at which the last one was taken
+	late     bool   // it counts as a stall already
+	room     int    // bytes of its largest frame
+}
+
+// take lets the open job leave.
+func (j *jobs) take(tick uint64) *Job {
+	next := j.open
+	*j = jobs{underWay: true, since: tick, room: next.frames.largest()}
+	return next
+}
+
+// age is for how many ticks a job has been under way, 0 when none is.
+func (j *jobs) age(tick uint64) uint64 {
+	if !j.underWay {
+		return 0
+	}
+	return tick - j.since
+}
+
+// diskHangs reports whether the disk has had a job for longer than an election takes to begin. The
+// loop goes on meanwhile and so do heartbeats, and nobody would elect another leader, though what is
+// led here takes no writes. The followers have what was proposed: one of them takes over.
+func (h *Host) diskHangs() bool { return h.jobs.age(h.clock.ticks) > ElectionTicks }
+
 // job returns the job that is being filled.
 func (h *Host) job() *Job {
-	if h.open == nil {
-		h.open = &Job{batch: h.cfg.DB.NewBatch(),
-			frames: frames{room: h.promised, limit: h.cfg.Limits.FrameBytes, tellable: h.tellable}}
+	if h.jobs.open == nil {
+		h.jobs.open = &Job{batch: h.cfg.DB.NewBatch(),
+			frames: frames{room: h.jobs.room, limit: h.cfg.Limits.FrameBytes, tellable: h.tellable}}
 	}
-	return h.open
+	return h.jobs.open
 }
 
 // TakeJob returns the next job to commit, or nil when there is none or one is under way.
 func (h *Host) TakeJob() *Job {
-	if h.inFlight {
+	if h.jobs.underWay {
 		return nil
 	}
-	h.growth = growth{} // what was taken in and is in no job was refused by the library
-	if h.open == nil {
+	h.intake.left()
+	if h.jobs.open == nil {
 		return nil
 	}
-	j := h.open
+	j := h.jobs.take(h.clock.ticks)
 	if h.recall.trusted {
 		j.db = h.cfg.DB
 	}
-	h.open, h.inFlight = nil, true
-	h.steadiness.jobSince, h.steadiness.jobLate = h.ticks, false
-	h.promised = j.frames.largest()
 	return j
 }
-
-// growth is what was taken in for the open job since the last one left. A disk that stalls must
-// not let it grow as fast as clients and leaders send: it is one record of the log in the end.
-type growth struct {
-	bytes   int // of entries
-	largest int // of what was taken in at once
-}
-
-// grow counts entries that were taken in.
-func (h *Host) grow(bytes int) {
-	h.growth.bytes += bytes
-	h.growth.largest = max(h.growth.largest, bytes)
-}
-
-// crowded reports whether the open job must not grow any more.
-func (h *Host) crowded() bool {
-	return h.growth.bytes >= h.cfg.Limits.JobBytes && !planted.jobUnbounded
-}
-
-// noRoom says why no proposal can be taken now, nil when one can.
-func (h *Host) noRoom() *kv.Error {
-	switch {
-	case h.crowded():
-		h.stats.Held.Add(1)
-		return kv.Errorf(kv.Unavailable, "the disk does not keep up: %d bytes of the log wait for it", h.growth.bytes)
-	case h.uncommitted >= h.cfg.Limits.NodeUncommittedBytes:
-		h.stats.Held.Add(1)
-		return kv.Errorf(kv.Unavailable, "too much is under way: %d bytes of writes wait for a majority", h.uncommitted)
-	}
-	return nil
-}
-
-// Growth tells how many bytes of entries were taken in for the next job, and of those the most that
-// came at once; for tests and diagnosis.
-func (h *Host) Growth() (bytes, largest int) { return h.growth.bytes, h.growth.largest }
 
 // CommitNow commits what is open, before the first turn: what Bootstrap made.
 func (h *Host) CommitNow() error {
@@ -128,18 +119,17 @@ func (h *Host) CommitNow() error {
 
 // finish takes back a committed job.
 func (h *Host) finish(j *Job) {
-	h.inFlight = false
+	h.jobs.underWay = false
 	if j.cleared || len(j.installed) > 0 {
 		h.cfg.Cache.Clear()
 	}
 	for _, g := range j.installed {
-		if h.groups[g.p] != g {
-			continue
+		if h.groups.has(g) {
+			g.installed()
 		}
-		g.installed()
 	}
 	for _, r := range j.self {
-		if h.groups[r.g.p] == r.g && r.g.rn == r.rn {
+		if h.groups.has(r.g) && r.g.rn == r.rn {
 			r.g.stepSelf(r.m)
 		}
 	}

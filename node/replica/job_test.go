@@ -126,7 +126,7 @@ func TestAFollowerOnAStalledDiskAnswersHeartbeats(t *testing.T) {
 	for range 20 {
 		c.tick()
 	}
-	if got, want := slow.h.groups[0].applied.Index, c.nodes[1].h.groups[0].applied.Index; got != want {
+	if got, want := slow.h.groups.of[0].applied.Index, c.nodes[1].h.groups.of[0].applied.Index; got != want {
 		t.Errorf("it has applied %d of %d", got, want)
 	}
 }
@@ -150,13 +150,13 @@ func TestUncommittedWritesOfAllGroupsAreBounded(t *testing.T) {
 		}
 	}
 	if refused != 4 {
-		t.Errorf("%d of 8 writes are refused, want 4; %d bytes are uncommitted", refused, s.h.uncommitted)
+		t.Errorf("%d of 8 writes are refused, want 4; %d bytes are uncommitted", refused, s.h.intake.uncommitted)
 	}
 	s.commit(stalled)
 	for range 4 {
 		s.step()
 	}
-	if s.h.uncommitted != 0 {
-		t.Errorf("%d bytes are counted when all is applied", s.h.uncommitted)
+	if s.h.intake.uncommitted != 0 {
+		t.Errorf("%d bytes are counted when all is applied", s.h.intake.uncommitted)
 	}
 }

@@ -14,15 +14,21 @@ import (
 // purgeCost is what deleting a key counts for, in bytes of entries applied in a turn.
 const purgeCost = 4 << 10
 
+// purges are those that this node has under way.
+type purges struct {
+	underWay int
+	at       int // index of the group that was last looked at for one
+}
+
 // purge proposes to clear up what is due, in few groups at a time and in turn, so that writes find
 // no long queue of purges before them.
 func (h *Host) purge() {
-	for range h.ordered {
-		if h.purging >= h.cfg.Limits.Purges {
+	for range h.groups.ordered {
+		if h.purges.underWay >= h.cfg.Limits.Purges {
 			return
 		}
-		h.purgeAt = (h.purgeAt + 1) % len(h.ordered)
-		h.ordered[h.purgeAt].purge()
+		h.purges.at = (h.purges.at + 1) % len(h.groups.ordered)
+		h.groups.ordered[h.purges.at].purge()
 	}
 }
 
@@ -41,7 +47,7 @@ func (g *group) purge() {
 	}
 	g.purging = true
 	g.purges++
-	g.h.purging++
+	g.h.purges.underWay++
 	this := g.purges
 	g.h.Propose(Op{Partition: g.p, PurgeMS: now, Reply: func(r entry.Reply) {
 		if g.purges != this || !g.endPurge() {
@@ -60,21 +66,21 @@ func (g *group) endPurge() bool {
 		return false
 	}
 	g.purging = false
-	g.h.purging--
+	g.h.purges.underWay--
 	return true
 }
 
 // applyPurge executes a purge on the state with all that was applied before it.
 func (g *group) applyPurge(ap *state.Applied, payload *entry.Payload) error {
 	h := g.h
-	h.apply.SetApplied(g.store, g.applied)
+	h.applying.batch.SetApplied(g.store, g.applied)
 	g.touch()
 	if h.commitApply(); h.err != nil {
 		return h.err
 	}
-	h.apply = h.cfg.DB.NewApply()
-	n, err := g.machine.Purge(h.apply, g.p, ap, payload)
-	h.applying += purgeCost * payload.Count
+	h.applying.batch = h.cfg.DB.NewApply()
+	n, err := g.machine.Purge(h.applying.batch, g.p, ap, payload)
+	h.applying.spent += purgeCost * payload.Count
 	if g.leads() {
 		h.stats.Expired.Add(int64(n))
 	}

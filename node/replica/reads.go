@@ -49,35 +49,23 @@ type readQueue struct {
 func (q *readQueue) queued() bool { return len(q.queue) > 0 }
 
 func (h *Host) takeReads() {
-	for len(h.takenReads) > 0 {
-		op := h.takenReads[0]
-		h.takenReads = h.takenReads[1:]
-		g := h.groups[op.Partition]
+	for op, ok := h.answers.nextRead(); ok; op, ok = h.answers.nextRead() {
+		g := h.groups.of[op.Partition]
 		switch {
 		case g == nil:
-			h.replyRead(op, kv.Errorf(kv.NotLeader, "no replica of partition %s on this node", op.Partition))
+			h.answers.replyRead(op, kv.Errorf(kv.NotLeader, "no replica of partition %s on this node", op.Partition))
 		case !g.leads():
-			h.replyRead(op, g.notLeader())
+			h.answers.replyRead(op, g.notLeader())
 		case g.doubt != nil:
-			h.replyRead(op, g.disputed())
+			h.answers.replyRead(op, g.disputed())
 		case g.reads.count >= h.cfg.Limits.WaitingReads:
-			h.replyRead(op, kv.Errorf(kv.Unavailable, "partition %s has %d reads waiting", g.p, g.reads.count))
+			h.answers.replyRead(op, kv.Errorf(kv.Unavailable, "partition %s has %d reads waiting", g.p, g.reads.count))
 		default:
 			g.reads.queue = append(g.reads.queue, op)
 			g.reads.count++
-			h.markDirty(g)
+			h.groups.mark(g)
 		}
 	}
-}
-
-func (h *Host) replyRead(op ReadOp, err *kv.Error) {
-	h.readReplies = append(h.readReplies, readAnswer{op.Reply, err})
-}
-
-// readAnswer is the answer to a ReadOp on its way out.
-type readAnswer struct {
-	to  func(*kv.Error)
-	err *kv.Error
 }
 
 // issueReads starts a round for the reads in the queue.
@@ -90,7 +78,7 @@ func (g *group) issueReads() {
 // startRound asks the library for a ReadIndex under a context that was never used before: an
 // answer to an older one must not count.
 func (g *group) startRound() {
-	r := round{began: g.h.now.Boot, gen: g.lease.gen, term: g.term, ops: g.reads.queue}
+	r := round{began: g.h.clock.Boot, gen: g.lease.gen, term: g.term, ops: g.reads.queue}
 	g.reads.queue = nil
 	g.h.readCtx++
 	binary.BigEndian.PutUint64(r.ctx[:], g.h.cfg.Incarnation)
@@ -128,7 +116,7 @@ func (g *group) extendLease(r *round) {
 		return
 	}
 	until, gen := int64(r.began+g.h.cfg.leaseLength()), r.gen
-	g.h.after = append(g.h.after, func() {
+	g.h.answers.after = append(g.h.answers.after, func() {
 		if g.lease.gen == gen && until > g.handle.leaseUntil.Load() {
 			g.handle.leaseUntil.Store(until)
 		}
@@ -148,12 +136,12 @@ func (g *group) renewLease() {
 		g.h.cfg.QuorumReads {
 		return
 	}
-	left := time.Duration(g.handle.leaseUntil.Load()) - g.h.now.Boot
+	left := time.Duration(g.handle.leaseUntil.Load()) - g.h.clock.Boot
 	if left > g.h.cfg.leaseLength()*2/3 || !g.handle.used.Swap(false) {
 		return
 	}
 	g.startRound()
-	g.h.markDirty(g)
+	g.h.groups.mark(g)
 }
 
 // applied releases the reads whose index is now in the state.
@@ -165,7 +153,7 @@ func (q *readQueue) applied(g *group, index uint64) {
 			continue
 		}
 		for _, op := range w.ops {
-			g.h.replyRead(op, nil)
+			g.h.answers.replyRead(op, nil)
 		}
 		q.count -= len(w.ops)
 	}
@@ -186,7 +174,7 @@ func (q *readQueue) requeue() {
 func (q *readQueue) dropAll(g *group, err *kv.Error) {
 	drop := func(ops []ReadOp) {
 		for _, op := range ops {
-			g.h.replyRead(op, err)
+			g.h.answers.replyRead(op, err)
 		}
 	}
 	drop(q.queue)

@@ -6,10 +6,8 @@ import (
 
 	"go.etcd.io/raft/v3"
 
-	"pxkv/node/entry"
 	"pxkv/node/kv"
 	"pxkv/persist/data"
-	"pxkv/persist/state"
 )
 
 // drain proposes what came in this turn and works off the library's Ready. It reports
@@ -192,113 +190,4 @@ func (g *group) place(entries []*pb.Entry) {
 			g.unplaced = g.unplaced[1:]
 		}
 	}
-}
-
-// queueApply takes entries to apply, as soon as a turn has room for them.
-func (g *group) queueApply(m *pb.Message) {
-	if g.void {
-		g.passOver(m)
-		return
-	}
-	if planted.snapshotOverBudget {
-		g.applyEntries(m, true)
-		return
-	}
-	if len(g.committed) == 0 {
-		g.h.committed = append(g.h.committed, g)
-	}
-	g.committed = append(g.committed, m)
-}
-
-// applyCommitted applies what is queued: all of it, or as much as the turn has room for, one entry at
-// least. What is left waits behind the other groups.
-func (g *group) applyCommitted(all bool) {
-	h := g.h
-	for len(g.committed) > 0 && h.err == nil && (all || h.roomToApply()) {
-		m := g.committed[0]
-		if g.applyEntries(m, all); len(m.Entries) == 0 && len(g.committed) > 0 { // else it is void now
-			g.committed = g.committed[1:]
-		}
-	}
-	if len(g.committed) > 0 {
-		h.committed = append(h.committed, g)
-		return
-	}
-	g.committed = nil
-	h.markDirty(g) // there may be more, now that room was made
-}
-
-// applyEntries executes committed entries into the turn's apply batch, and takes them out of m: all, or
-// as many as the turn has room for, but one at least. When none is left the library hears that they are
-// applied.
-func (g *group) applyEntries(m *pb.Message, all bool) {
-	h := g.h
-	if h.apply == nil {
-		h.apply = h.cfg.DB.NewApply()
-	}
-	ap := g.applied
-	for n := 0; len(m.Entries) > 0 && (all || n == 0 || h.roomToApply()); n++ {
-		e := m.Entries[0]
-		if planted.confTwice && e.GetIndex() == ap.Index && e.GetType() == pb.EntryConfChangeV2 {
-			ap.Index--
-		}
-		if e.GetIndex() != ap.Index+1 {
-			h.fail(fmt.Errorf("partition %s: entry %d follows applied index %d", g.p, e.GetIndex(), ap.Index))
-			return
-		}
-		ap.Index, ap.Term = e.GetIndex(), e.GetTerm()
-		out, err := g.applyEntry(&ap, e)
-		if err != nil {
-			h.fail(fmt.Errorf("partition %s, index %d: %w", g.p, e.GetIndex(), err))
-			return
-		}
-		g.applied = ap
-		m.Entries = m.Entries[1:]
-		h.applying += len(e.GetData()) + 64 + int(out.Touched)
-		h.stats.Applied.Add(1)
-		h.stats.Touched.Add(out.Touched)
-		g.remember(ap)
-		g.resolve(e, out.Replies)
-	}
-	h.apply.SetApplied(g.store, ap)
-	g.touch()
-	if len(m.Entries) == 0 {
-		for _, r := range m.Responses {
-			_ = g.rn.Step(r)
-		}
-	}
-	g.reads.applied(g, ap.Index)
-	if g.reads.queued() {
-		h.markDirty(g)
-	}
-}
-
-func (g *group) applyEntry(ap *state.Applied, e *pb.Entry) (entry.Outcome, error) {
-	switch {
-	case e.GetType() == pb.EntryConfChangeV2:
-		return entry.Outcome{}, g.applyConf(ap, e)
-	case e.GetType() != pb.EntryNormal:
-		return entry.Outcome{}, fmt.Errorf("%w: entry type %v", entry.ErrUnreadable, e.GetType())
-	case len(e.GetData()) == 0:
-		return entry.Outcome{}, nil // a new leader's first entry
-	}
-	payload, err := entry.Decode(e.GetData())
-	if err != nil {
-		return entry.Outcome{}, err
-	}
-	if own, ok := g.hashAt(payload.CheckIndex); ok && own != payload.CheckHash {
-		if planted.divergedLeaderWins {
-			return entry.Outcome{}, fmt.Errorf("this replica differs from its leader at index %d (hash %016x here, "+
-				"%016x there)", payload.CheckIndex, own, payload.CheckHash)
-		}
-		g.suspect()
-	}
-	ap.TimeMS = max(ap.TimeMS, payload.TimeMS)
-	switch {
-	case payload.Barrier:
-		return entry.Outcome{Replies: []entry.Reply{{}}}, nil
-	case payload.PurgeMS != 0:
-		return entry.Outcome{Replies: []entry.Reply{{}}}, g.applyPurge(ap, &payload)
-	}
-	return g.machine.Apply(g.h.apply, g.p, ap, &payload, g.awaits(e))
 }

@@ -114,7 +114,7 @@ func (h *Host) Ask(nodes []kv.NodeID) {
 // these are more than one question holds, it is about others each time.
 func (h *Host) askWhoWasRemoved() {
 	silent := h.Unvouched()
-	if skip := maxOthers * int(h.ticks/removeTicks); len(silent) > maxOthers {
+	if skip := maxOthers * int(h.clock.ticks/removeTicks); len(silent) > maxOthers {
 		silent = slices.Concat(silent, silent)[skip%len(silent):][:maxOthers]
 	}
 	if len(silent) == 0 {
@@ -129,7 +129,7 @@ func (h *Host) askWhoWasRemoved() {
 // spoke to one of them, in order.
 func (h *Host) neighbours() []kv.NodeID {
 	all := slices.Clone(h.cfg.Policy.Members())
-	for _, g := range h.ordered {
+	for _, g := range h.groups.ordered {
 		for _, r := range g.known {
 			all = append(all, r.node)
 		}
@@ -143,11 +143,11 @@ func (h *Host) tickRecall() {
 	switch {
 	case h.recall.waiting > 0:
 		h.Ask(h.Unvouched())
-		if h.ticks%removeTicks == 0 {
+		if h.clock.ticks%removeTicks == 0 {
 			h.askWhoWasRemoved()
 		}
 		h.vouchAll()
-	case (h.ticks+uint64(h.cfg.Node))%recallTicks == 0:
+	case (h.clock.ticks+uint64(h.cfg.Node))%recallTicks == 0:
 		h.Ask(h.neighbours())
 	}
 	clear(h.recall.spoke)
@@ -156,7 +156,7 @@ func (h *Host) tickRecall() {
 // vouchAll looks which groups may begin.
 func (h *Host) vouchAll() {
 	h.recall.waiting = 0
-	meta := h.groups[kv.Meta]
+	meta := h.groups.of[kv.Meta]
 	// Who the others are is known when what was committed is applied.
 	informed := meta == nil || meta.void || meta.applied.Index >= meta.commit
 	// A member that knows of no other has promised nothing to anybody.
@@ -166,7 +166,7 @@ func (h *Host) vouchAll() {
 			"to move a node, stop it in order (SIGTERM) first", ErrCopy, h.cfg.Names.Of(h.cfg.Node)))
 		return
 	}
-	for _, g := range h.ordered {
+	for _, g := range h.groups.ordered {
 		if !g.vouched && informed && g.vouch() {
 			g.vouched, h.recall.trusted = true, true
 			g.campaignAlone()
@@ -214,7 +214,7 @@ func (g *group) vouch() bool {
 	if planted.otherHalfAwaited {
 		asksIn, asksOut = true, true
 	}
-	members, late := h.cfg.Policy.Members(), h.now.Boot-h.started >= ElectionTicks*h.cfg.Tick
+	members, late := h.cfg.Policy.Members(), h.clock.uptime() >= ElectionTicks*h.cfg.Tick
 	switch {
 	case planted.vouchedByNobody:
 		return true
@@ -223,7 +223,7 @@ func (g *group) vouch() bool {
 	case h.cfg.Moved && !h.enough(members, len(members)):
 		return false
 	case asksIn && !majority(in), asksOut && !majority(out):
-		return h.now.Boot-h.started >= carryTicks*h.cfg.Tick && len(members) > 0 && h.enough(members, len(members)/2+1)
+		return h.clock.uptime() >= carryTicks*h.cfg.Tick && len(members) > 0 && h.enough(members, len(members)/2+1)
 	case h.cfg.Moved:
 		return true
 	case !slices.ContainsFunc(h.neighbours(), func(n kv.NodeID) bool {
@@ -290,7 +290,7 @@ func (h *Host) tellable(node kv.NodeID) uint64 {
 // hearPosition remembers how far a node's disk is.
 func (h *Host) hearPosition(node kv.NodeID, position uint64) {
 	if _, known := h.recall.heard[node]; known || len(h.recall.heard) < maxRecalled {
-		h.recall.heard[node] = h.now.Boot
+		h.recall.heard[node] = h.clock.Boot
 	}
 	if !h.recall.answered[node] && !h.recall.spoke[node] && h.recall.waiting == 0 && len(h.recall.spoke) < maxRecalled {
 		h.recall.spoke[node] = true

@@ -405,7 +405,7 @@ func TestWhoStartsInAJointConfigurationAsksItsOwnHalf(t *testing.T) {
 		"it is in the one that is not answered":                  {[]uint64{1}, []uint64{2, 3}, 1, false},
 	} {
 		h := returning(t, func(*Config) {})
-		g := h.groups[0]
+		g := h.groups.of[0]
 		g.applied.Conf = &pb.ConfState{Voters: tc.in, VotersOutgoing: tc.out}
 		for _, ms := range [][]Message{nil, {remembers(tc.answers, Memory{Starts: 3, Incarnation: 77})}} {
 			if _, err := turnAt(t, h, 0, ms...); err != nil {

@@ -88,7 +88,7 @@ func (s *shipping) request(g *group, to kv.ReplicaID) {
 		s.fail(f, errOvertaken)
 	case idle:
 	}
-	f.stage, f.since = waiting, s.h.ticks
+	f.stage, f.since = waiting, s.h.clock.ticks
 	s.waiting = append(s.waiting, f)
 	s.look = true
 }
@@ -112,8 +112,8 @@ func (s *shipping) follower(g *group, id kv.ReplicaID) *laggard {
 // follower's log is as it should be.
 func (s *shipping) replace(g *group, to kv.ReplicaID) {
 	f := s.follower(g, to)
-	f.heard = s.h.ticks
-	if f.stage == idle || f.stage >= landed && s.h.ticks-f.since > landingTicks {
+	f.heard = s.h.clock.ticks
+	if f.stage == idle || f.stage >= landed && s.h.clock.ticks-f.since > landingTicks {
 		s.request(g, to)
 	}
 }
@@ -130,7 +130,7 @@ func (s *shipping) hold(g *group) {
 // valid reports whether the leadership that the follower belongs to is still there.
 func (f *laggard) valid() bool {
 	g := f.g
-	return g.h.groups[g.p] == g && g.leads() && g.term == f.term && InConf(g.applied.Conf, f.id)
+	return g.h.groups.has(g) && g.leads() && g.term == f.term && InConf(g.applied.Conf, f.id)
 }
 
 // progress is how the library sees the follower.
@@ -171,8 +171,8 @@ func (s *shipping) launch() (out []*Shipment) {
 		ship := &Shipment{Request: SnapshotRequest{
 			Partition: f.g.p, From: f.g.id, To: f.id, ToNode: f.g.known.node(f.id), Term: f.term,
 			Urgent: f.urgency() > notUrgent,
-		}, follower: f, tick: s.h.ticks}
-		f.stage, f.since, f.index, f.carried = underWay, s.h.ticks, f.g.applied.Index, 0
+		}, follower: f, tick: s.h.clock.ticks}
+		f.stage, f.since, f.index, f.carried = underWay, s.h.clock.ticks, f.g.applied.Index, 0
 		s.underWay = append(s.underWay, ship)
 		out = append(out, ship)
 	}
@@ -193,7 +193,7 @@ func (s *shipping) next(learners int) *laggard {
 		case !f.valid() || f.heard == 0 && f.progress().State != tracker.StateSnapshot:
 			s.drop(f) // it has gone, or has caught up otherwise
 			continue
-		case f.until > s.h.ticks && !planted.snapshotNoBackoff, f.g.doubt != nil:
+		case f.until > s.h.clock.ticks && !planted.snapshotNoBackoff, f.g.doubt != nil:
 			continue
 		case slices.ContainsFunc(s.underWay, func(o *Shipment) bool {
 			return o.Request.Partition == f.g.p && o.Request.To == f.id
@@ -268,7 +268,7 @@ func (s *shipping) report(r SnapshotReport) {
 	case !f.valid():
 		s.drop(f)
 	case r.Err == nil:
-		f.stage, f.since = landed, s.h.ticks
+		f.stage, f.since = landed, s.h.clock.ticks
 	case f.heard == 0 && f.progress().State != tracker.StateSnapshot:
 		s.drop(f) // it has caught up otherwise
 	case planted.snapshotReportLost:
@@ -276,7 +276,7 @@ func (s *shipping) report(r SnapshotReport) {
 		s.fail(f, r.Err)
 		f.stage = idle
 		f.g.rn.ReportSnapshot(uint64(f.id), raft.SnapshotFailure)
-		s.h.markDirty(f.g)
+		s.h.groups.mark(f.g)
 	}
 }
 
@@ -286,7 +286,7 @@ func (s *shipping) tick() {
 	h, limits := s.h, &s.h.cfg.Limits.Snapshots
 	for _, ship := range s.underWay {
 		window := h.inTicks(limits.Window)
-		if h.ticks-ship.tick < window {
+		if h.clock.ticks-ship.tick < window {
 			continue
 		}
 		moved := ship.Moved()
@@ -294,13 +294,13 @@ func (s *shipping) tick() {
 			ship.giveUp(ErrStalled)
 			continue
 		}
-		ship.tick, ship.before = h.ticks, moved
+		ship.tick, ship.before = h.clock.ticks, moved
 	}
 	if len(s.laggards) == 0 {
 		return
 	}
-	for _, g := range h.ordered { // in an order that every replay has
-		if (h.ticks+uint64(g.p))%lookTicks != 0 {
+	for _, g := range h.groups.ordered { // in an order that every replay has
+		if (h.clock.ticks+uint64(g.p))%lookTicks != 0 {
 			continue
 		}
 		for _, r := range g.replicas {
@@ -333,28 +333,28 @@ func (s *shipping) follow(f *laggard) {
 	case f.heard > 0 && pr.State != tracker.StateSnapshot:
 		// One that answers and does not say that it is void any more is not. Of one that is silent nobody
 		// knows, and what has failed is not forgotten.
-		if ago, ok := f.g.known.since(f.id, h.now.Boot); ok && ago <= answerTicks*h.cfg.Tick &&
-			h.ticks-f.heard > 5*voidTicks && h.ticks >= f.until && f.stage != underWay {
+		if ago, ok := f.g.known.since(f.id, h.clock.Boot); ok && ago <= answerTicks*h.cfg.Tick &&
+			h.clock.ticks-f.heard > 5*voidTicks && h.clock.ticks >= f.until && f.stage != underWay {
 			s.succeed(f)
 		}
 		return
-	case pr.State == tracker.StateSnapshot && f.stage == landed && h.ticks-f.since > landingTicks:
+	case pr.State == tracker.StateSnapshot && f.stage == landed && h.clock.ticks-f.since > landingTicks:
 		// Its word was lost, or the snapshot was. A probe will tell.
-		f.since = h.ticks
+		f.since = h.clock.ticks
 		f.g.rn.ReportSnapshot(uint64(f.id), raft.SnapshotFinish)
-		h.markDirty(f.g)
+		h.groups.mark(f.g)
 	case pr.State == tracker.StateReplicate && f.stage == landed:
-		f.stage, f.since, f.match = catchingUp, h.ticks, pr.Match
+		f.stage, f.since, f.match = catchingUp, h.clock.ticks, pr.Match
 	case f.stage == catchingUp && pr.Match > f.match:
-		f.since, f.match = h.ticks, pr.Match
+		f.since, f.match = h.clock.ticks, pr.Match
 	case f.stage >= landed && pr.State != tracker.StateSnapshot &&
-		h.ticks-f.since > h.inTicks(h.cfg.Limits.Snapshots.Window):
+		h.clock.ticks-f.since > h.inTicks(h.cfg.Limits.Snapshots.Window):
 		s.fail(f, errNotTaken) // the log need not wait for it
 		f.stage = idle
-	case pr.State == tracker.StateReplicate && f.stage == idle && h.ticks >= f.until:
+	case pr.State == tracker.StateReplicate && f.stage == idle && h.clock.ticks >= f.until:
 		s.drop(f)
 	}
-	if f.stage == catchingUp && f.g.store.LogBytes() <= 4*h.cfg.Limits.logBytes(len(h.ordered)) {
+	if f.stage == catchingUp && f.g.store.LogBytes() <= 4*h.cfg.Limits.logBytes(len(h.groups.ordered)) {
 		// It is a follower like any other now. Not before: when the log is cut before it has caught up, the
 		// snapshot was in vain, and the next one waits for longer.
 		s.succeed(f)
@@ -368,7 +368,7 @@ func (s *shipping) fail(f *laggard, why error) {
 	h.stats.SnapshotsFailed[kind].Add(1)
 	f.failures++
 	pause := s.pause(f, kind)
-	f.until = h.ticks + pause
+	f.until = h.clock.ticks + pause
 	log := h.cfg.Logger.Debug
 	f.last = kind
 	node := f.g.known.node(f.id)

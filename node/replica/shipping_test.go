@@ -38,7 +38,7 @@ func (s *shipper) ticks(n int) {
 	for range n {
 		s.now += s.h.cfg.Tick
 		s.in.Tick = true
-		for _, g := range s.h.ordered {
+		for _, g := range s.h.groups.ordered {
 			for _, r := range g.replicas {
 				if g.leads() && r.ID != g.id {
 					s.hear(g, r.ID, &pb.Message{Type: pb.MsgHeartbeatResp.Enum()})
@@ -60,7 +60,7 @@ func (s *shipper) hear(g *group, from kv.ReplicaID, m *pb.Message) {
 // add gives a partition an empty follower on another node, which says that it has nothing.
 func (s *shipper) add(p kv.PartitionID, id kv.ReplicaID, node kv.NodeID, voter bool) {
 	s.t.Helper()
-	g := s.h.groups[p]
+	g := s.h.groups.of[p]
 	kind := pb.ConfChangeAddLearnerNode
 	if voter {
 		kind = pb.ConfChangeAddNode
@@ -137,7 +137,7 @@ func TestAFailedSnapshotIsSentAgainLaterEachTime(t *testing.T) {
 	if n := strings.Count(log.String(), "did not reach"); n != 1 {
 		t.Errorf("an operator is told %d times:\n%s", n, log.String())
 	}
-	g := s.h.groups[0]
+	g := s.h.groups.of[0]
 	s.report(s.only(), nil)
 	s.hear(g, 7, &pb.Message{Type: pb.MsgAppResp.Enum(), Index: new(g.applied.Index)})
 	s.ticks(2 * lookTicks)
@@ -228,7 +228,7 @@ func TestAShipmentEndsWithItsLeadership(t *testing.T) {
 	t.Parallel()
 	s := newShipper(t, 1, SnapshotLimits{Pause: DefaultTick})
 	s.add(0, 7, 3, false)
-	first, g := s.only(), s.h.groups[0]
+	first, g := s.only(), s.h.groups.of[0]
 	g.setLeader(g.term, g.lead, 0) // as if it had lost an election and won the next
 	g.setLeader(g.term+1, g.id, 2)
 	s.ticks(1)
@@ -255,8 +255,8 @@ func TestWhatNobodyNeedsIsNotSent(t *testing.T) {
 	ship := s.only()
 	s.add(1, 11, 3, false)
 	s.add(2, 12, 3, false)
-	s.h.destroy(s.h.groups[1]) // its replica goes while it waits
-	g := s.h.groups[2]         // its follower gets what it needs from elsewhere
+	s.h.destroy(s.h.groups.of[1]) // its replica goes while it waits
+	g := s.h.groups.of[2]         // its follower gets what it needs from elsewhere
 	s.hear(g, 12, &pb.Message{Type: pb.MsgAppResp.Enum(), Index: new(g.applied.Index)})
 	s.step()
 	s.report(ship, nil)
@@ -274,7 +274,7 @@ func TestALostAcknowledgementOfASnapshot(t *testing.T) {
 	s.add(0, 7, 3, false)
 	s.report(s.only(), nil)
 	s.ticks(landingTicks - lookTicks)
-	f := &laggard{g: s.h.groups[0], id: 7}
+	f := &laggard{g: s.h.groups.of[0], id: 7}
 	if got := f.progress().State; got != tracker.StateSnapshot || len(s.sent) != 0 {
 		t.Fatalf("the follower is in %v before it had time to install", got)
 	}
@@ -290,7 +290,7 @@ func TestTheLogIsKeptForSnapshotsThatAreOnTheirWay(t *testing.T) {
 	t.Parallel()
 	s := &shipper{solo: newSolo(t, 1, Limits{LeastLogBytes: 2000, MostLogBytes: 2000,
 		Snapshots: SnapshotLimits{Pause: time.Hour}})}
-	g := s.h.groups[0]
+	g := s.h.groups.of[0]
 	s.add(0, 7, 3, false)
 	ship := s.only()
 	fill := func(entries int) {
@@ -336,7 +336,7 @@ func TestNoLogIsKeptForWhomNothingCanBeSent(t *testing.T) {
 	t.Parallel()
 	s := &shipper{solo: newSolo(t, 1, Limits{LeastLogBytes: 2000, MostLogBytes: 2000,
 		Snapshots: SnapshotLimits{Pause: time.Hour}})}
-	g := s.h.groups[0]
+	g := s.h.groups.of[0]
 	s.add(0, 7, 3, false)
 	s.report(s.only(), kv.NoRoom)
 	for range 300 {

@@ -49,7 +49,7 @@ func (h *Host) Wants(r SnapshotRequest) bool {
 // receiveSnapshot offers a staged snapshot to the library. Whether it takes it shows when the group
 // is next drained.
 func (h *Host) receiveSnapshot(s ArrivedSnapshot) {
-	g := h.groups[s.Request.Partition]
+	g := h.groups.of[s.Request.Partition]
 	if g == nil {
 		g = h.adopt(s.Request.Partition, s.Request.To)
 	}
@@ -62,7 +62,7 @@ func (h *Host) receiveSnapshot(s ArrivedSnapshot) {
 		return
 	}
 	if len(g.committed) > 0 { // whatever the turn's budget: see group.committed
-		h.committed = deleteGroup(h.committed, g)
+		h.applying.drop(g)
 		g.applyCommitted(true)
 	}
 	ap := s.Staged.Applied()
@@ -77,7 +77,7 @@ func (h *Host) receiveSnapshot(s ArrivedSnapshot) {
 			},
 		},
 	})
-	h.markDirty(g)
+	h.groups.mark(g)
 }
 
 // discardStaged throws a snapshot away that the library has no use for.

@@ -49,7 +49,7 @@ func newSoloWith(t *testing.T, groups int, cfg Config) *solo {
 	for range 20 {
 		s.step()
 	}
-	for _, g := range h.ordered {
+	for _, g := range h.groups.ordered {
 		if !g.ready() {
 			t.Fatalf("partition %s has no leader", g.p)
 		}

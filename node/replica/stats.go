@@ -54,7 +54,7 @@ func (h *Host) Stats() *Stats { return &h.stats }
 
 func (s *Stats) measure(h *Host) {
 	var leaders, lag, leases, doubtful, void int64
-	for _, g := range h.ordered {
+	for _, g := range h.groups.ordered {
 		if g.doubt != nil {
 			doubtful++
 		}
@@ -64,14 +64,14 @@ func (s *Stats) measure(h *Host) {
 		if g.leads() {
 			leaders++
 		}
-		if g.handle.leaseUntil.Load() > int64(h.now.Boot) {
+		if g.handle.leaseUntil.Load() > int64(h.clock.Boot) {
 			leases++
 		}
 		if applied := g.applied.Index; g.commit > applied {
 			lag += int64(g.commit - applied)
 		}
 	}
-	s.Groups.Store(int64(len(h.ordered)))
+	s.Groups.Store(int64(len(h.groups.ordered)))
 	s.Leaders.Store(leaders)
 	s.ApplyLag.Store(lag)
 	s.Leases.Store(leases)
@@ -80,7 +80,7 @@ func (s *Stats) measure(h *Host) {
 	s.SnapshotsOut.Store(int64(len(h.shipping.underWay)))
 	s.SnapshotsWaiting.Store(int64(len(h.shipping.waiting)))
 	s.SnapshotsIn.Store(int64(h.arrivals.count()))
-	if h.ticks%shortTicks == 0 {
+	if h.clock.ticks%shortTicks == 0 {
 		s.Short.Store(h.short())
 	}
 }
@@ -90,7 +90,7 @@ const shortTicks = 14
 
 // short counts the groups led here that have fewer whole voters than the placement wants replicas.
 func (h *Host) short() (n int64) {
-	for _, g := range h.ordered {
+	for _, g := range h.groups.ordered {
 		if g.leads() && g.p != kv.Meta && g.whole() < len(h.cfg.Policy.Nodes(g.p)) {
 			n++
 		}

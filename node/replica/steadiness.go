@@ -14,10 +14,8 @@ const maxHeard = 4096
 // steadiness is how evenly nodes run, this one included, all in ticks of this node. One that
 // stood still has not ticked meanwhile, so it never takes its own pause for the silence of others.
 type steadiness struct {
-	heard    map[kv.NodeID]uint64 // tick of a node's last message
-	stalls   uint64               // of this node
-	jobSince uint64               // tick at which the job under way was taken
-	jobLate  bool                 // it counts as a stall already
+	heard  map[kv.NodeID]uint64 // tick of a node's last message
+	stalls uint64               // of this node
 }
 
 func (s *steadiness) hear(node kv.NodeID, tick uint64) {
@@ -29,20 +27,13 @@ func (s *steadiness) hear(node kv.NodeID, tick uint64) {
 
 // measure looks, with each tick, for how long this node stood still before it, and at its disk.
 func (s *steadiness) measure(h *Host) {
-	if h.now.Boot-h.lastTick >= stallTicks*h.cfg.Tick {
+	if h.clock.sinceTick() >= stallTicks*h.cfg.Tick {
 		s.stalls++
 	}
-	if h.inFlight && !s.jobLate && h.ticks-s.jobSince >= stallTicks {
-		s.jobLate = true
+	if !h.jobs.late && h.jobs.age(h.clock.ticks) >= stallTicks {
+		h.jobs.late = true
 		s.stalls++
 	}
-}
-
-// diskHangs reports whether the disk has had a job for longer than an election takes to begin. The
-// loop goes on meanwhile and so do heartbeats, and nobody would elect another leader, though what is
-// led here takes no writes. The followers have what was proposed: one of them takes over.
-func (s *steadiness) diskHangs(h *Host) bool {
-	return h.inFlight && h.ticks-s.jobSince > ElectionTicks
 }
 
 // Node returns the node that the host runs on.

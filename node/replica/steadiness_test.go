@@ -118,12 +118,12 @@ func TestALeaderWhoseDiskHangsHandsOver(t *testing.T) {
 	for range 2 * ElectionTicks {
 		c.tick()
 		for id := kv.NodeID(2); id <= 3; id++ {
-			if c.nodes[id].h.groups[0].ready() {
+			if c.nodes[id].h.groups.of[0].ready() {
 				leader = id
 			}
 		}
 	}
-	if leader == 0 || n.h.groups[0].leads() {
+	if leader == 0 || n.h.groups.of[0].leads() {
 		t.Fatalf("node %d leads after twice the time of an election", leader)
 	}
 	var done entry.Reply
@@ -143,8 +143,7 @@ func TestALeaderWhoseDiskHangsHandsOver(t *testing.T) {
 		c.tick()
 	}
 	for id := kv.NodeID(1); id <= 3; id++ {
-		if got, want := c.nodes[id].h.groups[0].applied.Hash, c.nodes[leader].h.groups[0].applied.Hash; got != want ||
-			got == 0 {
+		if got, want := c.group(id).applied.Hash, c.group(leader).applied.Hash; got != want || got == 0 {
 			t.Errorf("node %d has applied %x, the leader %x", id, got, want)
 		}
 	}

@@ -1,11 +1,7 @@
 package replica
 
 import (
-	"slices"
 	"time"
-
-	"go.etcd.io/raft/v3"
-	"go.etcd.io/raft/v3/tracker"
 
 	"pxkv/node/entry"
 	"pxkv/node/kv"
@@ -22,16 +18,15 @@ const (
 // is dropped: after a stall a ticker delivers one at once and the next on schedule, and an
 // election must not come earlier than leases assume.
 func (h *Host) tick() {
-	if h.now.Boot-h.lastTick < h.cfg.Tick*9/10 {
+	if h.clock.sinceTick() < h.cfg.Tick*9/10 {
 		return
 	}
 	h.steadiness.measure(h)
-	h.lastTick = h.now.Boot
-	h.ticks++
+	h.clock.tick()
 	h.tickRecall()
 	// The list changes while it is walked when a replica is deleted.
-	for _, g := range append([]*group(nil), h.ordered...) {
-		h.markDirty(g)
+	for _, g := range append([]*group(nil), h.groups.ordered...) {
+		h.groups.mark(g)
 		if !g.vouched || g.rebuilding {
 			continue
 		}
@@ -46,21 +41,21 @@ func (h *Host) tick() {
 			g.time() // so that it follows the wall clock, and readers know it
 			g.followed()
 		}
-		if (g.conf.pending || g.conf.moving) && h.ticks-g.conf.since > confPatience {
+		if (g.conf.pending || g.conf.moving) && h.clock.ticks-g.conf.since > confPatience {
 			g.conf = confState{}
 		}
-		if (h.ticks+uint64(g.p))%truncateTicks == 0 {
+		if (h.clock.ticks+uint64(g.p))%truncateTicks == 0 {
 			g.truncate()
 		}
-		if (h.ticks+uint64(g.p))%probeTicks == 0 {
+		if (h.clock.ticks+uint64(g.p))%probeTicks == 0 {
 			g.probe()
 		}
 	}
-	if h.ticks%purgeTicks == 0 {
+	if h.clock.ticks%purgeTicks == 0 {
 		h.purge()
 	}
 	h.shipping.tick()
-	if h.draining || h.steadiness.diskHangs(h) && !planted.slowDiskLeads {
+	if h.departure.asked || h.diskHangs() && !planted.slowDiskLeads {
 		h.handOver()
 	}
 	if h.cfg.OnTick != nil {
@@ -73,10 +68,10 @@ func (h *Host) tick() {
 func (h *Host) TickLength() time.Duration { return h.cfg.Tick }
 
 // Ticks returns how many ticks have passed.
-func (h *Host) Ticks() uint64 { return h.ticks }
+func (h *Host) Ticks() uint64 { return h.clock.ticks }
 
 // Now returns the time of the turn that is under way.
-func (h *Host) Now() Now { return h.now }
+func (h *Host) Now() Now { return h.clock.Now }
 
 // truncate cuts the log when it has grown too large, never above what is applied, nor above what the
 // library knows to be applied: it hears that of all entries which it handed out together, perhaps some
@@ -87,7 +82,7 @@ func (g *group) truncate() {
 	if g.doubt != nil {
 		return // who is behind can say which replica is right as long as it catches up from the log
 	}
-	size, limit := g.store.LogBytes(), g.h.cfg.Limits.logBytes(len(g.h.ordered))
+	size, limit := g.store.LogBytes(), g.h.cfg.Limits.logBytes(len(g.h.groups.ordered))
 	if g.h.cfg.DB.Crowded() {
 		limit /= crowdedShare
 	}
@@ -172,10 +167,10 @@ func (g *group) probe() {
 // When it is committed, a majority of the present voters will remember.
 func (g *group) answerProbe(m Message) {
 	out := func() bool { return g.ready() && !InConf(g.applied.Conf, m.From) && m.From != g.id }
-	if !out() || g.probed == g.h.ticks {
+	if !out() || g.probed == g.h.clock.ticks {
 		return // one barrier a tick is enough for all who ask
 	}
-	g.probed = g.h.ticks
+	g.probed = g.h.clock.ticks
 	tell := func(r entry.Reply) {
 		if r.Err == nil && out() {
 			g.h.frames.add(m.FromNode, &Message{Kind: Gone, Partition: g.p, From: g.id, To: m.From})
@@ -200,70 +195,4 @@ func (g *group) heardGone() {
 // id that was once deleted here is of no use to the newer one.
 func (g *group) unwanted() bool {
 	return g.h.cfg.Policy.Issued(g.id) && !g.h.cfg.Policy.Assigned(g.p, g.id)
-}
-
-// HandOver hands every leadership of this node over, and every one that it gains meanwhile. It reports
-// whether the node may go: it leads nothing that others could lead, and knows how all writes ended that
-// were proposed here. From then on it takes none for such a group, also when a leadership comes back
-// before it has gone: its outcome could not be told any more.
-func (h *Host) HandOver() bool {
-	h.draining = true
-	over := h.Leading()+h.Awaited() == 0
-	h.departing = h.departing || over
-	return over
-}
-
-// Leading counts the groups that this node leads and that have another voter to lead them.
-func (h *Host) Leading() int {
-	n := 0
-	if planted.handOverSkipped {
-		return n
-	}
-	for _, g := range h.ordered {
-		if g.leads() && g.hasHeirs() {
-			n++
-		}
-	}
-	return n
-}
-
-// hasHeirs reports whether others could lead.
-func (g *group) hasHeirs() bool { return len(g.applied.Conf.GetVoters()) > 1 }
-
-// Awaited counts the groups that another replica leads by now and whose log holds writes
-// that were proposed here: their outcome will be learned as soon as they are applied here.
-func (h *Host) Awaited() int {
-	n := 0
-	for _, g := range h.ordered {
-		if !g.leads() && len(g.flights) > 0 {
-			n++
-		}
-	}
-	return n
-}
-
-// handOver asks the best follower of each led group to take over.
-func (h *Host) handOver() {
-	for _, g := range h.ordered {
-		if !g.leads() || g.conf.moving {
-			continue
-		}
-		if to := g.heir(g.applied.Conf.GetVoters()); to != 0 {
-			_ = h.Transfer(g.p, to)
-		}
-	}
-}
-
-// heir returns that of these voters which could take over from this leader and has most of its log, 0 when
-// there is none.
-func (g *group) heir(voters []uint64) (best kv.ReplicaID) {
-	var match uint64
-	g.rn.WithProgress(func(x uint64, _ raft.ProgressType, pr tracker.Progress) {
-		id := kv.ReplicaID(x)
-		if id != g.id && slices.Contains(voters, x) && g.answers(id) && pr.PendingSnapshot == 0 &&
-			(best == 0 || pr.Match > match || pr.Match == match && id < best) {
-			best, match = id, pr.Match
-		}
-	})
-	return best
 }

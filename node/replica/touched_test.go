@@ -108,7 +108,7 @@ func TestWhatAnEntryPutsOffComesInAnother(t *testing.T) {
 	if n := s.h.stats.PutOff.Load(); n == 0 || n > 2*int64(len(writes)) {
 		t.Errorf("%d times was a command put off, of %d", n, len(writes))
 	}
-	if s.h.uncommitted != 0 {
-		t.Errorf("%d bytes are counted when all is applied", s.h.uncommitted)
+	if s.h.intake.uncommitted != 0 {
+		t.Errorf("%d bytes are counted when all is applied", s.h.intake.uncommitted)
 	}
 }

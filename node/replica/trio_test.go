@@ -213,10 +213,10 @@ func (c *trio) tick() {
 // elect makes replica 1 the leader.
 func (c *trio) elect() *group {
 	c.t.Helper()
-	g := c.nodes[1].h.groups[0]
+	g := c.nodes[1].h.groups.of[0]
 	c.order(1, func(h *Host) {
 		_ = g.rn.Campaign()
-		h.markDirty(g)
+		h.groups.mark(g)
 	})
 	c.settle()
 	if !g.ready() {

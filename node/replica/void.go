@@ -32,7 +32,7 @@ func (g *group) setVoid(void bool) {
 	if void != g.void {
 		g.handle.void.Add(1)
 	}
-	g.void, g.led = void, g.h.ticks
+	g.void, g.led = void, g.h.clock.ticks
 }
 
 // condemn ends what rests on the state.
@@ -55,7 +55,7 @@ func (g *group) condemn() {
 		g.setLeader(g.term, 0, raft.StateFollower)
 	}
 	for _, op := range g.ops {
-		h.reply(op, entry.Reply{Err: g.notLeader()})
+		h.answers.reply(op, entry.Reply{Err: g.notLeader()})
 	}
 	for _, f := range g.flights {
 		f.fail(h, kv.ErrUnknown()) // whoever leads next may have them
@@ -78,7 +78,7 @@ func (g *group) stepDown() {
 		_ = g.rn.Step(&pb.Message{Type: pb.MsgAppResp.Enum(), From: new(uint64(g.id)), To: new(uint64(g.id)),
 			Term: new(g.rn.BasicStatus().GetTerm() + 1)})
 	}
-	g.h.markDirty(g)
+	g.h.groups.mark(g)
 }
 
 // passOver takes committed entries for applied without touching the state, but for the configurations in
@@ -104,9 +104,9 @@ func (g *group) passOver(m *pb.Message) {
 // tickVoid lets time pass for a void replica.
 func (g *group) tickVoid() {
 	if g.lead != 0 {
-		g.led = g.h.ticks
+		g.led = g.h.clock.ticks
 	}
-	if (g.h.ticks+uint64(g.p))%voidTicks == 0 {
+	if (g.h.clock.ticks+uint64(g.p))%voidTicks == 0 {
 		g.tellVoid()
 	}
 	g.carry()
@@ -114,7 +114,7 @@ func (g *group) tickVoid() {
 
 // stands reports whether this replica may ask for votes.
 func (g *group) stands() bool {
-	return !g.void || g.h.ticks-g.led >= carryTicks && !planted.voidNeverStands
+	return !g.void || g.h.clock.ticks-g.led >= carryTicks && !planted.voidNeverStands
 }
 
 // carry hands the leadership over that a void replica was elected to. It may be the only one that has an
@@ -133,14 +133,14 @@ func (g *group) carry() {
 	}
 	if to != 0 {
 		g.rn.TransferLeader(uint64(to))
-		g.h.markDirty(g)
+		g.h.groups.mark(g)
 	}
 }
 
 // dropCommitted forgets what was to be applied: after the snapshot the library gives it out again.
 func (g *group) dropCommitted() {
 	g.committed = nil
-	g.h.committed = deleteGroup(g.h.committed, g)
+	g.h.applying.drop(g)
 }
 
 // tellVoid lets the leader know that a snapshot is wanted, and of what index it must be newer.
@@ -153,7 +153,7 @@ func (g *group) tellVoid() {
 // heardVoid sends a snapshot to a replica whose state is void. It has to be newer than the void one, or
 // a start could not tell one from the other: a barrier makes it so where nothing is written.
 func (g *group) heardVoid(m Message) {
-	g.known.void(m.From, g.h.now.Boot)
+	g.known.void(m.From, g.h.clock.Boot)
 	if !g.ready() || m.From == g.id || !InConf(g.applied.Conf, m.From) {
 		return
 	}
@@ -167,7 +167,7 @@ func (g *group) heardVoid(m Message) {
 // isVoid reports whether a replica said lately that its state is void.
 func (g *group) isVoid(id kv.ReplicaID) bool {
 	r := g.known.find(id)
-	return r != nil && r.void != 0 && g.h.now.Boot-r.void < 3*voidTicks*g.h.cfg.Tick
+	return r != nil && r.void != 0 && g.h.clock.Boot-r.void < 3*voidTicks*g.h.cfg.Tick
 }
 
 // rebuild puts a snapshot in the place of a void state. From here until it is installed the group
@@ -218,7 +218,7 @@ func (g *group) revive() error {
 				Index: new(g.applied.Index),
 			}})
 	}
-	g.h.markDirty(g)
+	g.h.groups.mark(g)
 	return nil
 }
 
@@ -242,7 +242,7 @@ func (g *group) startRaft(applied uint64) (err error) {
 // rebuilt: nothing of it can be cut before. What its leader needs to commit something in its own term it takes:
 // without that nobody can rebuild it.
 func (g *group) fills() bool {
-	if !g.void || g.store.LogBytes() <= 4*g.h.cfg.Limits.logBytes(len(g.h.ordered)) {
+	if !g.void || g.store.LogBytes() <= 4*g.h.cfg.Limits.logBytes(len(g.h.groups.ordered)) {
 		return false
 	}
 	term, err := g.store.Term(g.commit)

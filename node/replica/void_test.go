@@ -130,7 +130,7 @@ func TestASnapshotThatWasAcceptedOutlivesTheCondemnation(t *testing.T) {
 		Request: SnapshotRequest{Partition: 5, From: 50, To: 51, ToNode: 2, Term: 1}, FromNode: 1, Staged: staged,
 	})
 	s.in.Orders = append(s.in.Orders, func(h *Host) {
-		g := h.groups[5]
+		g := h.groups.of[5]
 		if g.staged == nil {
 			t.Error("no snapshot is staged")
 		}
@@ -140,7 +140,7 @@ func TestASnapshotThatWasAcceptedOutlivesTheCondemnation(t *testing.T) {
 	for range 3 {
 		s.step()
 	}
-	if g := s.h.groups[5]; g.void || g.applied.Index != 7 || s.h.Handle(5).Gone() || g.store.Void() {
+	if g := s.h.groups.of[5]; g.void || g.applied.Index != 7 || s.h.Handle(5).Gone() || g.store.Void() {
 		t.Errorf("void %v, at index %d; on disk %v", g.void, g.applied.Index, g.store.Void())
 	}
 }
@@ -152,8 +152,8 @@ func TestAVoidReplicaHandsOverToAnOutgoingVoter(t *testing.T) {
 	t.Parallel()
 	c := newTrioOf(t, &pb.ConfState{Voters: []uint64{2}, VotersOutgoing: []uint64{1}})
 	c.order(2, func(h *Host) {
-		_ = h.groups[0].rn.Campaign()
-		h.markDirty(h.groups[0])
+		_ = h.groups.of[0].rn.Campaign()
+		h.groups.mark(h.groups.of[0])
 	})
 	c.settle()
 	c.writes(2, "a")
@@ -180,7 +180,7 @@ func TestAStateThatIsBeingReplacedIsNotMarked(t *testing.T) {
 	s.turn()
 	job := s.h.TakeJob()
 	s.in.Orders = append(s.in.Orders, func(h *Host) {
-		g := h.groups[5]
+		g := h.groups.of[5]
 		if g.staging == nil {
 			t.Error("no snapshot is being installed")
 		}
@@ -192,7 +192,7 @@ func TestAStateThatIsBeingReplacedIsNotMarked(t *testing.T) {
 	for range 3 {
 		s.step()
 	}
-	if g := s.h.groups[5]; g.void || g.applied.Index != 7 || g.store.Void() {
+	if g := s.h.groups.of[5]; g.void || g.applied.Index != 7 || g.store.Void() {
 		t.Errorf("void %v, at index %d; on disk %v", g.void, g.applied.Index, g.store.Void())
 	}
 }

@@ -19,11 +19,11 @@ func (h *Host) Witness(of kv.NodeID) Witness {
 	if of == h.cfg.Node {
 		return Witness{}
 	}
-	w := Witness{Silence: h.now.Boot - h.started}
+	w := Witness{Silence: h.clock.uptime()}
 	if at, known := h.recall.heard[of]; known {
-		w.Silence = h.now.Boot - at
+		w.Silence = h.clock.Boot - at
 	}
-	for _, g := range h.ordered {
+	for _, g := range h.groups.ordered {
 		switch {
 		case !g.ready():
 		case g.spares(of):
@@ -42,7 +42,7 @@ func (g *group) spares(of kv.NodeID) bool {
 		n := 0
 		for _, x := range ids {
 			id := kv.ReplicaID(x)
-			ago, spoke := g.known.since(id, g.h.now.Boot)
+			ago, spoke := g.known.since(id, g.h.clock.Boot)
 			if id == g.id || g.known.node(id) != of && spoke && ago <= 2*ElectionTicks*g.h.cfg.Tick {
 				n++
 			}

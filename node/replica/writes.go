@@ -28,59 +28,10 @@ func (f *flight) answers() int {
 }
 
 func (f *flight) fail(h *Host, err *kv.Error) {
-	h.uncommitted -= f.bytes
+	h.intake.uncommitted -= f.bytes
 	for _, op := range f.ops {
-		h.reply(op, entry.Reply{Err: err})
+		h.answers.reply(op, entry.Reply{Err: err})
 	}
-}
-
-// reply hands an answer out at the end of the turn, when what it tells of can be read.
-func (h *Host) reply(op Op, r entry.Reply) {
-	h.replies = append(h.replies, answer{op.Reply, r})
-}
-
-// answer is a Reply on its way out.
-type answer struct {
-	to    func(entry.Reply)
-	reply entry.Reply
-}
-
-// release hands out what waited for the turn's effects. Answers may make more of both.
-func (h *Host) release() {
-	for len(h.replies) > 0 || len(h.readReplies) > 0 || len(h.after) > 0 {
-		replies, after := h.replies, h.after
-		h.leaving, h.leavingReads = h.replies, h.readReplies
-		h.replies, h.readReplies, h.after = h.spareReplies[:0], nil, nil
-		for _, f := range after {
-			f()
-		}
-		for len(h.leaving) > 0 {
-			a := h.leaving[0]
-			h.leaving = h.leaving[1:]
-			a.to(a.reply)
-		}
-		for len(h.leavingReads) > 0 {
-			a := h.leavingReads[0]
-			h.leavingReads = h.leavingReads[1:]
-			a.to(a.err)
-		}
-		clear(replies)
-		h.spareReplies = replies
-	}
-}
-
-// disown turns the answers of a turn that failed into what is true of them: its effects were
-// perhaps not made.
-func (h *Host) disown() {
-	for i := range h.replies {
-		if h.replies[i].reply.Err == nil {
-			h.replies[i].reply = entry.Reply{Err: kv.ErrUnknown()}
-		}
-	}
-	for i := range h.readReplies {
-		h.readReplies[i].err = kv.Errorf(kv.Unavailable, "node is stopping")
-	}
-	h.after = nil
 }
 
 // Propose takes a write from within a turn, for OnTick and orders.
@@ -88,25 +39,24 @@ func (h *Host) Propose(op Op) { h.takeOp(op) }
 
 // takeOps hands what the turn was given to its groups.
 func (h *Host) takeOps() {
-	for len(h.takenOps) > 0 {
-		op := h.takenOps[0]
-		h.takenOps = h.takenOps[1:]
+	for op, ok := h.answers.nextOp(); ok; op, ok = h.answers.nextOp() {
 		h.takeOp(op)
 	}
 }
 
 func (h *Host) takeOp(op Op) {
-	g := h.groups[op.Partition]
+	g := h.groups.of[op.Partition]
+	refuse := func(why *kv.Error) { h.answers.reply(op, entry.Reply{Err: why}) }
 	switch {
 	case g == nil:
-		h.reply(op, entry.Reply{Err: kv.Errorf(kv.NotLeader, "no replica of partition %s on this node", op.Partition)})
+		refuse(kv.Errorf(kv.NotLeader, "no replica of partition %s on this node", op.Partition))
 	case !g.leads():
-		h.reply(op, entry.Reply{Err: g.notLeader()})
-	case h.departing && g.hasHeirs() && !planted.handOverSkipped:
-		h.reply(op, entry.Reply{Err: kv.Errorf(kv.Unavailable, "partition %s: the node is stopping", g.p)})
+		refuse(g.notLeader())
+	case h.departure.over && g.hasHeirs() && !planted.handOverSkipped:
+		refuse(kv.Errorf(kv.Unavailable, "partition %s: the node is stopping", g.p))
 	default:
 		g.ops = append(g.ops, op)
-		h.markDirty(g)
+		h.groups.mark(g)
 	}
 }
 
@@ -131,7 +81,8 @@ func (g *group) propose() {
 			f.fail(g.h, g.disputed())
 			continue
 		}
-		if why := g.h.noRoom(); why != nil {
+		if why := g.h.intake.noRoom(); why != nil {
+			g.h.stats.Held.Add(1)
 			g.ops = g.ops[n:]
 			f.fail(g.h, why)
 			continue
@@ -151,8 +102,8 @@ func (g *group) propose() {
 			}
 		}
 		g.unplaced[len(g.unplaced)-1].bytes = len(entry)
-		g.h.uncommitted += len(entry)
-		g.h.grow(len(entry))
+		g.h.intake.uncommitted += len(entry)
+		g.h.intake.grow(len(entry))
 		g.h.stats.Proposed.Add(1)
 		g.h.stats.Commands.Add(int64(n))
 	}
@@ -248,7 +199,7 @@ func (g *group) resolve(e *pb.Entry, replies []entry.Reply) {
 		case g.doubt != nil:
 			f.fail(g.h, kv.ErrUnknown()) // it is done, and what is told of it may be wrong
 		default:
-			g.h.uncommitted -= f.bytes
+			g.h.intake.uncommitted -= f.bytes
 			g.learnMerging(replies)
 			for i, op := range f.ops {
 				r := replies[0]
@@ -265,7 +216,7 @@ func (g *group) resolve(e *pb.Entry, replies []entry.Reply) {
 				if r.Transaction != nil {
 					r.Transaction.Receipt = receipt
 				}
-				g.h.reply(op, r)
+				g.h.answers.reply(op, r)
 			}
 		}
 	}
@@ -282,10 +233,10 @@ const abandonAfter = 15 * time.Second
 // against what a node may have under way, for all of its groups.
 func (g *group) abandon() {
 	if g.leads() || len(g.flights) == 0 || g.ledAt == 0 {
-		g.ledAt = g.h.now.Boot
+		g.ledAt = g.h.clock.Boot
 		return
 	}
-	if g.h.now.Boot-g.ledAt < abandonAfter || planted.flightsKept {
+	if g.h.clock.Boot-g.ledAt < abandonAfter || planted.flightsKept {
 		return
 	}
 	for _, f := range g.flights {

@@ -17,14 +17,14 @@ func TestAWriteThatNobodyPlacesIsAnsweredInTheEnd(t *testing.T) {
 		c.tick()
 	}
 	h := c.nodes[1].h
-	if g.leads() || kv.KindOf(r.Err) != kv.Internal || h.uncommitted == 0 { // no answer yet
-		t.Fatalf("leads %v, answer %v, %d bytes uncommitted", g.leads(), r.Err, h.uncommitted)
+	if g.leads() || kv.KindOf(r.Err) != kv.Internal || h.intake.uncommitted == 0 { // no answer yet
+		t.Fatalf("leads %v, answer %v, %d bytes uncommitted", g.leads(), r.Err, h.intake.uncommitted)
 	}
 	for range 4 * ElectionTicks {
 		c.tick()
 	}
-	if kv.KindOf(r.Err) != kv.Unknown || h.uncommitted != 0 || len(g.flights) != 0 {
-		t.Fatalf("answer %v, %d bytes uncommitted, %d writes awaited", r.Err, h.uncommitted, len(g.flights))
+	if kv.KindOf(r.Err) != kv.Unknown || h.intake.uncommitted != 0 || len(g.flights) != 0 {
+		t.Fatalf("answer %v, %d bytes uncommitted, %d writes awaited", r.Err, h.intake.uncommitted, len(g.flights))
 	}
 	c.cut[1] = false
 	for range 4 * ElectionTicks {

@@ -25,7 +25,7 @@ func TestProposalsOfTwoTermsAtOneIndex(t *testing.T) {
 	}
 	apply := func(index, term uint64) {
 		g.resolve(&pb.Entry{Index: new(index), Term: new(term)}, []entry.Reply{{Result: kv.Result{Outcome: kv.Done}}})
-		h.release()
+		h.answers.release()
 	}
 	apply(80, 2) // of their own term: they may come yet
 	if len(answers) != 0 {
@@ -48,7 +48,7 @@ func TestProposalsOfTwoTermsAtOneIndex(t *testing.T) {
 			t.Errorf("%s: answered %v with %q, want %q", name, ok, got, want)
 		}
 	}
-	if len(g.flights) != 0 || h.uncommitted != 0 {
-		t.Errorf("%d proposals are left, %d bytes of them counted", len(g.flights), h.uncommitted)
+	if len(g.flights) != 0 || h.intake.uncommitted != 0 {
+		t.Errorf("%d proposals are left, %d bytes of them counted", len(g.flights), h.intake.uncommitted)
 	}
 }
