@@ -36,7 +36,7 @@ func (h *Host) roomToApply() bool { return h.applying.spent <= h.cfg.Limits.Appl
 
 // queueApply takes entries to apply, as soon as a turn has room for them.
 func (g *group) queueApply(m *pb.Message) {
-	if g.void {
+	if g.trust.void {
 		g.passOver(m)
 		return
 	}
@@ -44,27 +44,27 @@ func (g *group) queueApply(m *pb.Message) {
 		g.applyEntries(m, true)
 		return
 	}
-	if len(g.committed) == 0 {
+	if len(g.work.committed) == 0 {
 		g.h.applying.queue = append(g.h.applying.queue, g)
 	}
-	g.committed = append(g.committed, m)
+	g.work.committed = append(g.work.committed, m)
 }
 
 // applyCommitted applies what is queued: all of it, or as much as the turn has room for, one entry at
 // least. What is left waits behind the other groups.
 func (g *group) applyCommitted(all bool) {
 	h := g.h
-	for len(g.committed) > 0 && h.err == nil && (all || h.roomToApply()) {
-		m := g.committed[0]
-		if g.applyEntries(m, all); len(m.Entries) == 0 && len(g.committed) > 0 { // else it is void now
-			g.committed = g.committed[1:]
+	for len(g.work.committed) > 0 && h.err == nil && (all || h.roomToApply()) {
+		m := g.work.committed[0]
+		if g.applyEntries(m, all); len(m.Entries) == 0 && len(g.work.committed) > 0 { // else it is void now
+			g.work.committed = g.work.committed[1:]
 		}
 	}
-	if len(g.committed) > 0 {
+	if len(g.work.committed) > 0 {
 		h.applying.queue = append(h.applying.queue, g)
 		return
 	}
-	g.committed = nil
+	g.work.committed = nil
 	h.groups.mark(g) // there may be more, now that room was made
 }
 
@@ -104,7 +104,7 @@ func (g *group) applyEntries(m *pb.Message, all bool) {
 	g.touch()
 	if len(m.Entries) == 0 {
 		for _, r := range m.Responses {
-			_ = g.rn.Step(r)
+			_ = g.raft.Step(r)
 		}
 	}
 	g.reads.applied(g, ap.Index)
@@ -126,7 +126,7 @@ func (g *group) applyEntry(ap *state.Applied, e *pb.Entry) (entry.Outcome, error
 	if err != nil {
 		return entry.Outcome{}, err
 	}
-	if own, ok := g.hashAt(payload.CheckIndex); ok && own != payload.CheckHash {
+	if own, ok := g.hashes.at(payload.CheckIndex); ok && own != payload.CheckHash {
 		if planted.divergedLeaderWins {
 			return entry.Outcome{}, fmt.Errorf("this replica differs from its leader at index %d (hash %016x here, "+
 				"%016x there)", payload.CheckIndex, own, payload.CheckHash)
@@ -140,20 +140,20 @@ func (g *group) applyEntry(ap *state.Applied, e *pb.Entry) (entry.Outcome, error
 	case payload.PurgeMS != 0:
 		return entry.Outcome{Replies: []entry.Reply{{}}}, g.applyPurge(ap, &payload)
 	}
-	return g.machine.Apply(g.h.applying.batch, g.p, ap, &payload, g.awaits(e))
+	return g.machine.Apply(g.h.applying.batch, g.p, ap, &payload, g.writes.awaits(e))
 }
 
 // touch notes that the group has effects in the turn's apply batch.
 func (g *group) touch() {
-	if !g.touched {
-		g.touched = true
+	if !g.work.touched {
+		g.work.touched = true
 		g.h.applying.touched = append(g.h.applying.touched, g)
 	}
 }
 
 // publishApplied follows when they can be read.
 func (g *group) publishApplied() {
-	g.touched = false
+	g.work.touched = false
 	g.publish()
 	g.handle.ended.Add(1)
 	g.machine.Committed()

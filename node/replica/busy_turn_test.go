@@ -78,8 +78,8 @@ func TestAnOldSnapshotIsThrownAway(t *testing.T) {
 		s.step()
 		s.step()
 	}
-	if g := s.h.groups.of[5]; g.staged != nil || g.staging != nil || g.applied.Index != 7 {
-		t.Errorf("staged %v, installing %v, at index %d", g.staged, g.staging, g.applied.Index)
+	if g := s.h.groups.of[5]; g.incoming.staged != nil || g.incoming.staging != nil || g.applied.Index != 7 {
+		t.Errorf("staged %v, installing %v, at index %d", g.incoming.staged, g.incoming.staging, g.applied.Index)
 	}
 }
 
@@ -94,7 +94,7 @@ func TestHeartbeatsDoNotWaitForWhatIsToBeApplied(t *testing.T) {
 		if err := n.h.Bootstrap(p, kv.ReplicaID(10*p), nil); err != nil {
 			t.Fatal(err)
 		}
-		_ = n.h.groups.of[p].rn.Campaign()
+		_ = n.h.groups.of[p].raft.Campaign()
 		n.h.groups.mark(n.h.groups.of[p])
 	}
 	c.tick()

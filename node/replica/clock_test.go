@@ -96,7 +96,7 @@ func TestDeadlinesSurviveALeaderWithAWrongClock(t *testing.T) {
 			}
 			c.order(1, func(h *Host) { _ = h.Transfer(0, 2) })
 			c.settle()
-			two := c.nodes[2].h.groups.of[0]
+			two := c.group(2)
 			if !two.ready() {
 				t.Fatal("replica 2 does not lead")
 			}

@@ -70,8 +70,8 @@ func (h *Host) View(p kv.PartitionID) (View, bool) {
 	if g == nil {
 		return View{}, false
 	}
-	return View{Partition: p, Self: g.id, Leads: g.leads(), Conf: g.applied.Conf, Replicas: g.replicas,
-		Pending: g.conf.pending || g.conf.moving || g.doubt != nil, Tenure: h.clock.ticks - g.ledSince}, true
+	return View{Partition: p, Self: g.id, Leads: g.leads(), Conf: g.applied.Conf, Replicas: g.known.replicas,
+		Pending: g.conf.pending || g.conf.moving || g.trust.doubt != nil, Tenure: h.clock.ticks - g.raft.ledSince}, true
 }
 
 // Progress tells, on the leader of a partition, how far each replica of the configuration
@@ -83,7 +83,7 @@ func (h *Host) Progress(p kv.PartitionID) (progress map[kv.ReplicaID]Progress, l
 	}
 	last, _ = g.store.LastIndex()
 	progress = map[kv.ReplicaID]Progress{}
-	g.rn.WithProgress(func(id uint64, _ raft.ProgressType, pr tracker.Progress) {
+	g.raft.WithProgress(func(id uint64, _ raft.ProgressType, pr tracker.Progress) {
 		p := Progress{Match: pr.Match, Snapshot: pr.PendingSnapshot, Active: g.active(kv.ReplicaID(id)),
 			Answers: kv.ReplicaID(id) == g.id || g.answers(kv.ReplicaID(id))}
 		if f := h.shipping.of(g, kv.ReplicaID(id)); f != nil && f.failures > 0 {
@@ -105,7 +105,7 @@ func (h *Host) ProposeConf(p kv.PartitionID, cc *pb.ConfChangeV2, added []kv.Rep
 		return errors.New("another change is under way")
 	}
 	cc.Context = appendReplicas(nil, added)
-	if err := g.rn.ProposeConfChange(cc); err != nil {
+	if err := g.raft.ProposeConfChange(cc); err != nil {
 		return err
 	}
 	g.conf.pending, g.conf.since = true, h.clock.ticks
@@ -124,7 +124,7 @@ func (h *Host) Transfer(p kv.PartitionID, to kv.ReplicaID) error {
 		return fmt.Errorf("replica %d does not answer", to)
 	}
 	g.conf.moving, g.conf.since = true, h.clock.ticks
-	g.rn.TransferLeader(uint64(to))
+	g.raft.TransferLeader(uint64(to))
 	h.groups.mark(g)
 	return nil
 }
@@ -140,7 +140,7 @@ func (g *group) applyConf(ap *state.Applied, e *pb.Entry) error {
 	if err != nil {
 		return fmt.Errorf("%w: configuration change: %w", entry.ErrUnreadable, err)
 	}
-	conf := g.rn.ApplyConfChange(cc)
+	conf := g.raft.ApplyConfChange(cc)
 	g.h.cfg.Logger.Debug("configuration change", "partition", g.p.String(), "replica", uint64(g.id), "index",
 		e.GetIndex(), "conf", conf.String())
 	ap.Conf = conf
@@ -157,7 +157,7 @@ func (g *group) applyConf(ap *state.Applied, e *pb.Entry) error {
 		}
 		return 1
 	})
-	g.setReplicas(ap.Replicas)
+	g.known.become(ap.Replicas)
 	g.conf.pending = false
 	g.keepConf(e.GetIndex())
 	// Cheap and safe: the next round is counted under the new configuration.
@@ -174,11 +174,12 @@ func (g *group) keepConf(index uint64) {
 	if planted.confCommitForgotten {
 		return
 	}
-	hard := &pb.HardState{Term: g.hard.Term, Vote: g.hard.Vote, Commit: new(max(g.hard.GetCommit(), index))}
+	was := g.raft.hard
+	hard := &pb.HardState{Term: was.Term, Vote: was.Vote, Commit: new(max(was.GetCommit(), index))}
 	b := g.h.job().batch
 	b.SetHardState(g.store, hard)
 	b.SyncHardState(g.store)
-	g.hard = hard
+	g.raft.hard = hard
 }
 
 // InConf reports whether a configuration, joint or not, contains a replica.

@@ -48,7 +48,7 @@ func TestALeaderThatWasCutOffIsLeftWithNothing(t *testing.T) {
 			c.turn(id)
 			cutOff()
 		}
-		purged = purged || g.purging
+		purged = purged || g.purging.underWay
 		for range 30 {
 			for id := kv.NodeID(1); id <= 3; id++ {
 				c.turn(id)

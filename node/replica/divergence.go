@@ -54,30 +54,49 @@ type question struct {
 	answers bool // it waits for an answer
 }
 
+// hashes are those that this replica had at the last indexes, and what others ask of later ones.
+type hashes struct {
+	ring      [hashHistory]appliedHash // by index
+	questions []question               // about indexes that are not applied here yet
+}
+
+// at is the running hash that this replica had at an index, if it still knows.
+func (h *hashes) at(index uint64) (hash uint64, ok bool) {
+	at := h.ring[index%hashHistory]
+	return at.hash, at.index == index && index != 0
+}
+
+// forget is for a state that another one replaces. Questions wait for its indexes.
+func (h *hashes) forget() { h.ring = [hashHistory]appliedHash{} }
+
+// wait keeps a question until its index is applied; one of each kind from each replica.
+func (h *hashes) wait(q question) {
+	h.questions = slices.DeleteFunc(h.questions, func(o question) bool {
+		return o.from == q.from && o.answers == q.answers
+	})
+	if len(h.questions) < maxQuestions {
+		h.questions = append(h.questions, q)
+	}
+}
+
 func (g *group) remember(ap state.Applied) {
-	g.hashes[ap.Index%hashHistory] = appliedHash{ap.Index, ap.Hash}
-	if len(g.questions) == 0 {
+	g.hashes.ring[ap.Index%hashHistory] = appliedHash{ap.Index, ap.Hash}
+	if len(g.hashes.questions) == 0 {
 		return
 	}
-	questions := g.questions
-	g.questions = nil
+	questions := g.hashes.questions
+	g.hashes.questions = nil
 	for _, q := range questions {
 		g.compare(q)
 	}
 }
 
-// hashAt is the running hash that this replica had at an index, if it still knows.
-func (g *group) hashAt(index uint64) (hash uint64, ok bool) {
-	at := g.hashes[index%hashHistory]
-	return at.hash, at.index == index && index != 0
-}
-
 // compare looks at what another replica had at an index: now, or when it is applied here.
 func (g *group) compare(q question) {
-	if g.void || q.theirs.index == 0 || q.theirs.hash == 0 {
+	if g.trust.void || q.theirs.index == 0 || q.theirs.hash == 0 {
 		return // it says nothing
 	}
-	own, ok := g.hashAt(q.theirs.index)
+	own, ok := g.hashes.at(q.theirs.index)
 	switch {
 	case ok:
 		if q.answers {
@@ -87,12 +106,7 @@ func (g *group) compare(q question) {
 			g.suspect()
 		}
 	case q.theirs.index > g.applied.Index:
-		g.questions = slices.DeleteFunc(g.questions, func(o question) bool {
-			return o.from == q.from && o.answers == q.answers
-		})
-		if len(g.questions) < maxQuestions {
-			g.questions = append(g.questions, q)
-		}
+		g.hashes.wait(q)
 	}
 }
 
@@ -105,12 +119,13 @@ func (g *group) say(to kv.ReplicaID, kind MessageKind, at appliedHash) {
 // checks reports whether a leader's heartbeats of this tick tell its hash, where it has applied all that
 // is committed: soon after it came to lead, and now and then, for groups in which nothing is written.
 func (g *group) checks() bool {
-	return g.h.clock.ticks-g.ledSince < 4*heartbeatTicks || (g.h.clock.ticks+uint64(g.p))%checkTicks < heartbeatTicks
+	now := g.h.clock.ticks
+	return now-g.raft.ledSince < 4*heartbeatTicks || (now+uint64(g.p))%checkTicks < heartbeatTicks
 }
 
 // suspect begins the doubt.
 func (g *group) suspect() {
-	if g.doubt != nil || g.void || planted.divergedLeaderWins {
+	if g.trust.doubt != nil || g.trust.void || planted.divergedLeaderWins {
 		return
 	}
 	g.setDoubt(&doubt{since: g.h.clock.ticks})
@@ -120,12 +135,6 @@ func (g *group) suspect() {
 	g.reads.dropAll(g, g.disputed())
 	g.h.shipping.hold(g)
 	g.ask()
-}
-
-// setDoubt begins a doubt, or ends it with nil.
-func (g *group) setDoubt(d *doubt) {
-	g.doubt = d
-	g.handle.doubt.Store(d != nil)
 }
 
 // Differing lists, from any goroutine, the partitions of which this node's replica is in doubt, and
@@ -154,15 +163,15 @@ func (g *group) disputed() *kv.Error {
 // ask asks all others what their hash was. The index is the newest one here: those that are ahead
 // still know it, and the others will come to it. It stays the same until all had time to answer.
 func (g *group) ask() {
-	d, now := g.doubt, g.h.clock.ticks
+	d, now := g.trust.doubt, g.h.clock.ticks
 	if d.own.index == 0 || now-d.asked >= 2*ElectionTicks && d.own.index != g.applied.Index {
-		hash, ok := g.hashAt(g.applied.Index)
+		hash, ok := g.hashes.at(g.applied.Index)
 		if !ok {
 			return
 		}
 		d.own, d.asked, d.answers = appliedHash{g.applied.Index, hash}, now, nil
 	}
-	for _, r := range g.replicas {
+	for _, r := range g.known.replicas {
 		if r.ID != g.id {
 			g.say(r.ID, Compare, d.own)
 		}
@@ -171,10 +180,10 @@ func (g *group) ask() {
 
 // hear takes what another replica says of its state.
 func (g *group) hear(m Message) {
-	if !g.vouched || g.rebuilding {
+	if !g.trust.vouched || g.trust.rebuilding {
 		return
 	}
-	g.known.hear(m.From, m.FromNode, g.h.clock.Boot, len(g.replicas))
+	g.known.hear(m.From, m.FromNode, g.h.clock.Boot)
 	if m.Kind != Void {
 		g.known.void(m.From, 0) // one that is void compares nothing: it is rebuilt
 	}
@@ -190,7 +199,7 @@ func (g *group) hear(m Message) {
 
 // heardHash takes an answer.
 func (g *group) heardHash(m Message) {
-	d := g.doubt
+	d := g.trust.doubt
 	if d == nil {
 		g.compare(question{from: m.From, theirs: appliedHash{m.Index, m.Hash}})
 		return
@@ -203,10 +212,10 @@ func (g *group) heardHash(m Message) {
 
 // tickDoubt asks again, and judges anew: the configuration may have changed.
 func (g *group) tickDoubt() {
-	if g.doubt == nil {
+	if g.trust.doubt == nil {
 		return
 	}
-	if (g.h.clock.ticks-g.doubt.since)%askTicks == 0 {
+	if (g.h.clock.ticks-g.trust.doubt.since)%askTicks == 0 {
 		g.ask()
 	}
 	g.judge()
@@ -214,7 +223,7 @@ func (g *group) tickDoubt() {
 
 // judge decides what follows from the answers so far.
 func (g *group) judge() {
-	d := g.doubt
+	d := g.trust.doubt
 	conf := g.applied.Conf
 	had := func(id uint64) (uint64, bool) {
 		if id == uint64(g.id) {
@@ -244,7 +253,7 @@ func (g *group) judge() {
 		return majority(func(id uint64) bool { h, ok := had(id); return ok && h == hash })
 	}
 	var differ, silent []string // nodes
-	for _, r := range g.replicas {
+	for _, r := range g.known.replicas {
 		switch h, ok := had(uint64(r.ID)); {
 		case g.isVoid(r.ID):
 		case !ok && (slices.Contains(conf.GetVoters(), uint64(r.ID)) ||

@@ -15,7 +15,7 @@ import (
 func (c *trio) flip(id kv.NodeID) {
 	g := c.group(id)
 	g.applied.Hash ^= 1
-	g.hashes[g.applied.Index%hashHistory] = appliedHash{g.applied.Index, g.applied.Hash}
+	g.hashes.ring[g.applied.Index%hashHistory] = appliedHash{g.applied.Index, g.applied.Hash}
 }
 
 func (c *trio) group(id kv.NodeID) *group { return c.nodes[id].h.groups.of[0] }
@@ -71,8 +71,8 @@ func (c *trio) alike() {
 	c.t.Helper()
 	c.await("all have applied the same", 200, func() bool {
 		a, b, d := c.group(1), c.group(2), c.group(3)
-		return a.applied.Index == b.applied.Index && b.applied.Index == d.applied.Index && !a.void && !b.void &&
-			!d.void && a.doubt == nil && b.doubt == nil && d.doubt == nil
+		return a.applied.Index == b.applied.Index && b.applied.Index == d.applied.Index && !a.trust.void &&
+			!b.trust.void && !d.trust.void && a.trust.doubt == nil && b.trust.doubt == nil && d.trust.doubt == nil
 	})
 	for id := kv.NodeID(2); id <= 3; id++ {
 		if a, b := c.group(1).applied, c.group(id).applied; a.Hash != b.Hash {
@@ -101,19 +101,19 @@ func TestAVoidReplicaThatIsToBeTheOnlyVoterDoesNotLead(t *testing.T) {
 	}
 	c.start(2, func(*persist.DB) {})
 	c.cut[1] = true
-	term := c.group(2).term
+	term := c.group(2).raft.term
 	now := Message{Kind: RaftMessage, From: 1, To: 2, FromNode: 1, Raft: &pb.Message{
 		Type: pb.MsgTimeoutNow.Enum(), From: new(uint64(1)), To: new(uint64(2)), Term: new(term),
 	}}
 	c.nodes[2].in.Messages = append(c.nodes[2].in.Messages, now)
 	for range 4 * ElectionTicks {
 		c.tick()
-		if g := c.group(2); g.leads() || g.term != term {
-			t.Fatalf("void, it is %v in term %d", g.role, g.term)
+		if g := c.group(2); g.leads() || g.raft.term != term {
+			t.Fatalf("void, it is %v in term %d", g.raft.role, g.raft.term)
 		}
 	}
 	c.cut[1] = false
-	c.await("it is rebuilt", 200, func() bool { return !c.group(2).void })
+	c.await("it is rebuilt", 200, func() bool { return !c.group(2).trust.void })
 	c.writes(c.leader(), "b")
 }
 
@@ -138,8 +138,9 @@ func TestADivergedLeaderIsTheOddOneOut(t *testing.T) {
 	c.holds = true
 	c.flip(1)
 	c.set(1, "b") // what it tells of this one may be wrong: nobody had seen the leader's hash before
-	if !c.group(1).void || c.group(2).void || c.group(3).void {
-		t.Fatalf("void are %v, %v and %v: node 1 should be", c.group(1).void, c.group(2).void, c.group(3).void)
+	if !c.group(1).trust.void || c.group(2).trust.void || c.group(3).trust.void {
+		t.Fatalf("void are %v, %v and %v: node 1 should be", c.group(1).trust.void,
+			c.group(2).trust.void, c.group(3).trust.void)
 	}
 	h := c.nodes[1].h.Handle(0)
 	if e := c.read(1); e == nil || h.HasLease(c.now) || !h.Gone() {
@@ -153,8 +154,8 @@ func TestADivergedLeaderIsTheOddOneOut(t *testing.T) {
 	for range 100 {
 		c.tick()
 	}
-	if !c.group(1).void || c.leader() != next {
-		t.Fatalf("before it is rebuilt: void %v, led by %d", c.group(1).void, c.leader())
+	if !c.group(1).trust.void || c.leader() != next {
+		t.Fatalf("before it is rebuilt: void %v, led by %d", c.group(1).trust.void, c.leader())
 	}
 	c.holds = false
 	c.deliver()
@@ -173,8 +174,9 @@ func TestADivergedFollowerIsTheOddOneOut(t *testing.T) {
 	c.holds = true
 	c.flip(2)
 	c.set(1, "b")
-	if c.group(1).void || !c.group(2).void || c.group(3).void {
-		t.Fatalf("void are %v, %v and %v: node 2 should be", c.group(1).void, c.group(2).void, c.group(3).void)
+	if c.group(1).trust.void || !c.group(2).trust.void || c.group(3).trust.void {
+		t.Fatalf("void are %v, %v and %v: node 2 should be", c.group(1).trust.void,
+			c.group(2).trust.void, c.group(3).trust.void)
 	}
 	if c.leader() != 1 {
 		t.Error("the leader changed")
@@ -219,9 +221,10 @@ func TestNobodyKnowsWhichOfTwoIsRight(t *testing.T) {
 	}
 	for id := kv.NodeID(1); id <= 2; id++ {
 		g := c.group(id)
-		if inDoubt, void := c.nodes[id].h.Differing(); g.doubt == nil || !g.doubt.told || len(inDoubt) != 1 ||
-			len(void) != 0 {
-			t.Errorf("node %d: doubt %+v; it says that it doubts %v, and that %v are void", id, g.doubt, inDoubt, void)
+		if inDoubt, void := c.nodes[id].h.Differing(); g.trust.doubt == nil || !g.trust.doubt.told ||
+			len(inDoubt) != 1 || len(void) != 0 {
+			t.Errorf("node %d: doubt %+v; it says that it doubts %v, and that %v are void", id, g.trust.doubt, inDoubt,
+				void)
 		}
 	}
 	if r := c.set(1, "c"); r.Err == nil || r.Err.Kind != kv.Unavailable {
@@ -234,7 +237,7 @@ func TestNobodyKnowsWhichOfTwoIsRight(t *testing.T) {
 	c.restart(2)
 	c.restart(1)
 	c.await("both are in doubt again", 3*checkTicks, func() bool {
-		return c.group(1).doubt != nil && c.group(2).doubt != nil
+		return c.group(1).trust.doubt != nil && c.group(2).trust.doubt != nil
 	})
 }
 
@@ -252,9 +255,9 @@ func TestAThirdReplicaDecides(t *testing.T) {
 		for range 3 * ElectionTicks {
 			c.tick()
 		}
-		if c.group(1).doubt == nil || c.group(2).doubt == nil || c.group(1).void || c.group(2).void {
-			t.Fatalf("nodes 1 and 2 should be in doubt: %v, %v, void %v, %v", c.group(1).doubt, c.group(2).doubt,
-				c.group(1).void, c.group(2).void)
+		one, two := &c.group(1).trust, &c.group(2).trust
+		if one.doubt == nil || two.doubt == nil || one.void || two.void {
+			t.Fatalf("nodes 1 and 2 should be in doubt: %v, %v, void %v, %v", one.doubt, two.doubt, one.void, two.void)
 		}
 		c.cut[3] = false
 		diverged := &c.nodes[wrong].h.Stats().Diverged
@@ -295,7 +298,7 @@ func TestAVoidReplicaVotesAndAcknowledgesButNeverLeads(t *testing.T) {
 	c.set(1, "b")
 	c.restart(1)
 	g := c.group(1)
-	if !g.void || !c.nodes[1].h.Handle(0).Gone() {
+	if !g.trust.void || !c.nodes[1].h.Handle(0).Gone() {
 		t.Fatal("the restart believes the state")
 	}
 	next := c.leader()
@@ -305,11 +308,11 @@ func TestAVoidReplicaVotesAndAcknowledgesButNeverLeads(t *testing.T) {
 	for range 5 * ElectionTicks {
 		c.tick()
 	}
-	if !g.void || g.role != 0 || c.leader() != next {
-		t.Fatalf("void %v, role %v", g.void, g.role)
+	if !g.trust.void || g.raft.role != 0 || c.leader() != next {
+		t.Fatalf("void %v, role %v", g.trust.void, g.raft.role)
 	}
 	c.cut[5-next], c.cut[next] = false, true // the one that lags needs its vote, and may not have it
-	c.order(1, func(h *Host) { _ = g.rn.Campaign(); h.groups.mark(g) })
+	c.order(1, func(h *Host) { _ = g.raft.Campaign(); h.groups.mark(g) })
 	for range 5 * ElectionTicks {
 		c.tick()
 		if g.leads() {
@@ -320,7 +323,7 @@ func TestAVoidReplicaVotesAndAcknowledgesButNeverLeads(t *testing.T) {
 	c.deliver()
 	c.alike()
 	c.restart(1)
-	if c.group(1).void {
+	if c.group(1).trust.void {
 		t.Error("it is void again after a restart")
 	}
 	c.alike()
@@ -342,16 +345,16 @@ func TestTheLogBehindTheSnapshotStays(t *testing.T) {
 	c.cut[2] = true // so that it gets nothing later
 	c.deliver()
 	c.turn(2)
-	if g := c.group(2); !g.rebuilding {
+	if g := c.group(2); !g.trust.rebuilding {
 		t.Fatal("the snapshot is not taken")
 	}
 	c.turn(2)
 	g := c.group(2)
 	first, _ := g.store.FirstIndex()
 	got, _ := g.store.LastIndex()
-	if g.void || first != at+1 || got < last || last < at+3 {
-		t.Fatalf("void %v; the log is from %d to %d, the snapshot of %d, and %d was acknowledged", g.void, first, got,
-			at, last)
+	if g.trust.void || first != at+1 || got < last || last < at+3 {
+		t.Fatalf("void %v; the log is from %d to %d, the snapshot of %d, and %d was acknowledged", g.trust.void, first,
+			got, at, last)
 	}
 	c.cut[2], c.holds = false, false
 	c.alike()
@@ -369,17 +372,18 @@ func TestADivergedLeaderOfAJointConfigurationStepsDown(t *testing.T) {
 	for id := kv.NodeID(2); id <= 3; id++ {
 		c.order(1, func(h *Host) {
 			g := h.groups.of[0]
-			if g.doubt == nil {
+			if g.trust.doubt == nil {
 				g.suspect()
 			}
-			hash, _ := c.group(id).hashAt(g.doubt.own.index)
-			g.hear(Message{Kind: Compared, From: kv.ReplicaID(id), FromNode: id, Index: g.doubt.own.index, Hash: hash})
+			hash, _ := c.group(id).hashes.at(g.trust.doubt.own.index)
+			own := g.trust.doubt.own.index
+			g.hear(Message{Kind: Compared, From: kv.ReplicaID(id), FromNode: id, Index: own, Hash: hash})
 		})
 	}
-	commit := c.group(1).commit
+	commit := c.group(1).raft.commit
 	c.set(1, "b")
-	if g := c.group(1); !g.void || g.leads() || g.commit != commit {
-		t.Fatalf("void %v, leads %v, commit %d was %d", g.void, g.leads(), g.commit, commit)
+	if g := c.group(1); !g.trust.void || g.leads() || g.raft.commit != commit {
+		t.Fatalf("void %v, leads %v, commit %d was %d", g.trust.void, g.leads(), g.raft.commit, commit)
 	}
 	c.cut[1], c.holds = false, false
 	c.leader()
@@ -395,7 +399,7 @@ func TestARebuiltStateIsNewerThanTheVoidOne(t *testing.T) {
 	c.holds = true
 	c.flip(2)
 	at := c.group(2).applied.Index
-	c.await("it is found", 2*checkTicks, func() bool { return c.group(2).void })
+	c.await("it is found", 2*checkTicks, func() bool { return c.group(2).trust.void })
 	c.await("a snapshot is on its way", 50, func() bool { return len(c.held) > 0 })
 	if got := c.held[0].staged.Applied().Index; got <= at {
 		t.Errorf("a snapshot of index %d for a void state of %d", got, at)
@@ -409,7 +413,7 @@ func TestARebuiltStateIsNewerThanTheVoidOne(t *testing.T) {
 		Request: old, FromNode: 1, Staged: staged,
 	})
 	c.turn(2)
-	if c.group(2).rebuilding {
+	if c.group(2).trust.rebuilding {
 		t.Error("it is taken")
 	}
 	c.holds = false
@@ -426,26 +430,28 @@ func TestAnOperatorDecidesBetweenTwo(t *testing.T) {
 		c.writes(1, "a")
 		c.flip(wrong)
 		c.set(1, "b")
-		c.await("both are in doubt", 100, func() bool { return c.group(1).doubt != nil && c.group(2).doubt != nil })
+		c.await("both are in doubt", 100, func() bool {
+			return c.group(1).trust.doubt != nil && c.group(2).trust.doubt != nil
+		})
 		if err := persist.GiveUp(c.nodes[wrong].fs, "data", 0); err != nil {
 			t.Fatal(err)
 		}
 		c.restart(wrong)
-		if !c.group(wrong).void {
+		if !c.group(wrong).trust.void {
 			t.Fatal("the copy that was given up is not void")
 		}
 		right := 3 - wrong
 		c.await("the other one leads", 300, func() bool {
-			return c.group(right).ready() && c.group(right).doubt == nil
+			return c.group(right).ready() && c.group(right).trust.doubt == nil
 		})
 		c.writes(right, "c")
-		c.await("it is rebuilt", 300, func() bool { return !c.group(wrong).void })
+		c.await("it is rebuilt", 300, func() bool { return !c.group(wrong).trust.void })
 		c.restart(wrong)
 		c.await("both are alike", 300, func() bool {
 			a, b := c.group(1).applied, c.group(2).applied
 			return a.Index == b.Index && a.Hash == b.Hash
 		})
-		if c.group(wrong).void {
+		if c.group(wrong).trust.void {
 			t.Error("it is void again after a restart")
 		}
 	}

@@ -39,7 +39,7 @@ func newTestHost(t *testing.T, db *persist.DB) *Host {
 		t.Fatal(err)
 	}
 	for _, g := range h.groups.ordered {
-		g.vouched = true // nobody is there to ask
+		g.trust.vouched = true // nobody is there to ask
 	}
 	h.recall.trusted = true
 	return h

@@ -38,6 +38,12 @@ func putStamps(m *pb.Message, own, back uint64) { m.LogTerm, m.Index = &own, &ba
 
 func stampsOf(m *pb.Message) (own, back uint64) { return m.GetLogTerm(), m.GetIndex() }
 
+// freshness is what a replica knows of how old its state is, beside what its handle says.
+type freshness struct {
+	obeyed obeyed
+	behind pending // the state of this moment is not reached yet; index 0: it is
+}
+
 // obeyed is the last heartbeat of a leader that this replica took, in the term in which it did.
 type obeyed struct {
 	term  uint64
@@ -81,7 +87,7 @@ func (g *group) followed() {
 
 // stampHeartbeat completes a heartbeat that leaves.
 func (g *group) stampHeartbeat(m *pb.Message) {
-	if !g.leads() || m.GetTerm() != g.term {
+	if !g.leads() || m.GetTerm() != g.raft.term {
 		return
 	}
 	back := uint64(0)
@@ -94,8 +100,8 @@ func (g *group) stampHeartbeat(m *pb.Message) {
 
 // stampAnswer completes the answer to a heartbeat.
 func (g *group) stampAnswer(m *pb.Message) {
-	if g.obeyed.stamp != 0 && m.GetTerm() == g.obeyed.term {
-		putStamps(m, g.h.stamp(g.obeyed.at), g.obeyed.stamp)
+	if g.fresh.obeyed.stamp != 0 && m.GetTerm() == g.fresh.obeyed.term {
+		putStamps(m, g.h.stamp(g.fresh.obeyed.at), g.fresh.obeyed.stamp)
 	}
 }
 
@@ -103,20 +109,20 @@ func (g *group) stampAnswer(m *pb.Message) {
 // term counts: in this turn it may have gone on already.
 func (g *group) heardHeartbeat(m Message) {
 	own, back := stampsOf(m.Raft)
-	if g.rn.BasicStatus().GetTerm() == m.Raft.GetTerm() {
-		g.obeyed = obeyed{m.Raft.GetTerm(), g.h.clock.Boot, own}
+	if g.raft.BasicStatus().GetTerm() == m.Raft.GetTerm() {
+		g.fresh.obeyed = obeyed{m.Raft.GetTerm(), g.h.clock.Boot, own}
 	}
 	if at, ok := g.h.moment(back); planted.stalenessFromArrival {
-		g.caughtUp(m.Committed, g.h.clock.Boot)
+		g.fresh.caughtUp(g.handle, m.Committed, g.h.clock.Boot)
 	} else if ok {
-		g.caughtUp(m.Committed, at)
+		g.fresh.caughtUp(g.handle, m.Committed, at)
 	}
 }
 
 // heardAnswer takes the stamps of an answer to a heartbeat of this term's leader.
 func (g *group) heardAnswer(m Message) {
-	r, s := g.known.find(m.From), g.rn.BasicStatus()
-	if r == nil || !g.leads() || m.Raft.GetTerm() != g.term || s.GetTerm() != g.term {
+	r, s := g.known.find(m.From), g.raft.BasicStatus()
+	if r == nil || !g.leads() || m.Raft.GetTerm() != g.raft.term || s.GetTerm() != g.raft.term {
 		return
 	}
 	own, back := stampsOf(m.Raft)
@@ -132,20 +138,20 @@ func (g *group) heardAnswer(m Message) {
 
 // caughtUp notes how fresh the state of a follower is: as of a moment, as soon as it has all that the
 // leader had committed after it.
-func (g *group) caughtUp(committed uint64, at time.Duration) {
+func (f *freshness) caughtUp(h *Handle, committed uint64, at time.Duration) {
 	switch {
-	case g.handle.Applied() >= committed:
-		g.handle.freshen(at)
-	case g.behind.index == 0, g.behind.index == committed && g.behind.at < at:
-		g.behind = pending{committed, at}
+	case h.Applied() >= committed:
+		h.freshen(at)
+	case f.behind.index == 0, f.behind.index == committed && f.behind.at < at:
+		f.behind = pending{committed, at}
 	}
 }
 
 // reached follows when more is applied.
-func (g *group) reached() {
-	if g.behind.index != 0 && g.applied.Index >= g.behind.index {
-		g.handle.freshen(g.behind.at)
-		g.behind = pending{}
+func (f *freshness) reached(h *Handle, applied uint64) {
+	if f.behind.index != 0 && applied >= f.behind.index {
+		h.freshen(f.behind.at)
+		f.behind = pending{}
 	}
 }
 
@@ -175,15 +181,15 @@ func (h *Handle) Staleness(now Now) (time.Duration, bool) {
 }
 
 // unfollow forgets all answers: they were of another term.
-func (k known) unfollow() {
-	for i := range k {
-		k[i].followed, k[i].report = 0, report{}
+func (k *known) unfollow() {
+	for i := range k.infos {
+		k.infos[i].followed, k.infos[i].report = 0, report{}
 	}
 }
 
 // followedBy is the latest boot time at or after which a majority of voters is known to have followed;
 // 0: none. self and other did now.
-func (k known) followedBy(voters []uint64, self, other kv.ReplicaID, now time.Duration) time.Duration {
+func (k *known) followedBy(voters []uint64, self, other kv.ReplicaID, now time.Duration) time.Duration {
 	at := make([]time.Duration, 0, 8)
 	for _, id := range voters {
 		switch r := k.find(kv.ReplicaID(id)); {

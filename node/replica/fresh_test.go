@@ -175,7 +175,9 @@ func TestStalenessCountsFromTheLastFullState(t *testing.T) {
 // One follower's word is no majority's: of five replicas, two others must have followed since.
 func TestAMinorityMakesNobodyFresh(t *testing.T) {
 	t.Parallel()
-	k := known{{id: 1}, {id: 2, followed: 3}, {id: 3, followed: 2}, {id: 4}, {id: 5, followed: 7}}
+	k := known{infos: []replicaInfo{
+		{id: 1}, {id: 2, followed: 3}, {id: 3, followed: 2}, {id: 4}, {id: 5, followed: 7},
+	}}
 	five := []uint64{1, 2, 3, 4, 5}
 	for _, c := range []struct {
 		voters []uint64

@@ -41,8 +41,8 @@ func (s *groups) has(g *group) bool { return s.of[g.p] == g }
 
 // mark lets the turn look at a group's Ready.
 func (s *groups) mark(g *group) {
-	if !g.dirty {
-		g.dirty = true
+	if !g.work.dirty {
+		g.work.dirty = true
 		s.dirty = append(s.dirty, g)
 	}
 }

@@ -47,7 +47,7 @@ func (g *group) hasHeirs() bool { return len(g.applied.Conf.GetVoters()) > 1 }
 func (h *Host) Awaited() int {
 	n := 0
 	for _, g := range h.groups.ordered {
-		if !g.leads() && len(g.flights) > 0 {
+		if !g.leads() && len(g.writes.flights) > 0 {
 			n++
 		}
 	}
@@ -70,7 +70,7 @@ func (h *Host) handOver() {
 // there is none.
 func (g *group) heir(voters []uint64) (best kv.ReplicaID) {
 	var match uint64
-	g.rn.WithProgress(func(x uint64, _ raft.ProgressType, pr tracker.Progress) {
+	g.raft.WithProgress(func(x uint64, _ raft.ProgressType, pr tracker.Progress) {
 		id := kv.ReplicaID(x)
 		if id != g.id && slices.Contains(voters, x) && g.answers(id) && pr.PendingSnapshot == 0 &&
 			(best == 0 || pr.Match > match || pr.Match == match && id < best) {

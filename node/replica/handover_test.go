@@ -23,7 +23,7 @@ func TestANodeThatHandedOverTakesNoWrite(t *testing.T) {
 	if h.Leading() != 0 {
 		t.Fatalf("it leads %d groups", h.Leading())
 	}
-	heir := kv.NodeID(h.groups.of[0].lead)
+	heir := kv.NodeID(h.groups.of[0].raft.lead)
 	c.order(heir, func(h *Host) { // the other one gives it back
 		if err := h.Transfer(0, 1); err != nil {
 			t.Error(err)

@@ -173,7 +173,7 @@ func (h *Host) begin(now Now) {
 		return
 	}
 	for _, g := range h.groups.ordered {
-		if g.vouched {
+		if g.trust.vouched {
 			g.campaignAlone()
 		}
 	}
@@ -198,9 +198,9 @@ func (h *Host) drain() bool {
 		work := h.groups.dirty
 		h.groups.dirty = nil
 		for _, g := range work {
-			g.dirty = false
+			g.work.dirty = false
 			if planted.snapshotOverBudget && h.applying.spent > h.cfg.Limits.ApplyBytes {
-				g.discardStaged()
+				g.incoming.discard()
 				again = append(again, g)
 				continue
 			}
@@ -269,7 +269,7 @@ func (h *Host) adopt(p kv.PartitionID, id kv.ReplicaID) *group {
 		h.fail(err)
 		return nil
 	}
-	if !g.vouched {
+	if !g.trust.vouched {
 		h.recall.waiting++
 	}
 	h.cfg.Logger.Debug("new replica", "partition", p.String(), "replica", uint64(id))
@@ -282,8 +282,8 @@ func (h *Host) addGroup(r *raftlog.Replica) (*group, error) {
 		return nil, fmt.Errorf("partition %s, replica %d: %w", r.Partition(), r.ID(), err)
 	}
 	// it has promised nothing yet
-	g.vouched = h.cfg.Fresh || h.clock.running && h.recall.waiting == 0 && len(h.recall.answered) > 0
-	h.recall.trusted = h.recall.trusted || g.vouched
+	g.trust.vouched = h.cfg.Fresh || h.clock.running && h.recall.waiting == 0 && len(h.recall.answered) > 0
+	h.recall.trusted = h.recall.trusted || g.trust.vouched
 	h.groups.add(g)
 	return g, nil
 }
@@ -302,12 +302,12 @@ func (h *Host) destroy(g *group) {
 
 func (h *Host) unreachable(node kv.NodeID) {
 	for _, g := range h.groups.ordered {
-		if g.role != raft.StateLeader {
+		if g.raft.role != raft.StateLeader {
 			continue
 		}
-		for _, r := range g.replicas {
+		for _, r := range g.known.replicas {
 			if r.Node == node {
-				g.rn.ReportUnreachable(uint64(r.ID))
+				g.raft.ReportUnreachable(uint64(r.ID))
 			}
 		}
 	}

@@ -30,9 +30,9 @@ func (h *Host) Inspect(p kv.PartitionID) Inspection {
 	hard, _, _ := g.store.InitialState()
 	first, _ := g.store.FirstIndex()
 	return Inspection{
-		ID: g.id, Term: g.term, DurableTerm: hard.GetTerm(), Leads: g.leads(), Commit: g.commit, Applied: g.applied,
-		Told: g.rn.BasicStatus().Applied, First: first, InDoubt: g.doubt != nil,
-		Undecided: g.doubt != nil && g.doubt.told, Void: g.void,
+		ID: g.id, Term: g.raft.term, DurableTerm: hard.GetTerm(), Leads: g.leads(), Commit: g.raft.commit,
+		Applied: g.applied, Told: g.raft.BasicStatus().Applied, First: first, InDoubt: g.trust.doubt != nil,
+		Undecided: g.trust.doubt != nil && g.trust.doubt.told, Void: g.trust.void,
 	}
 }
 
@@ -53,15 +53,11 @@ func (h *Host) Holdings(p kv.PartitionID) Holdings {
 	if g == nil {
 		return Holdings{}
 	}
-	held := Holdings{
+	return Holdings{
 		Held: g.store.Held(), LogLimit: h.cfg.Limits.logBytes(len(h.groups.ordered)),
-		Writes: len(g.ops), Reads: g.reads.count, Rounds: len(g.reads.rounds),
-		Purging: g.purging, Staged: g.staged != nil || g.staging != nil,
+		Writes: g.writes.waiting(), Reads: g.reads.count, Rounds: len(g.reads.rounds),
+		Purging: g.purging.underWay, Staged: g.incoming.busy(),
 	}
-	for _, f := range append(g.flights[:len(g.flights):len(g.flights)], g.unplaced...) {
-		held.Writes += len(f.ops)
-	}
-	return held
 }
 
 // Purges counts the purges that this node has under way.

@@ -129,7 +129,7 @@ func (h *Host) finish(j *Job) {
 		}
 	}
 	for _, r := range j.self {
-		if h.groups.has(r.g) && r.g.rn == r.rn {
+		if h.groups.has(r.g) && r.g.raft.RawNode == r.rn {
 			r.g.stepSelf(r.m)
 		}
 	}

@@ -126,7 +126,7 @@ func TestAFollowerOnAStalledDiskAnswersHeartbeats(t *testing.T) {
 	for range 20 {
 		c.tick()
 	}
-	if got, want := slow.h.groups.of[0].applied.Index, c.nodes[1].h.groups.of[0].applied.Index; got != want {
+	if got, want := slow.h.groups.of[0].applied.Index, c.group(1).applied.Index; got != want {
 		t.Errorf("it has applied %d of %d", got, want)
 	}
 }

@@ -9,7 +9,11 @@ import (
 // known is what a group knows of its replicas: those of the applied configuration, and some
 // others that it heard of by message only. There are a handful, so a walk is faster than a hash
 // table, and each message asks.
-type known []replicaInfo
+type known struct {
+	replicas []kv.Replica // who is behind each id of the applied configuration
+	infos    []replicaInfo
+	probed   uint64 // tick at which one that is out of it was last answered
+}
 
 type replicaInfo struct {
 	id    kv.ReplicaID
@@ -26,17 +30,17 @@ type replicaInfo struct {
 // maxStrangers bounds how many replicas outside the configuration are remembered.
 const maxStrangers = 32
 
-func (k known) find(id kv.ReplicaID) *replicaInfo {
-	for i := range k {
-		if k[i].id == id {
-			return &k[i]
+func (k *known) find(id kv.ReplicaID) *replicaInfo {
+	for i := range k.infos {
+		if k.infos[i].id == id {
+			return &k.infos[i]
 		}
 	}
 	return nil
 }
 
 // node returns where a replica is, 0 when nobody told.
-func (k known) node(id kv.ReplicaID) kv.NodeID {
+func (k *known) node(id kv.ReplicaID) kv.NodeID {
 	if r := k.find(id); r != nil {
 		return r.node
 	}
@@ -44,14 +48,14 @@ func (k known) node(id kv.ReplicaID) kv.NodeID {
 }
 
 // void notes when a replica said that its state is void; 0: it is not, as it shows.
-func (k known) void(id kv.ReplicaID, now time.Duration) {
+func (k *known) void(id kv.ReplicaID, now time.Duration) {
 	if r := k.find(id); r != nil {
 		r.void = now
 	}
 }
 
 // since returns how long ago a replica was heard; false: never.
-func (k known) since(id kv.ReplicaID, now time.Duration) (time.Duration, bool) {
+func (k *known) since(id kv.ReplicaID, now time.Duration) (time.Duration, bool) {
 	if r := k.find(id); r != nil && r.spoke {
 		return now - r.heard, true
 	}
@@ -60,14 +64,14 @@ func (k known) since(id kv.ReplicaID, now time.Duration) (time.Duration, bool) {
 
 // hear notes that a replica is there, and where. One outside the configuration may be the
 // leader of a newer one.
-func (k *known) hear(id kv.ReplicaID, node kv.NodeID, now time.Duration, members int) {
+func (k *known) hear(id kv.ReplicaID, node kv.NodeID, now time.Duration) {
 	r := k.find(id)
 	if r == nil {
-		if len(*k) >= members+maxStrangers {
+		if len(k.infos) >= len(k.replicas)+maxStrangers {
 			return
 		}
-		*k = append(*k, replicaInfo{id: id, node: node})
-		r = &(*k)[len(*k)-1]
+		k.infos = append(k.infos, replicaInfo{id: id, node: node})
+		r = &k.infos[len(k.infos)-1]
 	}
 	if r.node == 0 {
 		r.node = node
@@ -75,16 +79,16 @@ func (k *known) hear(id kv.ReplicaID, node kv.NodeID, now time.Duration, members
 	r.heard, r.spoke = now, true
 }
 
-// of returns what is known of the replicas of a configuration, and forgets all others.
-func (k known) of(members []kv.Replica) known {
-	out := make(known, 0, len(members)+2)
+// become follows a configuration: all others are forgotten.
+func (k *known) become(members []kv.Replica) {
+	infos := make([]replicaInfo, 0, len(members)+2)
 	for _, m := range members {
 		r := replicaInfo{id: m.ID}
 		if old := k.find(m.ID); old != nil {
 			r = *old
 		}
 		r.node = m.Node
-		out = append(out, r)
+		infos = append(infos, r)
 	}
-	return out
+	k.replicas, k.infos = members, infos
 }

@@ -15,7 +15,7 @@ func TestAReadOfAVoidStateDoesNotCountOnceItIsRebuilt(t *testing.T) {
 	c.writes(c.leader(), "b")
 	c.await("a snapshot is on its way", 100, func() bool { return len(c.held) > 0 })
 	c.deliver()
-	c.await("it is rebuilt", 100, func() bool { return !c.group(2).void })
+	c.await("it is rebuilt", 100, func() bool { return !c.group(2).trust.void })
 	if h.Counts(during) {
 		t.Error("a read that began while the state was void counts")
 	}

@@ -20,6 +20,12 @@ type purges struct {
 	at       int // index of the group that was last looked at for one
 }
 
+// purging is what a group has to do with them.
+type purging struct {
+	underWay bool // one is on its way, one of those that Host.purges counts
+	proposed int  // by this replica, ever
+}
+
 // purge proposes to clear up what is due, in few groups at a time and in turn, so that writes find
 // no long queue of purges before them.
 func (h *Host) purge() {
@@ -33,7 +39,7 @@ func (h *Host) purge() {
 }
 
 func (g *group) purge() {
-	if g.p == kv.Meta || g.purging || !g.ready() { // nothing of the meta group expires
+	if g.p == kv.Meta || g.purging.underWay || !g.ready() { // nothing of the meta group expires
 		return
 	}
 	now := g.time()
@@ -45,12 +51,12 @@ func (g *group) purge() {
 	if !due {
 		return
 	}
-	g.purging = true
-	g.purges++
+	g.purging.underWay = true
+	g.purging.proposed++
 	g.h.purges.underWay++
-	this := g.purges
+	this := g.purging.proposed
 	g.h.Propose(Op{Partition: g.p, PurgeMS: now, Reply: func(r entry.Reply) {
-		if g.purges != this || !g.endPurge() {
+		if g.purging.proposed != this || !g.endPurge() {
 			return
 		}
 		if r.Err == nil {
@@ -62,10 +68,10 @@ func (g *group) purge() {
 // endPurge gives the place of the purge under way back: at its answer, or when its leadership ends,
 // for the answer may come much later then. It reports whether there was one.
 func (g *group) endPurge() bool {
-	if !g.purging {
+	if !g.purging.underWay {
 		return false
 	}
-	g.purging = false
+	g.purging.underWay = false
 	g.h.purges.underWay--
 	return true
 }

@@ -39,14 +39,16 @@ type waitingRead struct {
 	ops   []ReadOp
 }
 
-type readQueue struct {
+// reads are those that wait in a group, and the lease that spares the next ones that.
+type reads struct {
 	queue   []ReadOp
 	rounds  []round
 	waiting []waitingRead
 	count   int // reads in all three
+	lease   lease
 }
 
-func (q *readQueue) queued() bool { return len(q.queue) > 0 }
+func (q *reads) queued() bool { return len(q.queue) > 0 }
 
 func (h *Host) takeReads() {
 	for op, ok := h.answers.nextRead(); ok; op, ok = h.answers.nextRead() {
@@ -56,7 +58,7 @@ func (h *Host) takeReads() {
 			h.answers.replyRead(op, kv.Errorf(kv.NotLeader, "no replica of partition %s on this node", op.Partition))
 		case !g.leads():
 			h.answers.replyRead(op, g.notLeader())
-		case g.doubt != nil:
+		case g.trust.doubt != nil:
 			h.answers.replyRead(op, g.disputed())
 		case g.reads.count >= h.cfg.Limits.WaitingReads:
 			h.answers.replyRead(op, kv.Errorf(kv.Unavailable, "partition %s has %d reads waiting", g.p, g.reads.count))
@@ -78,13 +80,13 @@ func (g *group) issueReads() {
 // startRound asks the library for a ReadIndex under a context that was never used before: an
 // answer to an older one must not count.
 func (g *group) startRound() {
-	r := round{began: g.h.clock.Boot, gen: g.lease.gen, term: g.term, ops: g.reads.queue}
+	r := round{began: g.h.clock.Boot, gen: g.reads.lease.gen, term: g.raft.term, ops: g.reads.queue}
 	g.reads.queue = nil
 	g.h.readCtx++
 	binary.BigEndian.PutUint64(r.ctx[:], g.h.cfg.Incarnation)
 	binary.BigEndian.PutUint64(r.ctx[8:], g.h.readCtx)
 	g.reads.rounds = append(g.reads.rounds, r)
-	g.rn.ReadIndex(r.ctx[:])
+	g.raft.ReadIndex(r.ctx[:])
 	g.h.stats.ReadRounds.Add(1)
 }
 
@@ -98,7 +100,7 @@ func (g *group) confirmed(s raft.ReadState) {
 		}
 		done := g.reads.rounds[i]
 		g.reads.rounds = append(g.reads.rounds[:i:i], g.reads.rounds[i+1:]...)
-		if done.term == g.term && g.leads() {
+		if done.term == g.raft.term && g.leads() {
 			g.extendLease(&done)
 		}
 		if len(done.ops) > 0 {
@@ -112,12 +114,12 @@ func (g *group) confirmed(s raft.ReadState) {
 // extendLease publishes a lease at the end of the turn, after the turn's effects are
 // readable, unless it ended meanwhile.
 func (g *group) extendLease(r *round) {
-	if g.h.cfg.QuorumReads || g.lease.gen != r.gen || g.lease.deadTerm == g.term || !g.ready() {
+	if g.h.cfg.QuorumReads || g.reads.lease.gen != r.gen || g.reads.lease.deadTerm == g.raft.term || !g.ready() {
 		return
 	}
 	until, gen := int64(r.began+g.h.cfg.leaseLength()), r.gen
 	g.h.answers.after = append(g.h.answers.after, func() {
-		if g.lease.gen == gen && until > g.handle.leaseUntil.Load() {
+		if g.reads.lease.gen == gen && until > g.handle.leaseUntil.Load() {
 			g.handle.leaseUntil.Store(until)
 		}
 	})
@@ -125,14 +127,14 @@ func (g *group) extendLease(r *round) {
 
 // endLease ends the lease at once, and that of every round under way.
 func (g *group) endLease() {
-	g.lease.gen++
+	g.reads.lease.gen++
 	g.handle.leaseUntil.Store(0)
 }
 
 // renewLease keeps the lease of a group that is being read. An idle group has none and pays
 // nothing for it: its next read takes one round.
 func (g *group) renewLease() {
-	if !g.ready() || g.lease.deadTerm == g.term || len(g.reads.rounds) >= g.h.cfg.Limits.ReadRounds ||
+	if !g.ready() || g.reads.lease.deadTerm == g.raft.term || len(g.reads.rounds) >= g.h.cfg.Limits.ReadRounds ||
 		g.h.cfg.QuorumReads {
 		return
 	}
@@ -145,7 +147,7 @@ func (g *group) renewLease() {
 }
 
 // applied releases the reads whose index is now in the state.
-func (q *readQueue) applied(g *group, index uint64) {
+func (q *reads) applied(g *group, index uint64) {
 	kept := q.waiting[:0]
 	for _, w := range q.waiting {
 		if w.index > index {
@@ -163,7 +165,7 @@ func (q *readQueue) applied(g *group, index uint64) {
 // requeue starts the rounds under way anew. A changed configuration may leave one without an
 // answer for ever: the library no longer takes those of a replica that went, and asks nobody
 // again when only one voter is left.
-func (q *readQueue) requeue() {
+func (q *reads) requeue() {
 	for _, r := range q.rounds {
 		q.queue = append(q.queue, r.ops...)
 	}
@@ -171,7 +173,7 @@ func (q *readQueue) requeue() {
 }
 
 // dropAll ends all reads: the library forgets its own part when leadership changes.
-func (q *readQueue) dropAll(g *group, err *kv.Error) {
+func (q *reads) dropAll(g *group, err *kv.Error) {
 	drop := func(ops []ReadOp) {
 		for _, op := range ops {
 			g.h.answers.replyRead(op, err)
@@ -185,7 +187,7 @@ func (q *readQueue) dropAll(g *group, err *kv.Error) {
 		drop(w.ops)
 	}
 	count := q.count
-	*q = readQueue{}
+	*q = reads{lease: q.lease}
 	if planted.readsNotGivenBack {
 		q.count = count
 	}

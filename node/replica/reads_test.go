@@ -92,7 +92,7 @@ func TestLeaseEnds(t *testing.T) {
 	for range 2 * ElectionTicks {
 		c.tick()
 	}
-	if g.leads() && g.term == g.lease.deadTerm && lease() {
+	if g.leads() && g.raft.term == g.reads.lease.deadTerm && lease() {
 		t.Error("a term in which leadership was handed over gives a lease again")
 	}
 }

@@ -14,30 +14,30 @@ import (
 // whether there is more than one turn should do.
 func (g *group) drain() bool {
 	g.propose()
-	if g.rebuilding {
+	if g.trust.rebuilding {
 		return false
 	}
 	g.issueReads()
 	for range g.h.cfg.Limits.ReadyRounds {
-		if g.h.err != nil || !g.rn.HasReady() {
+		if g.h.err != nil || !g.raft.HasReady() {
 			break
 		}
-		g.handleReady(g.rn.Ready())
+		g.handleReady(g.raft.Ready())
 	}
 	if g.h.err != nil {
 		return false
 	}
 	// A snapshot that the library accepted is in its first Ready after the offer: what is still
 	// here is older than what the replica has.
-	g.discardStaged()
-	return g.rn.HasReady()
+	g.incoming.discard()
+	return g.raft.HasReady()
 }
 
 func (g *group) handleReady(rd raft.Ready) {
-	term, lead, role := g.term, g.lead, g.role
+	term, lead, role := g.raft.term, g.raft.lead, g.raft.role
 	if !raft.IsEmptyHardState(rd.HardState) {
 		term = rd.HardState.GetTerm()
-		g.commit = rd.HardState.GetCommit()
+		g.raft.commit = rd.HardState.GetCommit()
 	}
 	if rd.SoftState != nil {
 		lead, role = kv.ReplicaID(rd.SoftState.Lead), rd.SoftState.RaftState
@@ -56,8 +56,8 @@ func (g *group) handleReady(rd raft.Ready) {
 			g.send(m)
 		}
 	}
-	if len(g.unplaced) > 0 {
-		g.h.fail(fmt.Errorf("partition %s: %d proposals were accepted but not appended", g.p, len(g.unplaced)))
+	if len(g.writes.unplaced) > 0 {
+		g.h.fail(fmt.Errorf("partition %s: %d proposals were accepted but not appended", g.p, len(g.writes.unplaced)))
 	}
 }
 
@@ -66,7 +66,7 @@ func (g *group) send(m *pb.Message) {
 	to := kv.ReplicaID(m.GetTo())
 	switch m.GetType() {
 	case pb.MsgSnap:
-		if g.leads() && m.GetTerm() == g.term {
+		if g.leads() && m.GetTerm() == g.raft.term {
 			g.h.shipping.request(g, to)
 		}
 		return
@@ -80,11 +80,11 @@ func (g *group) send(m *pb.Message) {
 		// the message, or a copy of it, may arrive late.
 		if !planted.leaseOverTransfer {
 			g.endLease()
-			g.lease.deadTerm = g.term
+			g.reads.lease.deadTerm = g.raft.term
 		}
 	}
 	if travels(m.GetType()) {
-		out := Message{Kind: RaftMessage, Partition: g.p, From: g.id, To: to, Raft: m, Committed: g.commit}
+		out := Message{Kind: RaftMessage, Partition: g.p, From: g.id, To: to, Raft: m, Committed: g.raft.commit}
 		switch m.GetType() {
 		case pb.MsgHeartbeat:
 			if !g.leads() {
@@ -92,7 +92,7 @@ func (g *group) send(m *pb.Message) {
 			}
 			out.TimeMS = g.time()
 			g.stampHeartbeat(m)
-			if g.checks() && g.applied.Index == g.commit {
+			if g.checks() && g.applied.Index == g.raft.commit {
 				// The library has no use for this in a heartbeat, and a node that compares nothing passes
 				// over it.
 				m.RejectHint = new(g.applied.Hash)
@@ -115,19 +115,20 @@ func (g *group) send(m *pb.Message) {
 // promises that may leave once it is on disk.
 func (g *group) append(m *pb.Message) {
 	j := g.h.job()
-	hard := g.hard
+	was := g.raft.hard
+	hard := was
 	if m.Term != nil {
 		hard = &pb.HardState{Term: m.Term, Vote: m.Vote, Commit: m.Commit}
 	}
 	if m.Snapshot != nil {
-		if g.staged == nil || g.staged.Applied().Index != m.GetSnapshot().GetMetadata().GetIndex() {
+		if g.incoming.staged == nil || g.incoming.staged.Applied().Index != m.GetSnapshot().GetMetadata().GetIndex() {
 			g.h.fail(fmt.Errorf("partition %s: the library accepted a snapshot that was not staged", g.p))
 			return
 		}
-		hard.Commit = new(max(hard.GetCommit(), g.staged.Applied().Index))
-		g.install(g.staged, hard)
-		g.staged = nil
-	} else if hard.GetTerm() != g.hard.GetTerm() || hard.GetVote() != g.hard.GetVote() || len(m.Entries) > 0 ||
+		hard.Commit = new(max(hard.GetCommit(), g.incoming.staged.Applied().Index))
+		g.install(g.incoming.staged, hard)
+		g.incoming.staged = nil
+	} else if hard.GetTerm() != was.GetTerm() || hard.GetVote() != was.GetVote() || len(m.Entries) > 0 ||
 		g.p == kv.Meta {
 		// The commit index alone is not worth a write: a new leader tells it again. But it goes
 		// with every append: the library counts votes by the applied configuration, and whoever
@@ -142,10 +143,10 @@ func (g *group) append(m *pb.Message) {
 		// it, and delete replicas whose ids are never given out again.
 		j.batch.SetHardState(g.store, hard)
 	}
-	g.hard = hard
+	g.raft.hard = hard
 	if len(m.Entries) > 0 {
 		j.batch.Append(g.store, m.Entries)
-		g.place(m.Entries)
+		g.writes.place(g.raft.term, m.Entries)
 		g.h.stats.Appended.Add(int64(len(m.Entries)))
 	}
 	to := j
@@ -154,7 +155,7 @@ func (g *group) append(m *pb.Message) {
 	}
 	for _, r := range m.Responses {
 		if r.GetTo() == uint64(g.id) {
-			j.self = append(j.self, selfResponse{g, g.rn, r})
+			j.self = append(j.self, selfResponse{g, g.raft.RawNode, r})
 			continue
 		}
 		id := kv.ReplicaID(r.GetTo())
@@ -172,22 +173,6 @@ func (g *group) install(s *data.Staged, hard *pb.HardState) {
 	g.handle.shows(s.Applied().Index)
 	g.handle.begun.Add(1)
 	j.batch.Install(g.store, s, hard)
-	g.staging = s
+	g.incoming.staging = s
 	j.installed = append(j.installed, g)
-}
-
-// place tells the proposals of this Ready at which index they landed: a leader appends
-// nothing but its own proposals, in order, so they are the entries of its term with data.
-func (g *group) place(entries []*pb.Entry) {
-	for _, e := range entries {
-		if len(g.unplaced) == 0 {
-			return
-		}
-		if e.GetTerm() == g.term && e.GetType() == pb.EntryNormal && len(e.GetData()) > 0 {
-			f := g.unplaced[0]
-			f.index, f.term = e.GetIndex(), e.GetTerm()
-			g.flights = append(g.flights, f)
-			g.unplaced = g.unplaced[1:]
-		}
-	}
 }

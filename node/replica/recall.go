@@ -130,7 +130,7 @@ func (h *Host) askWhoWasRemoved() {
 func (h *Host) neighbours() []kv.NodeID {
 	all := slices.Clone(h.cfg.Policy.Members())
 	for _, g := range h.groups.ordered {
-		for _, r := range g.known {
+		for _, r := range g.known.infos {
 			all = append(all, r.node)
 		}
 	}
@@ -158,7 +158,7 @@ func (h *Host) vouchAll() {
 	h.recall.waiting = 0
 	meta := h.groups.of[kv.Meta]
 	// Who the others are is known when what was committed is applied.
-	informed := meta == nil || meta.void || meta.applied.Index >= meta.commit
+	informed := meta == nil || meta.trust.void || meta.applied.Index >= meta.raft.commit
 	// A member that knows of no other has promised nothing to anybody.
 	if others := h.cfg.Policy.Members(); informed && h.cfg.Copied && !(len(others) == 1 && others[0] == h.cfg.Node) {
 		h.fail(fmt.Errorf("%w of that of node %s, made while its process ran or after it had crashed, and has "+
@@ -167,15 +167,15 @@ func (h *Host) vouchAll() {
 		return
 	}
 	for _, g := range h.groups.ordered {
-		if !g.vouched && informed && g.vouch() {
-			g.vouched, h.recall.trusted = true, true
+		if !g.trust.vouched && informed && g.vouch() {
+			g.trust.vouched, h.recall.trusted = true, true
 			g.campaignAlone()
 		}
-		if !g.vouched {
+		if !g.trust.vouched {
 			h.recall.waiting++
 		}
 	}
-	h.recall.ready.Store(meta == nil || meta.vouched)
+	h.recall.ready.Store(meta == nil || meta.trust.vouched)
 }
 
 // vouch reports whether enough others have answered, and all of them remember nothing that this

@@ -415,8 +415,8 @@ func TestWhoStartsInAJointConfigurationAsksItsOwnHalf(t *testing.T) {
 		if _, err := turnAt(t, h, 2*ElectionTicks*DefaultTick); err != nil {
 			t.Fatal(err)
 		}
-		if g.vouched != tc.vouched {
-			t.Errorf("%s: vouched for %v", name, g.vouched)
+		if g.trust.vouched != tc.vouched {
+			t.Errorf("%s: vouched for %v", name, g.trust.vouched)
 		}
 	}
 }

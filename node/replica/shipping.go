@@ -102,7 +102,7 @@ func (s *shipping) follower(g *group, id kv.ReplicaID) *laggard {
 		f = nil
 	}
 	if f == nil {
-		f = &laggard{g: g, id: id, term: g.term}
+		f = &laggard{g: g, id: id, term: g.raft.term}
 		s.laggards[key] = f
 	}
 	return f
@@ -130,12 +130,12 @@ func (s *shipping) hold(g *group) {
 // valid reports whether the leadership that the follower belongs to is still there.
 func (f *laggard) valid() bool {
 	g := f.g
-	return g.h.groups.has(g) && g.leads() && g.term == f.term && InConf(g.applied.Conf, f.id)
+	return g.h.groups.has(g) && g.leads() && g.raft.term == f.term && InConf(g.applied.Conf, f.id)
 }
 
 // progress is how the library sees the follower.
 func (f *laggard) progress() (p tracker.Progress) {
-	f.g.rn.WithProgress(func(id uint64, _ raft.ProgressType, pr tracker.Progress) {
+	f.g.raft.WithProgress(func(id uint64, _ raft.ProgressType, pr tracker.Progress) {
 		if id == uint64(f.id) {
 			p = pr
 		}
@@ -193,7 +193,7 @@ func (s *shipping) next(learners int) *laggard {
 		case !f.valid() || f.heard == 0 && f.progress().State != tracker.StateSnapshot:
 			s.drop(f) // it has gone, or has caught up otherwise
 			continue
-		case f.until > s.h.clock.ticks && !planted.snapshotNoBackoff, f.g.doubt != nil:
+		case f.until > s.h.clock.ticks && !planted.snapshotNoBackoff, f.g.trust.doubt != nil:
 			continue
 		case slices.ContainsFunc(s.underWay, func(o *Shipment) bool {
 			return o.Request.Partition == f.g.p && o.Request.To == f.id
@@ -230,7 +230,7 @@ func (f *laggard) urgency() urgency {
 		}
 		most = max(most, urgent)
 		there := 0
-		f.g.rn.WithProgress(func(id uint64, _ raft.ProgressType, pr tracker.Progress) {
+		f.g.raft.WithProgress(func(id uint64, _ raft.ProgressType, pr tracker.Progress) {
 			if slices.Contains(voters, id) && pr.State != tracker.StateSnapshot && f.g.active(kv.ReplicaID(id)) {
 				there++
 			}
@@ -275,7 +275,7 @@ func (s *shipping) report(r SnapshotReport) {
 	default:
 		s.fail(f, r.Err)
 		f.stage = idle
-		f.g.rn.ReportSnapshot(uint64(f.id), raft.SnapshotFailure)
+		f.g.raft.ReportSnapshot(uint64(f.id), raft.SnapshotFailure)
 		s.h.groups.mark(f.g)
 	}
 }
@@ -303,7 +303,7 @@ func (s *shipping) tick() {
 		if (h.clock.ticks+uint64(g.p))%lookTicks != 0 {
 			continue
 		}
-		for _, r := range g.replicas {
+		for _, r := range g.known.replicas {
 			if f := s.laggards[laggardKey{g.p, r.ID}]; f != nil && f.valid() {
 				s.follow(f)
 			}
@@ -341,7 +341,7 @@ func (s *shipping) follow(f *laggard) {
 	case pr.State == tracker.StateSnapshot && f.stage == landed && h.clock.ticks-f.since > landingTicks:
 		// Its word was lost, or the snapshot was. A probe will tell.
 		f.since = h.clock.ticks
-		f.g.rn.ReportSnapshot(uint64(f.id), raft.SnapshotFinish)
+		f.g.raft.ReportSnapshot(uint64(f.id), raft.SnapshotFinish)
 		h.groups.mark(f.g)
 	case pr.State == tracker.StateReplicate && f.stage == landed:
 		f.stage, f.since, f.match = catchingUp, h.clock.ticks, pr.Match

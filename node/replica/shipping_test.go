@@ -39,7 +39,7 @@ func (s *shipper) ticks(n int) {
 		s.now += s.h.cfg.Tick
 		s.in.Tick = true
 		for _, g := range s.h.groups.ordered {
-			for _, r := range g.replicas {
+			for _, r := range g.known.replicas {
 				if g.leads() && r.ID != g.id {
 					s.hear(g, r.ID, &pb.Message{Type: pb.MsgHeartbeatResp.Enum()})
 				}
@@ -51,7 +51,7 @@ func (s *shipper) ticks(n int) {
 }
 
 func (s *shipper) hear(g *group, from kv.ReplicaID, m *pb.Message) {
-	m.From, m.To, m.Term = new(uint64(from)), new(uint64(g.id)), new(g.rn.BasicStatus().GetTerm())
+	m.From, m.To, m.Term = new(uint64(from)), new(uint64(g.id)), new(g.raft.BasicStatus().GetTerm())
 	s.in.Messages = append(s.in.Messages, Message{
 		Kind: RaftMessage, Partition: g.p, From: from, To: g.id, FromNode: g.known.node(from), Raft: m,
 	})
@@ -229,8 +229,8 @@ func TestAShipmentEndsWithItsLeadership(t *testing.T) {
 	s := newShipper(t, 1, SnapshotLimits{Pause: DefaultTick})
 	s.add(0, 7, 3, false)
 	first, g := s.only(), s.h.groups.of[0]
-	g.setLeader(g.term, g.lead, 0) // as if it had lost an election and won the next
-	g.setLeader(g.term+1, g.id, 2)
+	g.setLeader(g.raft.term, g.raft.lead, 0) // as if it had lost an election and won the next
+	g.setLeader(g.raft.term+1, g.id, 2)
 	s.ticks(1)
 	if first.GivenUp() == nil {
 		t.Fatal("the shipment of a former leadership goes on")

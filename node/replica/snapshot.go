@@ -7,6 +7,7 @@ import (
 	pb "go.etcd.io/raft/v3/raftpb"
 
 	"pxkv/node/kv"
+	"pxkv/persist/data"
 )
 
 // headerVersion is the first byte of a snapshot's header.
@@ -46,6 +47,22 @@ func (h *Host) Wants(r SnapshotRequest) bool {
 	return h.cfg.Policy.Assigned(r.Partition, r.To) && r.To > h.cfg.DB.Tombstone(r.Partition)
 }
 
+// incoming is a snapshot on its way into the place of the state.
+type incoming struct {
+	staged  *data.Staged // handed to the library, not yet accepted
+	staging *data.Staged // accepted, being installed
+}
+
+func (i *incoming) busy() bool { return i.staged != nil || i.staging != nil }
+
+// discard throws a snapshot away that the library has no use for.
+func (i *incoming) discard() {
+	if i.staged != nil {
+		i.staged.Discard()
+		i.staged = nil
+	}
+}
+
 // receiveSnapshot offers a staged snapshot to the library. Whether it takes it shows when the group
 // is next drained.
 func (h *Host) receiveSnapshot(s ArrivedSnapshot) {
@@ -53,20 +70,20 @@ func (h *Host) receiveSnapshot(s ArrivedSnapshot) {
 	if g == nil {
 		g = h.adopt(s.Request.Partition, s.Request.To)
 	}
-	if g == nil || !g.vouched || g.id != s.Request.To || g.staged != nil || g.staging != nil {
+	if g == nil || !g.trust.vouched || g.id != s.Request.To || g.incoming.busy() {
 		s.Staged.Discard()
 		return
 	}
-	if g.void {
+	if g.trust.void {
 		g.rebuild(s)
 		return
 	}
-	if len(g.committed) > 0 { // whatever the turn's budget: see group.committed
+	if len(g.work.committed) > 0 { // whatever the turn's budget: see work.committed
 		h.applying.drop(g)
 		g.applyCommitted(true)
 	}
 	ap := s.Staged.Applied()
-	g.staged = s.Staged
+	g.incoming.staged = s.Staged
 	g.step(Message{
 		Kind: RaftMessage, Partition: g.p, From: s.Request.From, To: g.id, FromNode: s.FromNode,
 		Raft: &pb.Message{
@@ -78,12 +95,4 @@ func (h *Host) receiveSnapshot(s ArrivedSnapshot) {
 		},
 	})
 	h.groups.mark(g)
-}
-
-// discardStaged throws a snapshot away that the library has no use for.
-func (g *group) discardStaged() {
-	if g.staged != nil {
-		g.staged.Discard()
-		g.staged = nil
-	}
 }

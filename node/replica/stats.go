@@ -55,10 +55,10 @@ func (h *Host) Stats() *Stats { return &h.stats }
 func (s *Stats) measure(h *Host) {
 	var leaders, lag, leases, doubtful, void int64
 	for _, g := range h.groups.ordered {
-		if g.doubt != nil {
+		if g.trust.doubt != nil {
 			doubtful++
 		}
-		if g.void {
+		if g.trust.void {
 			void++
 		}
 		if g.leads() {
@@ -67,8 +67,8 @@ func (s *Stats) measure(h *Host) {
 		if g.handle.leaseUntil.Load() > int64(h.clock.Boot) {
 			leases++
 		}
-		if applied := g.applied.Index; g.commit > applied {
-			lag += int64(g.commit - applied)
+		if applied := g.applied.Index; g.raft.commit > applied {
+			lag += int64(g.raft.commit - applied)
 		}
 	}
 	s.Groups.Store(int64(len(h.groups.ordered)))
@@ -101,7 +101,7 @@ func (h *Host) short() (n int64) {
 // whole counts the voters, as their leader sees them, that were heard lately and have all of the
 // group's data but perhaps the end of its log.
 func (g *group) whole() (n int) {
-	g.rn.WithProgress(func(id uint64, typ raft.ProgressType, pr tracker.Progress) {
+	g.raft.WithProgress(func(id uint64, typ raft.ProgressType, pr tracker.Progress) {
 		if typ == raft.ProgressTypePeer && pr.State != tracker.StateSnapshot && pr.Match > 0 &&
 			g.active(kv.ReplicaID(id)) && slices.Contains(g.applied.Conf.GetVoters(), id) {
 			n++

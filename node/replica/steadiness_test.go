@@ -118,7 +118,7 @@ func TestALeaderWhoseDiskHangsHandsOver(t *testing.T) {
 	for range 2 * ElectionTicks {
 		c.tick()
 		for id := kv.NodeID(2); id <= 3; id++ {
-			if c.nodes[id].h.groups.of[0].ready() {
+			if c.group(id).ready() {
 				leader = id
 			}
 		}

@@ -27,14 +27,14 @@ func (h *Host) tick() {
 	// The list changes while it is walked when a replica is deleted.
 	for _, g := range append([]*group(nil), h.groups.ordered...) {
 		h.groups.mark(g)
-		if !g.vouched || g.rebuilding {
+		if !g.trust.vouched || g.trust.rebuilding {
 			continue
 		}
 		g.tickDoubt()
-		if g.void {
+		if g.trust.void {
 			g.tickVoid()
 		}
-		g.rn.Tick()
+		g.raft.Tick()
 		g.renewLease()
 		g.abandon()
 		if g.leads() {
@@ -79,7 +79,7 @@ func (h *Host) Now() Now { return h.clock.Now }
 // follower that is alive still needs entries they are kept, up to four times the limit: after
 // that it gets a snapshot.
 func (g *group) truncate() {
-	if g.doubt != nil {
+	if g.trust.doubt != nil {
 		return // who is behind can say which replica is right as long as it catches up from the log
 	}
 	size, limit := g.store.LogBytes(), g.h.cfg.Limits.logBytes(len(g.h.groups.ordered))
@@ -93,7 +93,7 @@ func (g *group) truncate() {
 	last, _ := g.store.LastIndex()
 	applied := g.applied.Index
 	if !planted.logCutAhead {
-		applied = min(applied, g.rn.BasicStatus().Applied)
+		applied = min(applied, g.raft.BasicStatus().Applied)
 	}
 	if applied <= first {
 		return
@@ -142,7 +142,7 @@ func (g *group) probe() {
 	}
 	asked := map[kv.NodeID]bool{g.h.cfg.Node: true, 0: true}
 	m := &Message{Kind: Probe, Partition: g.p, From: g.id}
-	for _, r := range g.replicas {
+	for _, r := range g.known.replicas {
 		if !asked[r.Node] {
 			asked[r.Node] = true
 			g.h.frames.add(r.Node, m)
@@ -167,10 +167,10 @@ func (g *group) probe() {
 // When it is committed, a majority of the present voters will remember.
 func (g *group) answerProbe(m Message) {
 	out := func() bool { return g.ready() && !InConf(g.applied.Conf, m.From) && m.From != g.id }
-	if !out() || g.probed == g.h.clock.ticks {
+	if !out() || g.known.probed == g.h.clock.ticks {
 		return // one barrier a tick is enough for all who ask
 	}
-	g.probed = g.h.clock.ticks
+	g.known.probed = g.h.clock.ticks
 	tell := func(r entry.Reply) {
 		if r.Err == nil && out() {
 			g.h.frames.add(m.FromNode, &Message{Kind: Gone, Partition: g.p, From: g.id, To: m.From})

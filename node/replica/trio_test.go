@@ -215,7 +215,7 @@ func (c *trio) elect() *group {
 	c.t.Helper()
 	g := c.nodes[1].h.groups.of[0]
 	c.order(1, func(h *Host) {
-		_ = g.rn.Campaign()
+		_ = g.raft.Campaign()
 		h.groups.mark(g)
 	})
 	c.settle()

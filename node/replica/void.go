@@ -28,57 +28,36 @@ const voidTicks = 4
 // can be elected has been by then.
 const carryTicks = 6 * ElectionTicks
 
-func (g *group) setVoid(void bool) {
-	if void != g.void {
-		g.handle.void.Add(1)
-	}
-	g.void, g.led = void, g.h.clock.ticks
-}
-
 // condemn ends what rests on the state.
 func (g *group) condemn() {
 	h := g.h
 	h.cfg.Logger.Error("this replica differs from the majority of its group: it is the odd one out. It has stopped, "+
 		"keeps its vote, and is rebuilt from its leader; nothing is to be done. When a node says so again, test its "+
 		"memory and its disk",
-		"partition", g.p.String(), "replica", uint64(g.id), "index", g.doubt.own.index)
+		"partition", g.p.String(), "replica", uint64(g.id), "index", g.trust.doubt.own.index)
 	h.stats.Diverged.Add(1)
 	g.setDoubt(nil)
-	g.questions = nil
+	g.hashes.questions = nil
 	g.setVoid(true)
 	// else the job at hand replaces it: a mark behind that would be of the new state
-	if g.staging == nil && !planted.voidForgotten {
+	if g.incoming.staging == nil && !planted.voidForgotten {
 		h.job().batch.Void(g.store)
 	}
 	g.stepDown()
-	if g.role != raft.StateFollower {
-		g.setLeader(g.term, 0, raft.StateFollower)
+	if g.raft.role != raft.StateFollower {
+		g.setLeader(g.raft.term, 0, raft.StateFollower)
 	}
-	for _, op := range g.ops {
-		h.answers.reply(op, entry.Reply{Err: g.notLeader()})
-	}
-	for _, f := range g.flights {
-		f.fail(h, kv.ErrUnknown()) // whoever leads next may have them
-	}
-	g.ops, g.flights = nil, nil
-	committed := g.committed
+	g.writes.refuse(h, g.notLeader())
+	g.writes.lose(h) // whoever leads next may have them
+	committed := g.work.committed
 	g.dropCommitted()
 	for _, m := range committed {
 		g.passOver(m)
 	}
 	if planted.snapshotCondemned {
-		g.discardStaged()
+		g.incoming.discard()
 	}
 	g.tellVoid()
-}
-
-// stepDown makes the library follow. Hearing of a newer term is how a leader is made to.
-func (g *group) stepDown() {
-	if g.rn.BasicStatus().RaftState != raft.StateFollower {
-		_ = g.rn.Step(&pb.Message{Type: pb.MsgAppResp.Enum(), From: new(uint64(g.id)), To: new(uint64(g.id)),
-			Term: new(g.rn.BasicStatus().GetTerm() + 1)})
-	}
-	g.h.groups.mark(g)
 }
 
 // passOver takes committed entries for applied without touching the state, but for the configurations in
@@ -97,14 +76,14 @@ func (g *group) passOver(m *pb.Message) {
 	}
 	g.applied.Conf, g.applied.Replicas = ap.Conf, ap.Replicas
 	for _, r := range m.Responses {
-		_ = g.rn.Step(r)
+		_ = g.raft.Step(r)
 	}
 }
 
 // tickVoid lets time pass for a void replica.
 func (g *group) tickVoid() {
-	if g.lead != 0 {
-		g.led = g.h.clock.ticks
+	if g.raft.lead != 0 {
+		g.trust.led = g.h.clock.ticks
 	}
 	if (g.h.clock.ticks+uint64(g.p))%voidTicks == 0 {
 		g.tellVoid()
@@ -114,7 +93,7 @@ func (g *group) tickVoid() {
 
 // stands reports whether this replica may ask for votes.
 func (g *group) stands() bool {
-	return !g.void || g.h.clock.ticks-g.led >= carryTicks && !planted.voidNeverStands
+	return !g.trust.void || g.h.clock.ticks-g.trust.led >= carryTicks && !planted.voidNeverStands
 }
 
 // carry hands the leadership over that a void replica was elected to. It may be the only one that has an
@@ -123,7 +102,7 @@ func (g *group) stands() bool {
 // meanwhile, proposes nothing, and lets whoever has most of it lead. Of a joint configuration that may be one
 // who is to go: where no incoming voter could lead, nobody would ever leave it.
 func (g *group) carry() {
-	if g.role != raft.StateLeader || g.rn.BasicStatus().LeadTransferee != 0 {
+	if g.raft.role != raft.StateLeader || g.raft.BasicStatus().LeadTransferee != 0 {
 		return
 	}
 	conf := g.applied.Conf
@@ -132,21 +111,21 @@ func (g *group) carry() {
 		to = g.heir(conf.GetVotersOutgoing())
 	}
 	if to != 0 {
-		g.rn.TransferLeader(uint64(to))
+		g.raft.TransferLeader(uint64(to))
 		g.h.groups.mark(g)
 	}
 }
 
 // dropCommitted forgets what was to be applied: after the snapshot the library gives it out again.
 func (g *group) dropCommitted() {
-	g.committed = nil
+	g.work.committed = nil
 	g.h.applying.drop(g)
 }
 
 // tellVoid lets the leader know that a snapshot is wanted, and of what index it must be newer.
 func (g *group) tellVoid() {
-	if g.void && !g.rebuilding && g.lead != 0 && g.lead != g.id {
-		g.say(g.lead, Void, appliedHash{index: g.applied.Index})
+	if g.trust.void && !g.trust.rebuilding && g.raft.lead != 0 && g.raft.lead != g.id {
+		g.say(g.raft.lead, Void, appliedHash{index: g.applied.Index})
 	}
 }
 
@@ -175,7 +154,7 @@ func (g *group) isVoid(id kv.ReplicaID) bool {
 func (g *group) rebuild(s ArrivedSnapshot) {
 	h, ap := g.h, s.Staged.Applied()
 	last, _ := g.store.LastIndex()
-	if g.rebuilding || s.Request.Term < g.term || ap.Index <= g.applied.Index || !InConf(ap.Conf, g.id) {
+	if g.trust.rebuilding || s.Request.Term < g.raft.term || ap.Index <= g.applied.Index || !InConf(ap.Conf, g.id) {
 		s.Staged.Discard()
 		return
 	}
@@ -186,23 +165,23 @@ func (g *group) rebuild(s ArrivedSnapshot) {
 			h.fail(fmt.Errorf("partition %s: read the log behind a snapshot: %w", g.p, err))
 			return
 		}
-	} else if g.hard.GetCommit() > ap.Index {
+	} else if g.raft.hard.GetCommit() > ap.Index {
 		s.Staged.Discard()
 		h.fail(fmt.Errorf("partition %s: a snapshot of index %d and term %d does not fit the log, of which %d "+
-			"entries are committed", g.p, ap.Index, ap.Term, g.hard.GetCommit()))
+			"entries are committed", g.p, ap.Index, ap.Term, g.raft.hard.GetCommit()))
 		return
 	}
-	g.install(s.Staged, g.hard)
+	g.install(s.Staged, g.raft.hard)
 	if !planted.rebuiltWithoutLog {
 		h.job().batch.Append(g.store, rest)
 	}
-	g.rebuilding, g.rebuiltBy = true, s.Request
+	g.trust.rebuilding, g.trust.rebuiltBy = true, s.Request
 }
 
 // revive starts Raft anew when the snapshot is installed.
 func (g *group) revive() error {
-	by := g.rebuiltBy
-	g.rebuilding = false
+	by := g.trust.rebuiltBy
+	g.trust.rebuilding = false
 	g.setVoid(false)
 	g.dropCommitted()
 	if err := g.startRaft(g.applied.Index); err != nil {
@@ -210,11 +189,11 @@ func (g *group) revive() error {
 	}
 	g.h.cfg.Logger.Warn("the replica is rebuilt", "partition", g.p.String(), "replica", uint64(g.id), "index",
 		g.applied.Index, "from", g.h.cfg.Names.Of(g.known.node(by.From)))
-	if by.Term == g.term {
+	if by.Term == g.raft.term {
 		// The library did not see the snapshot, and its leader may wait for an answer.
 		g.h.frames.add(g.known.node(by.From),
 			&Message{Kind: RaftMessage, Partition: g.p, From: g.id, To: by.From, Raft: &pb.Message{
-				Type: pb.MsgAppResp.Enum(), From: new(uint64(g.id)), To: new(uint64(by.From)), Term: new(g.term),
+				Type: pb.MsgAppResp.Enum(), From: new(uint64(g.id)), To: new(uint64(by.From)), Term: new(g.raft.term),
 				Index: new(g.applied.Index),
 			}})
 	}
@@ -222,29 +201,13 @@ func (g *group) revive() error {
 	return nil
 }
 
-// startRaft makes the library's part of the group from what is on disk. What it was told and has
-// not handed out is forgotten, as by a crash.
-func (g *group) startRaft(applied uint64) (err error) {
-	hard, _, err := g.store.InitialState()
-	if err != nil {
-		return fmt.Errorf("read state: %w", err)
-	}
-	g.hard = &pb.HardState{Term: new(hard.GetTerm()), Vote: new(hard.GetVote()), Commit: new(hard.GetCommit())}
-	g.setLeader(hard.GetTerm(), 0, raft.StateFollower)
-	g.commit = hard.GetCommit()
-	if g.rn, err = raft.NewRawNode(g.h.cfg.raft(g.id, g.store, applied)); err != nil {
-		return fmt.Errorf("start raft: %w", err)
-	}
-	return nil
-}
-
 // fills reports whether the log of a void replica is so long that it takes nothing more until it is
 // rebuilt: nothing of it can be cut before. What its leader needs to commit something in its own term it takes:
 // without that nobody can rebuild it.
 func (g *group) fills() bool {
-	if !g.void || g.store.LogBytes() <= 4*g.h.cfg.Limits.logBytes(len(g.h.groups.ordered)) {
+	if !g.trust.void || g.store.LogBytes() <= 4*g.h.cfg.Limits.logBytes(len(g.h.groups.ordered)) {
 		return false
 	}
-	term, err := g.store.Term(g.commit)
-	return planted.fullVoidTakesNothing || err == nil && term == g.term
+	term, err := g.store.Term(g.raft.commit)
+	return planted.fullVoidTakesNothing || err == nil && term == g.raft.term
 }

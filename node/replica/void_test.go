@@ -17,7 +17,7 @@ func (c *trio) giveUp(id kv.NodeID) *group {
 		c.t.Fatal(err)
 	}
 	c.restart(id)
-	if !c.group(id).void {
+	if !c.group(id).trust.void {
 		c.t.Fatal("the copy that was given up is believed")
 	}
 	return c.group(id)
@@ -44,7 +44,7 @@ func TestAGroupWithAVoidReplicaBearsTheLossOfItsLeader(t *testing.T) {
 	led := false
 	for range 40 * ElectionTicks {
 		c.tick()
-		if led = led || void.role == 2; void.leads() || c.nodes[2].h.Handle(0).Leader().Self {
+		if led = led || void.raft.role == 2; void.leads() || c.nodes[2].h.Handle(0).Leader().Self {
 			t.Fatal("the void one answers for the group")
 		}
 		if c.group(3).ready() {
@@ -79,8 +79,8 @@ func TestAVoidReplicaStandsOnlyWhereNobodyElseCan(t *testing.T) {
 		last := c.leader()
 		c.cut[last] = true
 		next := c.leader()
-		if void.role != 0 {
-			t.Fatalf("the void one is %v", void.role)
+		if void.raft.role != 0 {
+			t.Fatalf("the void one is %v", void.raft.role)
 		}
 		c.cut[last] = false
 		c.writes(next, "c")
@@ -131,7 +131,7 @@ func TestASnapshotThatWasAcceptedOutlivesTheCondemnation(t *testing.T) {
 	})
 	s.in.Orders = append(s.in.Orders, func(h *Host) {
 		g := h.groups.of[5]
-		if g.staged == nil {
+		if g.incoming.staged == nil {
 			t.Error("no snapshot is staged")
 		}
 		g.setDoubt(&doubt{})
@@ -140,8 +140,8 @@ func TestASnapshotThatWasAcceptedOutlivesTheCondemnation(t *testing.T) {
 	for range 3 {
 		s.step()
 	}
-	if g := s.h.groups.of[5]; g.void || g.applied.Index != 7 || s.h.Handle(5).Gone() || g.store.Void() {
-		t.Errorf("void %v, at index %d; on disk %v", g.void, g.applied.Index, g.store.Void())
+	if g := s.h.groups.of[5]; g.trust.void || g.applied.Index != 7 || s.h.Handle(5).Gone() || g.store.Void() {
+		t.Errorf("void %v, at index %d; on disk %v", g.trust.void, g.applied.Index, g.store.Void())
 	}
 }
 
@@ -152,7 +152,7 @@ func TestAVoidReplicaHandsOverToAnOutgoingVoter(t *testing.T) {
 	t.Parallel()
 	c := newTrioOf(t, &pb.ConfState{Voters: []uint64{2}, VotersOutgoing: []uint64{1}})
 	c.order(2, func(h *Host) {
-		_ = h.groups.of[0].rn.Campaign()
+		_ = h.groups.of[0].raft.Campaign()
 		h.groups.mark(h.groups.of[0])
 	})
 	c.settle()
@@ -162,7 +162,7 @@ func TestAVoidReplicaHandsOverToAnOutgoingVoter(t *testing.T) {
 	c.giveUp(2)
 	c.cut[1] = false
 	c.await("the outgoing voter leads", 40*ElectionTicks, func() bool { return c.group(1).ready() })
-	c.await("the void one is rebuilt", 200, func() bool { return !c.group(2).void })
+	c.await("the void one is rebuilt", 200, func() bool { return !c.group(2).trust.void })
 	c.writes(1, "c")
 }
 
@@ -181,7 +181,7 @@ func TestAStateThatIsBeingReplacedIsNotMarked(t *testing.T) {
 	job := s.h.TakeJob()
 	s.in.Orders = append(s.in.Orders, func(h *Host) {
 		g := h.groups.of[5]
-		if g.staging == nil {
+		if g.incoming.staging == nil {
 			t.Error("no snapshot is being installed")
 		}
 		g.setDoubt(&doubt{})
@@ -192,8 +192,8 @@ func TestAStateThatIsBeingReplacedIsNotMarked(t *testing.T) {
 	for range 3 {
 		s.step()
 	}
-	if g := s.h.groups.of[5]; g.void || g.applied.Index != 7 || g.store.Void() {
-		t.Errorf("void %v, at index %d; on disk %v", g.void, g.applied.Index, g.store.Void())
+	if g := s.h.groups.of[5]; g.trust.void || g.applied.Index != 7 || g.store.Void() {
+		t.Errorf("void %v, at index %d; on disk %v", g.trust.void, g.applied.Index, g.store.Void())
 	}
 }
 
@@ -238,7 +238,7 @@ func TestACopyIsTheOnlyOneByTheLog(t *testing.T) {
 	c := newTrioOf(t, &pb.ConfState{Voters: []uint64{1}})
 	c.elect()
 	c.change(1, pb.ConfChangeAddNode, 2)
-	if g := c.killAndGiveUp(1); !g.void {
+	if g := c.killAndGiveUp(1); !g.trust.void {
 		t.Error("a copy that was given up is believed, though there is another one")
 	}
 
@@ -246,7 +246,7 @@ func TestACopyIsTheOnlyOneByTheLog(t *testing.T) {
 	c.elect()
 	c.change(1, pb.ConfChangeRemoveNode, 2)
 	c.writes(1, "a")
-	if g := c.killAndGiveUp(1); g.void {
+	if g := c.killAndGiveUp(1); g.trust.void {
 		t.Error("the only copy is not believed")
 	}
 	c.writes(c.leader(), "b")
@@ -263,14 +263,14 @@ func TestAReplicaThatWasJustRebuiltIsHeard(t *testing.T) {
 	leader := c.leader()
 	third := 4 - leader // the rebuilt one is 2
 	c.writes(leader, "b")
-	c.await("it is rebuilt", 200, func() bool { return !c.group(2).void })
+	c.await("it is rebuilt", 200, func() bool { return !c.group(2).trust.void })
 	if !c.group(leader).isVoid(2) {
 		t.Fatal("its leader has forgotten already that it was void")
 	}
 	c.cut[third] = true
 	c.flip(leader)
 	c.set(leader, "c")
-	c.await("the leader doubts", 10, func() bool { return c.group(leader).doubt != nil })
+	c.await("the leader doubts", 10, func() bool { return c.group(leader).trust.doubt != nil })
 	for range 4 {
 		if c.group(leader).ready() {
 			t.Fatal("the leader takes itself for right, with nobody on its side")
@@ -278,7 +278,7 @@ func TestAReplicaThatWasJustRebuiltIsHeard(t *testing.T) {
 		c.tick()
 	}
 	c.cut[third] = false
-	c.await("the odd one out is void", 100, func() bool { return c.group(leader).void })
+	c.await("the odd one out is void", 100, func() bool { return c.group(leader).trust.void })
 	c.leader()
 	c.alike()
 }

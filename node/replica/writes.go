@@ -16,7 +16,7 @@ type flight struct {
 	index, term uint64
 	ops         []Op
 	shared      bool // the entry has one reply for all ops
-	bytes       int  // of the proposal, counted in Host.uncommitted; 0: not yet
+	bytes       int  // of the proposal, counted in intake.uncommitted; 0: not yet
 }
 
 // answers is how many replies the entry has.
@@ -32,6 +32,85 @@ func (f *flight) fail(h *Host, err *kv.Error) {
 	for _, op := range f.ops {
 		h.answers.reply(op, entry.Reply{Err: err})
 	}
+}
+
+// writes are those of a group that wait for an answer.
+type writes struct {
+	ops      []Op          // of this turn, to propose
+	unplaced []flight      // proposed, index not known yet
+	flights  []flight      // in the log, by index
+	merging  int           // commands that one entry is made of at most; 0: any number
+	ledAt    time.Duration // boot time of the last tick in which the group led here or awaited no flight
+}
+
+// waiting counts them.
+func (w *writes) waiting() int {
+	n := len(w.ops)
+	for _, f := range append(w.flights[:len(w.flights):len(w.flights)], w.unplaced...) {
+		n += len(f.ops)
+	}
+	return n
+}
+
+// refuse answers those that are not proposed: they are certainly not done.
+func (w *writes) refuse(h *Host, why *kv.Error) {
+	for _, op := range w.ops {
+		h.answers.reply(op, entry.Reply{Err: why})
+	}
+	w.ops = nil
+}
+
+// lose answers those in the log: nobody here will learn what becomes of them.
+func (w *writes) lose(h *Host) {
+	for _, f := range w.flights {
+		f.fail(h, kv.ErrUnknown())
+	}
+	w.flights = nil
+}
+
+// place tells the proposals of this Ready at which index they landed: a leader appends
+// nothing but its own proposals, in order, so they are the entries of its term with data.
+func (w *writes) place(term uint64, entries []*pb.Entry) {
+	for _, e := range entries {
+		if len(w.unplaced) == 0 {
+			return
+		}
+		if e.GetTerm() == term && e.GetType() == pb.EntryNormal && len(e.GetData()) > 0 {
+			f := w.unplaced[0]
+			f.index, f.term = e.GetIndex(), e.GetTerm()
+			w.flights = append(w.flights, f)
+			w.unplaced = w.unplaced[1:]
+		}
+	}
+}
+
+// learn makes the next entries of fewer commands when some of one were put off, and of more again
+// when none was: else what is left of a large entry would go through the log once for each few of it.
+func (w *writes) learn(replies []entry.Reply) {
+	done := 0
+	for i := range replies {
+		if !replies[i].PutOff {
+			done++
+		}
+	}
+	switch {
+	case done < len(replies):
+		w.merging = done
+	case w.merging > 0 && done >= w.merging:
+		if w.merging *= 2; w.merging > mostMerging {
+			w.merging = 0
+		}
+	}
+}
+
+// mostMerging is from how many commands on their number is no concern any more.
+const mostMerging = 1 << 14
+
+// awaits reports whether somebody here waits for the results of an entry.
+func (w *writes) awaits(e *pb.Entry) bool {
+	return slices.ContainsFunc(w.flights, func(f flight) bool {
+		return f.index == e.GetIndex() && f.term == e.GetTerm()
+	})
 }
 
 // Propose takes a write from within a turn, for OnTick and orders.
@@ -55,7 +134,7 @@ func (h *Host) takeOp(op Op) {
 	case h.departure.over && g.hasHeirs() && !planted.handOverSkipped:
 		refuse(kv.Errorf(kv.Unavailable, "partition %s: the node is stopping", g.p))
 	default:
-		g.ops = append(g.ops, op)
+		g.writes.ops = append(g.writes.ops, op)
 		h.groups.mark(g)
 	}
 }
@@ -63,51 +142,62 @@ func (h *Host) takeOp(op Op) {
 // propose makes as few entries as possible of the turn's commands: one, unless they are
 // larger than an entry should be.
 func (g *group) propose() {
-	for len(g.ops) > 0 {
-		n, size := 1, g.ops[0].Size()
-		for n < len(g.ops) && (g.merging == 0 || n < g.merging) && merges(&g.ops[0], &g.ops[n]) &&
-			size+g.ops[n].Size() <= g.h.cfg.Limits.EntryBytes {
-			size += g.ops[n].Size()
-			n++
-		}
-		f := flight{ops: g.ops[:n:n], shared: g.ops[0].barrier()}
-		if !g.leads() {
-			g.ops = g.ops[n:]
-			f.fail(g.h, g.notLeader())
-			continue
-		}
-		if g.doubt != nil {
-			g.ops = g.ops[n:]
-			f.fail(g.h, g.disputed())
-			continue
-		}
-		if why := g.h.intake.noRoom(); why != nil {
-			g.h.stats.Held.Add(1)
-			g.ops = g.ops[n:]
+	w := &g.writes
+	for len(w.ops) > 0 {
+		f := flight{ops: w.oneEntry(g.h.cfg.Limits.EntryBytes), shared: w.ops[0].barrier()}
+		if why := g.refusal(); why != nil {
+			w.ops = w.ops[len(f.ops):]
 			f.fail(g.h, why)
 			continue
 		}
-		entry := g.encode(f.ops, size)
+		data := g.encode(f.ops)
 		// From here on it may be in the log, also when the library panics.
-		g.ops = g.ops[n:]
-		g.unplaced = append(g.unplaced, f)
-		if err := g.rn.Propose(entry); err != nil {
+		w.ops = w.ops[len(f.ops):]
+		w.unplaced = append(w.unplaced, f)
+		if err := g.raft.Propose(data); err != nil {
 			// Dropped by the library: too much is uncommitted, or leadership is being handed over.
 			if !planted.refusedSilently {
 				f.fail(g.h, kv.Errorf(kv.Unavailable, "partition %s takes no writes right now: %v", g.p, err))
 			}
 			if !planted.refusedInFlight {
-				g.unplaced = g.unplaced[:len(g.unplaced)-1]
+				w.unplaced = w.unplaced[:len(w.unplaced)-1]
 				continue
 			}
 		}
-		g.unplaced[len(g.unplaced)-1].bytes = len(entry)
-		g.h.intake.uncommitted += len(entry)
-		g.h.intake.grow(len(entry))
+		w.unplaced[len(w.unplaced)-1].bytes = len(data)
+		g.h.intake.uncommitted += len(data)
+		g.h.intake.grow(len(data))
 		g.h.stats.Proposed.Add(1)
-		g.h.stats.Commands.Add(int64(n))
+		g.h.stats.Commands.Add(int64(len(f.ops)))
 	}
-	g.ops = nil
+	w.ops = nil
+}
+
+// refusal says why the group takes no write now, nil when it does.
+func (g *group) refusal() *kv.Error {
+	switch {
+	case !g.leads():
+		return g.notLeader()
+	case g.trust.doubt != nil:
+		return g.disputed()
+	}
+	why := g.h.intake.noRoom()
+	if why != nil {
+		g.h.stats.Held.Add(1)
+	}
+	return why
+}
+
+// oneEntry returns those of the first writes of the turn that share an entry of so many bytes.
+func (w *writes) oneEntry(limit int) []Op {
+	n, size := 1, w.ops[0].Size()
+	for n < len(w.ops) && (w.merging == 0 || n < w.merging) && merges(&w.ops[0], &w.ops[n]) {
+		if size += w.ops[n].Size(); size > limit {
+			break
+		}
+		n++
+	}
+	return w.ops[:n:n]
 }
 
 // merges reports whether an entry can hold both.
@@ -125,11 +215,15 @@ func (op *Op) Size() int {
 	return len(op.Command)
 }
 
-// encode makes an entry of what may share one; size is that of its commands in bytes.
-func (g *group) encode(ops []Op, size int) []byte {
+// encode makes an entry of what shares one.
+func (g *group) encode(ops []Op) []byte {
+	size := 64
+	for i := range ops {
+		size += ops[i].Size()
+	}
 	p := entry.Payload{TimeMS: g.time(), TouchBytes: int64(g.h.cfg.Limits.TouchBytes)}
-	if at := g.hashes[g.applied.Index%hashHistory]; at.index == g.applied.Index {
-		p.CheckIndex, p.CheckHash = at.index, at.hash
+	if hash, ok := g.hashes.at(g.applied.Index); ok {
+		p.CheckIndex, p.CheckHash = g.applied.Index, hash
 	}
 	switch first := &ops[0]; {
 	case first.Raw != nil:
@@ -141,40 +235,11 @@ func (g *group) encode(ops []Op, size int) []byte {
 	default:
 		p.Count = len(ops)
 	}
-	b := p.AppendTo(make([]byte, 0, size+64))
+	b := p.AppendTo(make([]byte, 0, size))
 	for i := range ops {
 		b = append(b, ops[i].Command...)
 	}
 	return b
-}
-
-// learnMerging makes the next entries of fewer commands when some of one were put off, and of more again
-// when none was: else what is left of a large entry would go through the log once for each few of it.
-func (g *group) learnMerging(replies []entry.Reply) {
-	done := 0
-	for i := range replies {
-		if !replies[i].PutOff {
-			done++
-		}
-	}
-	switch {
-	case done < len(replies):
-		g.merging = done
-	case g.merging > 0 && done >= g.merging:
-		if g.merging *= 2; g.merging > mostMerging {
-			g.merging = 0
-		}
-	}
-}
-
-// mostMerging is from how many commands on their number is no concern any more.
-const mostMerging = 1 << 14
-
-// awaits reports whether somebody here waits for the results of an entry.
-func (g *group) awaits(e *pb.Entry) bool {
-	return slices.ContainsFunc(g.flights, func(f flight) bool {
-		return f.index == e.GetIndex() && f.term == e.GetTerm()
-	})
 }
 
 // resolve answers the proposals that an applied entry decides: with its results the one that this
@@ -183,12 +248,12 @@ func (g *group) awaits(e *pb.Entry) bool {
 // after a leader lost its leadership and won it again, it may have flights of both its terms at one
 // index, and older ones at higher indexes.
 func (g *group) resolve(e *pb.Entry, replies []entry.Reply) {
-	if len(g.flights) == 0 {
+	if len(g.writes.flights) == 0 {
 		return
 	}
 	lost := kv.Errorf(kv.Unavailable, "partition %s changed its leader before the write was replicated", g.p)
-	kept := g.flights[:0]
-	for _, f := range g.flights {
+	kept := g.writes.flights[:0]
+	for _, f := range g.writes.flights {
 		switch {
 		case f.index > e.GetIndex() && (f.term >= e.GetTerm() || planted.purgeSlotLeaks):
 			kept = append(kept, f)
@@ -196,11 +261,11 @@ func (g *group) resolve(e *pb.Entry, replies []entry.Reply) {
 			f.fail(g.h, kv.ErrUnknown()) // cannot be: its own index was applied before
 		case f.index > e.GetIndex() || f.term != e.GetTerm() || len(replies) != f.answers():
 			f.fail(g.h, lost)
-		case g.doubt != nil:
+		case g.trust.doubt != nil:
 			f.fail(g.h, kv.ErrUnknown()) // it is done, and what is told of it may be wrong
 		default:
 			g.h.intake.uncommitted -= f.bytes
-			g.learnMerging(replies)
+			g.writes.learn(replies)
 			for i, op := range f.ops {
 				r := replies[0]
 				if !f.shared {
@@ -220,8 +285,8 @@ func (g *group) resolve(e *pb.Entry, replies []entry.Reply) {
 			}
 		}
 	}
-	clear(g.flights[len(kept):])
-	g.flights = kept
+	clear(g.writes.flights[len(kept):])
+	g.writes.flights = kept
 }
 
 // abandonAfter is for how long the answer to a write is kept waiting after its leader has lost its
@@ -232,15 +297,12 @@ const abandonAfter = 15 * time.Second
 // for long, as it is without a majority: their outcome is unknown. Until they are answered they count
 // against what a node may have under way, for all of its groups.
 func (g *group) abandon() {
-	if g.leads() || len(g.flights) == 0 || g.ledAt == 0 {
-		g.ledAt = g.h.clock.Boot
+	if g.leads() || len(g.writes.flights) == 0 || g.writes.ledAt == 0 {
+		g.writes.ledAt = g.h.clock.Boot
 		return
 	}
-	if g.h.clock.Boot-g.ledAt < abandonAfter || planted.flightsKept {
+	if g.h.clock.Boot-g.writes.ledAt < abandonAfter || planted.flightsKept {
 		return
 	}
-	for _, f := range g.flights {
-		f.fail(g.h, kv.ErrUnknown())
-	}
-	g.flights = nil
+	g.writes.lose(g.h)
 }

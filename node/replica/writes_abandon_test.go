@@ -23,8 +23,9 @@ func TestAWriteThatNobodyPlacesIsAnsweredInTheEnd(t *testing.T) {
 	for range 4 * ElectionTicks {
 		c.tick()
 	}
-	if kv.KindOf(r.Err) != kv.Unknown || h.intake.uncommitted != 0 || len(g.flights) != 0 {
-		t.Fatalf("answer %v, %d bytes uncommitted, %d writes awaited", r.Err, h.intake.uncommitted, len(g.flights))
+	if kv.KindOf(r.Err) != kv.Unknown || h.intake.uncommitted != 0 || len(g.writes.flights) != 0 {
+		t.Fatalf("answer %v, %d bytes uncommitted, %d writes awaited", r.Err, h.intake.uncommitted,
+			len(g.writes.flights))
 	}
 	c.cut[1] = false
 	for range 4 * ElectionTicks {

@@ -19,7 +19,7 @@ func TestProposalsOfTwoTermsAtOneIndex(t *testing.T) {
 	flightOf := func(name string, index, term uint64) flight {
 		return flight{index: index, term: term, ops: []Op{{Reply: func(r entry.Reply) { answers[name] = r }}}}
 	}
-	g.flights = []flight{
+	g.writes.flights = []flight{
 		flightOf("old at 83", 83, 2), flightOf("old at 84", 84, 2), flightOf("old at 90", 90, 2),
 		flightOf("new at 84", 84, 4), flightOf("new at 85", 85, 4),
 	}
@@ -32,8 +32,8 @@ func TestProposalsOfTwoTermsAtOneIndex(t *testing.T) {
 		t.Errorf("answered when nothing was decided: %v", answers)
 	}
 	apply(83, 4) // none of an older term can come behind this
-	if _, ok := answers["old at 90"]; !ok || len(g.flights) != 2 {
-		t.Errorf("%d proposals wait, want the 2 of the new term", len(g.flights))
+	if _, ok := answers["old at 90"]; !ok || len(g.writes.flights) != 2 {
+		t.Errorf("%d proposals wait, want the 2 of the new term", len(g.writes.flights))
 	}
 	apply(84, 4)
 	apply(85, 4)
@@ -48,7 +48,7 @@ func TestProposalsOfTwoTermsAtOneIndex(t *testing.T) {
 			t.Errorf("%s: answered %v with %q, want %q", name, ok, got, want)
 		}
 	}
-	if len(g.flights) != 0 || h.intake.uncommitted != 0 {
-		t.Errorf("%d proposals are left, %d bytes of them counted", len(g.flights), h.intake.uncommitted)
+	if len(g.writes.flights) != 0 || h.intake.uncommitted != 0 {
+		t.Errorf("%d proposals are left, %d bytes of them counted", len(g.writes.flights), h.intake.uncommitted)
 	}
 }
