@@ -83,7 +83,7 @@ func (a *answers) release() {
 
 // refuse answers what no turn will look at.
 func (a *answers) refuse(why *kv.Error) {
-	if planted.turnPanicHangs {
+	if turnPanicHangs {
 		a.ops, a.reads, a.leaving, a.leavingReads = nil, nil, nil, nil
 	}
 	for _, op := range a.ops {

@@ -40,7 +40,7 @@ func (g *group) queueApply(m *pb.Message) {
 		g.passOver(m)
 		return
 	}
-	if planted.snapshotOverBudget {
+	if snapshotOverBudget {
 		g.applyEntries(m, true)
 		return
 	}
@@ -79,7 +79,7 @@ func (g *group) applyEntries(m *pb.Message, all bool) {
 	ap := g.applied
 	for n := 0; len(m.Entries) > 0 && (all || n == 0 || h.roomToApply()); n++ {
 		e := m.Entries[0]
-		if planted.confTwice && e.GetIndex() == ap.Index && e.GetType() == pb.EntryConfChangeV2 {
+		if confTwice && e.GetIndex() == ap.Index && e.GetType() == pb.EntryConfChangeV2 {
 			ap.Index--
 		}
 		if e.GetIndex() != ap.Index+1 {
@@ -127,7 +127,7 @@ func (g *group) applyEntry(ap *state.Applied, e *pb.Entry) (entry.Outcome, error
 		return entry.Outcome{}, err
 	}
 	if own, ok := g.hashes.at(payload.CheckIndex); ok && own != payload.CheckHash {
-		if planted.divergedLeaderWins {
+		if divergedLeaderWins {
 			return entry.Outcome{}, fmt.Errorf("this replica differs from its leader at index %d (hash %016x here, "+
 				"%016x there)", payload.CheckIndex, own, payload.CheckHash)
 		}

@@ -171,7 +171,7 @@ func (g *group) applyConf(ap *state.Applied, e *pb.Entry) error {
 // next append (see append), and where nothing is written there is none: a restart would go back to the
 // configuration from before, perhaps to a joint one, whose other half cannot be had any more.
 func (g *group) keepConf(index uint64) {
-	if planted.confCommitForgotten {
+	if confCommitForgotten {
 		return
 	}
 	was := g.raft.hard

@@ -121,7 +121,7 @@ func (c *Config) leaseLength() time.Duration {
 
 func (c *Config) raft(id kv.ReplicaID, storage *raftlog.Replica, applied uint64) *raft.Config {
 	option := raft.ReadOnlySafe // the library's leases are unsafe even with perfect clocks
-	if planted.libraryLease {
+	if libraryLease {
 		option = raft.ReadOnlyLeaseBased
 	}
 	return &raft.Config{

@@ -125,7 +125,7 @@ func (g *group) checks() bool {
 
 // suspect begins the doubt.
 func (g *group) suspect() {
-	if g.trust.doubt != nil || g.trust.void || planted.divergedLeaderWins {
+	if g.trust.doubt != nil || g.trust.void || divergedLeaderWins {
 		return
 	}
 	g.setDoubt(&doubt{since: g.h.clock.ticks})

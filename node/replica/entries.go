@@ -65,7 +65,7 @@ func readEntries(d *kv.Decoder, after uint64, frame int) []*pb.Entry {
 		}
 		out[i] = &e.e
 	}
-	if !planted.tailAliasesFrame {
+	if !tailAliasesFrame {
 		own(out, small, frame)
 	}
 	return out

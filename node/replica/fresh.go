@@ -112,7 +112,7 @@ func (g *group) heardHeartbeat(m Message) {
 	if g.raft.BasicStatus().GetTerm() == m.Raft.GetTerm() {
 		g.fresh.obeyed = obeyed{m.Raft.GetTerm(), g.h.clock.Boot, own}
 	}
-	if at, ok := g.h.moment(back); planted.stalenessFromArrival {
+	if at, ok := g.h.moment(back); stalenessFromArrival {
 		g.fresh.caughtUp(g.handle, m.Committed, g.h.clock.Boot)
 	} else if ok {
 		g.fresh.caughtUp(g.handle, m.Committed, at)
@@ -174,7 +174,7 @@ func (h *Handle) freshen(at time.Duration) {
 // heard since the process started, or none of a version that tells.
 func (h *Handle) Staleness(now Now) (time.Duration, bool) {
 	fresh := h.fresh.Load()
-	if int64(now.Boot) < h.leaseUntil.Load() || planted.leaderIsFresh && h.leader.Load().Self {
+	if int64(now.Boot) < h.leaseUntil.Load() || leaderIsFresh && h.leader.Load().Self {
 		return 0, true
 	}
 	return max(0, now.Boot-time.Duration(fresh)), fresh != 0

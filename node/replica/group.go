@@ -60,7 +60,7 @@ func newGroup(h *Host, store *raftlog.Replica) (*group, error) {
 	}
 	g.handle.leader.Store(&Leadership{})
 	index := g.applied.Index
-	if planted.confTwice && index > 1 {
+	if confTwice && index > 1 {
 		if e, err := store.Entries(index, index+1, math.MaxUint64); err == nil && len(e) == 1 &&
 			e[0].GetType() == pb.EntryConfChangeV2 {
 			index--

@@ -99,7 +99,7 @@ func (h *Handle) Counts(m Moment) bool { return !h.Gone() && h.void.Load() == m.
 
 // Holds reports whether all that was read since m was taken is of that state: every change that has
 // begun had ended before.
-func (h *Handle) Holds(m Moment) bool { return h.begun.Load() == m.ended || planted.tornMget }
+func (h *Handle) Holds(m Moment) bool { return h.begun.Load() == m.ended || tornMget }
 
 // Life is what a deadline means for whoever reads its key.
 type Life uint8
@@ -117,7 +117,7 @@ const (
 // Life judges the deadline of a key that was read after timeMS was taken with Time. Whatever shows or
 // counts keys asks it.
 func (h *Handle) Life(deadlineMS, timeMS int64, now Now) Life {
-	if planted.localExpiry {
+	if localExpiry {
 		timeMS = now.WallMS
 	}
 	switch {
@@ -125,7 +125,7 @@ func (h *Handle) Life(deadlineMS, timeMS int64, now Now) Life {
 		return Alive
 	case kv.Expired(deadlineMS, timeMS):
 		return Expired
-	case kv.Expired(deadlineMS, h.Clock(now)) && (h.leader.Load().Self || !planted.followersHaveNoClock):
+	case kv.Expired(deadlineMS, h.Clock(now)) && (h.leader.Load().Self || !followersHaveNoClock):
 		return Due
 	}
 	return Alive

@@ -28,7 +28,7 @@ func (h *Host) HandOver() bool {
 // Leading counts the groups that this node leads and that have another voter to lead them.
 func (h *Host) Leading() int {
 	n := 0
-	if planted.handOverSkipped {
+	if handOverSkipped {
 		return n
 	}
 	for _, g := range h.groups.ordered {

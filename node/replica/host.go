@@ -199,7 +199,7 @@ func (h *Host) drain() bool {
 		h.groups.dirty = nil
 		for _, g := range work {
 			g.work.dirty = false
-			if planted.snapshotOverBudget && h.applying.spent > h.cfg.Limits.ApplyBytes {
+			if snapshotOverBudget && h.applying.spent > h.cfg.Limits.ApplyBytes {
 				g.incoming.discard()
 				again = append(again, g)
 				continue

@@ -22,7 +22,7 @@ func (i *intake) grow(bytes int) {
 func (i *intake) left() { i.bytes, i.largest = 0, 0 }
 
 // crowded reports whether the open job must not grow any more.
-func (i *intake) crowded() bool { return i.bytes >= i.limits.JobBytes && !planted.jobUnbounded }
+func (i *intake) crowded() bool { return i.bytes >= i.limits.JobBytes && !jobUnbounded }
 
 // noRoom says why no proposal can be taken now, nil when one can.
 func (i *intake) noRoom() *kv.Error {

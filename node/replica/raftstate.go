@@ -50,7 +50,7 @@ func (g *group) setLeader(term uint64, lead kv.ReplicaID, role raft.StateType) {
 	g.endLease()
 	g.reads.dropAll(g, kv.Errorf(kv.NotLeader, "partition %s has a new leader", g.p))
 	if term != g.raft.term || role != g.raft.role {
-		if !planted.purgeSlotLeaks {
+		if !purgeSlotLeaks {
 			g.endPurge()
 		}
 		g.conf = confState{}
@@ -100,11 +100,11 @@ func (g *group) notLeader() *kv.Error {
 // The library alone promises less: it counts ticks, which are not time, and forgets at restart.
 func (g *group) mayVote(m *pb.Message) bool {
 	h := g.h
-	if h.clock.uptime() < ElectionTicks*h.cfg.Tick && !h.cfg.Fresh && !planted.voteAfterRestart {
+	if h.clock.uptime() < ElectionTicks*h.cfg.Tick && !h.cfg.Fresh && !voteAfterRestart {
 		return false
 	}
 	const transfer = "CampaignTransfer" // the library's mark of an election the leader asked for
-	if string(m.GetContext()) == transfer || planted.voteAfterRestart {
+	if string(m.GetContext()) == transfer || voteAfterRestart {
 		return true
 	}
 	return h.clock.Boot-g.raft.contact >= leaseTicks*h.cfg.Tick // no less for drift: leases are shorter by that

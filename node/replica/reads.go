@@ -188,7 +188,7 @@ func (q *reads) dropAll(g *group, err *kv.Error) {
 	}
 	count := q.count
 	*q = reads{lease: q.lease}
-	if planted.readsNotGivenBack {
+	if readsNotGivenBack {
 		q.count = count
 	}
 }

@@ -78,7 +78,7 @@ func (g *group) send(m *pb.Message) {
 		// The receiver may be elected at once and by votes that skip every lease check. From
 		// here on this term gives no lease again, not even when the hand-over seems to fail:
 		// the message, or a copy of it, may arrive late.
-		if !planted.leaseOverTransfer {
+		if !leaseOverTransfer {
 			g.endLease()
 			g.reads.lease.deadTerm = g.raft.term
 		}
@@ -100,7 +100,7 @@ func (g *group) send(m *pb.Message) {
 		case pb.MsgHeartbeatResp:
 			g.stampAnswer(m)
 		}
-		if m.GetType() == pb.MsgVote && !planted.votesAskedEarly {
+		if m.GetType() == pb.MsgVote && !votesAskedEarly {
 			// A candidate that the others elect before its own disk knows the term may crash, forget it, and be
 			// elected in it once more: two leaderships in one term, whose entries nobody can tell apart. The
 			// term comes to the open job with this Ready.
@@ -150,7 +150,7 @@ func (g *group) append(m *pb.Message) {
 		g.h.stats.Appended.Add(int64(len(m.Entries)))
 	}
 	to := j
-	if planted.ackBeforeFsync {
+	if ackBeforeFsync {
 		to = &Job{frames: g.h.frames}
 	}
 	for _, r := range m.Responses {
@@ -161,7 +161,7 @@ func (g *group) append(m *pb.Message) {
 		id := kv.ReplicaID(r.GetTo())
 		to.frames.add(g.known.node(id), &Message{Kind: RaftMessage, Partition: g.p, From: g.id, To: id, Raft: r})
 	}
-	if planted.ackBeforeFsync {
+	if ackBeforeFsync {
 		g.h.frames = to.frames
 	}
 }

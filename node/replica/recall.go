@@ -211,12 +211,12 @@ func (g *group) vouch() bool {
 	if asksOut {
 		asksIn = slices.Contains(in, uint64(g.id))
 	}
-	if planted.otherHalfAwaited {
+	if otherHalfAwaited {
 		asksIn, asksOut = true, true
 	}
 	members, late := h.cfg.Policy.Members(), h.clock.uptime() >= ElectionTicks*h.cfg.Tick
 	switch {
-	case planted.vouchedByNobody:
+	case vouchedByNobody:
 		return true
 	case len(in) == 0 && len(h.recall.answered) == 0:
 		return false // made by a message, on a disk that may have had it before
@@ -255,7 +255,7 @@ func (h *Host) enough(nodes []kv.NodeID, want int) bool {
 		switch {
 		case n == h.cfg.Node || h.recall.answered[n]:
 			heard++
-		case h.recall.removed[n] && !planted.removedAwaited:
+		case h.recall.removed[n] && !removedAwaited:
 			removed++
 		}
 	}
@@ -329,7 +329,7 @@ func (h *Host) hearRecalled(m Message) {
 	}
 	from := c.Names.Of(m.FromNode)
 	switch {
-	case a.Removed && !planted.replacedGoesOn:
+	case a.Removed && !replacedGoesOn:
 		h.fail(fmt.Errorf("%w: node %s says that it was removed or replaced; start it with an empty data directory "+
 			"to join as a new one", ErrReplaced, from))
 	case a.Starts > c.Starts && c.Starts > 0:
@@ -338,7 +338,7 @@ func (h *Host) hearRecalled(m Message) {
 	case a.Starts == c.Starts && a.Starts > 0 && a.Incarnation != c.Incarnation:
 		h.fail(fmt.Errorf("%w: node %s knows of another process that has made start %d, on a copy of this data "+
 			"directory; stop one of them and start it with an empty data directory", ErrTwice, from, c.Starts))
-	case a.Position > disk && !planted.oldDiskBelieved:
+	case a.Position > disk && !oldDiskBelieved:
 		h.fail(fmt.Errorf("%w: node %s remembers promises that rest on record %d of this node's log, which ends at "+
 			"%d; start this node with an empty data directory", ErrOutdated, from, a.Position, disk))
 	}

@@ -193,7 +193,7 @@ func (s *shipping) next(learners int) *laggard {
 		case !f.valid() || f.heard == 0 && f.progress().State != tracker.StateSnapshot:
 			s.drop(f) // it has gone, or has caught up otherwise
 			continue
-		case f.until > s.h.clock.ticks && !planted.snapshotNoBackoff, f.g.trust.doubt != nil:
+		case f.until > s.h.clock.ticks && !snapshotNoBackoff, f.g.trust.doubt != nil:
 			continue
 		case slices.ContainsFunc(s.underWay, func(o *Shipment) bool {
 			return o.Request.Partition == f.g.p && o.Request.To == f.id
@@ -201,7 +201,7 @@ func (s *shipping) next(learners int) *laggard {
 			continue // of a former leadership; it is about to end
 		}
 		u := f.urgency()
-		if u == notUrgent && learners <= 0 || best != nil && (u <= most || planted.learnerBeforeVoter) {
+		if u == notUrgent && learners <= 0 || best != nil && (u <= most || learnerBeforeVoter) {
 			continue
 		}
 		best, most = f, u
@@ -245,7 +245,7 @@ func (f *laggard) urgency() urgency {
 // report takes note of how a shipment ended.
 func (s *shipping) report(r SnapshotReport) {
 	ship, f := r.Shipment, r.Shipment.follower
-	if f == nil && planted.snapshotSlotLeaks {
+	if f == nil && snapshotSlotLeaks {
 		return
 	}
 	i := slices.Index(s.underWay, ship)
@@ -271,7 +271,7 @@ func (s *shipping) report(r SnapshotReport) {
 		f.stage, f.since = landed, s.h.clock.ticks
 	case f.heard == 0 && f.progress().State != tracker.StateSnapshot:
 		s.drop(f) // it has caught up otherwise
-	case planted.snapshotReportLost:
+	case snapshotReportLost:
 	default:
 		s.fail(f, r.Err)
 		f.stage = idle
@@ -290,7 +290,7 @@ func (s *shipping) tick() {
 			continue
 		}
 		moved := ship.Moved()
-		if moved-ship.before < limits.WindowBytes || planted.snapshotFromZero {
+		if moved-ship.before < limits.WindowBytes || snapshotFromZero {
 			ship.giveUp(ErrStalled)
 			continue
 		}

@@ -55,7 +55,7 @@ func (h *Host) tick() {
 		h.purge()
 	}
 	h.shipping.tick()
-	if h.departure.asked || h.diskHangs() && !planted.slowDiskLeads {
+	if h.departure.asked || h.diskHangs() && !slowDiskLeads {
 		h.handOver()
 	}
 	if h.cfg.OnTick != nil {
@@ -92,7 +92,7 @@ func (g *group) truncate() {
 	first, _ := g.store.FirstIndex()
 	last, _ := g.store.LastIndex()
 	applied := g.applied.Index
-	if !planted.logCutAhead {
+	if !logCutAhead {
 		applied = min(applied, g.raft.BasicStatus().Applied)
 	}
 	if applied <= first {
@@ -123,7 +123,7 @@ func (g *group) keepForFollowers(to uint64, size, limit int64) uint64 {
 		f := g.h.shipping.of(g, id)
 		switch {
 		case id == g.id || !pr.Active:
-		case planted.snapshotLogNotKept && f != nil:
+		case snapshotLogNotKept && f != nil:
 		case f != nil && f.stage >= underWay:
 			if size < max(16*limit, f.carried) {
 				to = min(to, max(f.index, pr.Match))
@@ -176,7 +176,7 @@ func (g *group) answerProbe(m Message) {
 			g.h.frames.add(m.FromNode, &Message{Kind: Gone, Partition: g.p, From: g.id, To: m.From})
 		}
 	}
-	if planted.goneTooEarly {
+	if goneTooEarly {
 		tell(entry.Reply{})
 		return
 	}

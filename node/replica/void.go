@@ -40,7 +40,7 @@ func (g *group) condemn() {
 	g.hashes.questions = nil
 	g.setVoid(true)
 	// else the job at hand replaces it: a mark behind that would be of the new state
-	if g.incoming.staging == nil && !planted.voidForgotten {
+	if g.incoming.staging == nil && !voidForgotten {
 		h.job().batch.Void(g.store)
 	}
 	g.stepDown()
@@ -54,7 +54,7 @@ func (g *group) condemn() {
 	for _, m := range committed {
 		g.passOver(m)
 	}
-	if planted.snapshotCondemned {
+	if snapshotCondemned {
 		g.incoming.discard()
 	}
 	g.tellVoid()
@@ -66,7 +66,7 @@ func (g *group) condemn() {
 func (g *group) passOver(m *pb.Message) {
 	ap := g.applied
 	for _, e := range m.Entries {
-		if e.GetType() != pb.EntryConfChangeV2 || planted.voidKeepsConf {
+		if e.GetType() != pb.EntryConfChangeV2 || voidKeepsConf {
 			continue
 		}
 		if err := g.applyConf(&ap, e); err != nil {
@@ -93,7 +93,7 @@ func (g *group) tickVoid() {
 
 // stands reports whether this replica may ask for votes.
 func (g *group) stands() bool {
-	return !g.trust.void || g.h.clock.ticks-g.trust.led >= carryTicks && !planted.voidNeverStands
+	return !g.trust.void || g.h.clock.ticks-g.trust.led >= carryTicks && !voidNeverStands
 }
 
 // carry hands the leadership over that a void replica was elected to. It may be the only one that has an
@@ -172,7 +172,7 @@ func (g *group) rebuild(s ArrivedSnapshot) {
 		return
 	}
 	g.install(s.Staged, g.raft.hard)
-	if !planted.rebuiltWithoutLog {
+	if !rebuiltWithoutLog {
 		h.job().batch.Append(g.store, rest)
 	}
 	g.trust.rebuilding, g.trust.rebuiltBy = true, s.Request
@@ -209,5 +209,5 @@ func (g *group) fills() bool {
 		return false
 	}
 	term, err := g.store.Term(g.raft.commit)
-	return planted.fullVoidTakesNothing || err == nil && term == g.raft.term
+	return fullVoidTakesNothing || err == nil && term == g.raft.term
 }

@@ -131,7 +131,7 @@ func (h *Host) takeOp(op Op) {
 		refuse(kv.Errorf(kv.NotLeader, "no replica of partition %s on this node", op.Partition))
 	case !g.leads():
 		refuse(g.notLeader())
-	case h.departure.over && g.hasHeirs() && !planted.handOverSkipped:
+	case h.departure.over && g.hasHeirs() && !handOverSkipped:
 		refuse(kv.Errorf(kv.Unavailable, "partition %s: the node is stopping", g.p))
 	default:
 		g.writes.ops = append(g.writes.ops, op)
@@ -156,10 +156,10 @@ func (g *group) propose() {
 		w.unplaced = append(w.unplaced, f)
 		if err := g.raft.Propose(data); err != nil {
 			// Dropped by the library: too much is uncommitted, or leadership is being handed over.
-			if !planted.refusedSilently {
+			if !refusedSilently {
 				f.fail(g.h, kv.Errorf(kv.Unavailable, "partition %s takes no writes right now: %v", g.p, err))
 			}
-			if !planted.refusedInFlight {
+			if !refusedInFlight {
 				w.unplaced = w.unplaced[:len(w.unplaced)-1]
 				continue
 			}
@@ -255,7 +255,7 @@ func (g *group) resolve(e *pb.Entry, replies []entry.Reply) {
 	kept := g.writes.flights[:0]
 	for _, f := range g.writes.flights {
 		switch {
-		case f.index > e.GetIndex() && (f.term >= e.GetTerm() || planted.purgeSlotLeaks):
+		case f.index > e.GetIndex() && (f.term >= e.GetTerm() || purgeSlotLeaks):
 			kept = append(kept, f)
 		case f.index < e.GetIndex():
 			f.fail(g.h, kv.ErrUnknown()) // cannot be: its own index was applied before
@@ -271,7 +271,7 @@ func (g *group) resolve(e *pb.Entry, replies []entry.Reply) {
 				if !f.shared {
 					r = replies[i]
 				}
-				if r.PutOff && !planted.putOffForgotten {
+				if r.PutOff && !putOffForgotten {
 					g.h.stats.PutOff.Add(1)
 					g.h.takeOp(op) // certainly not done: in another entry, or by another leader
 					continue
@@ -301,7 +301,7 @@ func (g *group) abandon() {
 		g.writes.ledAt = g.h.clock.Boot
 		return
 	}
-	if g.h.clock.Boot-g.writes.ledAt < abandonAfter || planted.flightsKept {
+	if g.h.clock.Boot-g.writes.ledAt < abandonAfter || flightsKept {
 		return
 	}
 	g.writes.lose(g.h)

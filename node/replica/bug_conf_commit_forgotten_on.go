@@ -1,0 +1,5 @@
+//go:build bug_conf_commit_forgotten
+
+package replica
+
+const confCommitForgotten = true

@@ -1,0 +1,5 @@
+//go:build bug_conf_twice
+
+package replica
+
+const confTwice = true

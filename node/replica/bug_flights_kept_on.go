@@ -1,0 +1,5 @@
+//go:build bug_flights_kept
+
+package replica
+
+const flightsKept = true

@@ -1,0 +1,5 @@
+//go:build bug_handover_skipped
+
+package replica
+
+const handOverSkipped = true

@@ -1,0 +1,5 @@
+//go:build bug_job_unbounded
+
+package replica
+
+const jobUnbounded = true

@@ -1,0 +1,5 @@
+//go:build bug_library_lease
+
+package replica
+
+const libraryLease = true

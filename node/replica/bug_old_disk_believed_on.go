@@ -1,0 +1,5 @@
+//go:build bug_old_disk_believed
+
+package replica
+
+const oldDiskBelieved = true

@@ -1,0 +1,5 @@
+//go:build bug_other_half_awaited
+
+package replica
+
+const otherHalfAwaited = true

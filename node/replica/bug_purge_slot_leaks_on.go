@@ -1,0 +1,5 @@
+//go:build bug_purge_slot_leaks
+
+package replica
+
+const purgeSlotLeaks = true

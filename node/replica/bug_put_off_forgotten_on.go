@@ -1,0 +1,5 @@
+//go:build bug_put_off_forgotten
+
+package replica
+
+const putOffForgotten = true

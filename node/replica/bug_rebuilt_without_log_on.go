@@ -1,0 +1,5 @@
+//go:build bug_rebuilt_without_log
+
+package replica
+
+const rebuiltWithoutLog = true

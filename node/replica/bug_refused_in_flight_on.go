@@ -1,0 +1,5 @@
+//go:build bug_refused_in_flight
+
+package replica
+
+const refusedInFlight = true

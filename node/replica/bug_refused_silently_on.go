@@ -1,0 +1,5 @@
+//go:build bug_refused_silently
+
+package replica
+
+const refusedSilently = true

@@ -1,0 +1,5 @@
+//go:build bug_removed_awaited
+
+package replica
+
+const removedAwaited = true

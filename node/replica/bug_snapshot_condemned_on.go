@@ -1,0 +1,5 @@
+//go:build bug_snapshot_condemned
+
+package replica
+
+const snapshotCondemned = true

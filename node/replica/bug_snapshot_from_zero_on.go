@@ -1,0 +1,5 @@
+//go:build bug_snapshot_from_zero
+
+package replica
+
+const snapshotFromZero = true

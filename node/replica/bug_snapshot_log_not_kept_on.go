@@ -1,0 +1,5 @@
+//go:build bug_snapshot_log_not_kept
+
+package replica
+
+const snapshotLogNotKept = true

@@ -1,0 +1,5 @@
+//go:build bug_snapshot_no_backoff
+
+package replica
+
+const snapshotNoBackoff = true

@@ -1,0 +1,5 @@
+//go:build bug_staleness_from_arrival
+
+package replica
+
+const stalenessFromArrival = true

@@ -1,0 +1,5 @@
+//go:build bug_tail_aliases_frame
+
+package replica
+
+const tailAliasesFrame = true

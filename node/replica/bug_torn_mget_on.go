@@ -1,0 +1,5 @@
+//go:build bug_torn_mget
+
+package replica
+
+const tornMget = true

@@ -1,0 +1,5 @@
+//go:build bug_turn_panic_hangs
+
+package replica
+
+const turnPanicHangs = true

@@ -1,0 +1,5 @@
+//go:build bug_void_forgotten
+
+package replica
+
+const voidForgotten = true

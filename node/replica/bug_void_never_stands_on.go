@@ -1,0 +1,5 @@
+//go:build bug_void_never_stands
+
+package replica
+
+const voidNeverStands = true

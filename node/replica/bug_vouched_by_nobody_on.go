@@ -1,0 +1,5 @@
+//go:build bug_vouched_by_nobody
+
+package replica
+
+const vouchedByNobody = true

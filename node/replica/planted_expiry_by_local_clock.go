@@ -1,5 +1,0 @@
-//go:build bug_expiry_by_local_clock
-
-package replica
-
-func init() { planted.localExpiry = true }

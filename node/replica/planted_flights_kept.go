@@ -1,5 +1,0 @@
-//go:build bug_flights_kept
-
-package replica
-
-func init() { planted.flightsKept = true }

@@ -1,5 +1,0 @@
-//go:build bug_followers_have_no_clock
-
-package replica
-
-func init() { planted.followersHaveNoClock = true }

@@ -1,5 +1,0 @@
-//go:build bug_full_void_takes_nothing
-
-package replica
-
-func init() { planted.fullVoidTakesNothing = true }

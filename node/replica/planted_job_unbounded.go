@@ -1,5 +1,0 @@
-//go:build bug_job_unbounded
-
-package replica
-
-func init() { planted.jobUnbounded = true }

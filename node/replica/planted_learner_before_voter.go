@@ -1,5 +1,0 @@
-//go:build bug_learner_before_voter
-
-package replica
-
-func init() { planted.learnerBeforeVoter = true }

@@ -1,5 +1,0 @@
-//go:build bug_old_disk_believed
-
-package replica
-
-func init() { planted.oldDiskBelieved = true }

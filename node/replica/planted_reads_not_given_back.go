@@ -1,5 +1,0 @@
-//go:build bug_reads_not_given_back
-
-package replica
-
-func init() { planted.readsNotGivenBack = true }

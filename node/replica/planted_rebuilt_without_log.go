@@ -1,5 +1,0 @@
-//go:build bug_rebuilt_without_log
-
-package replica
-
-func init() { planted.rebuiltWithoutLog = true }

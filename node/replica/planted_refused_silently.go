@@ -1,5 +1,0 @@
-//go:build bug_refused_silently
-
-package replica
-
-func init() { planted.refusedSilently = true }

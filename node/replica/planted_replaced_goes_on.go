@@ -1,5 +1,0 @@
-//go:build bug_replaced_goes_on
-
-package replica
-
-func init() { planted.replacedGoesOn = true }

@@ -1,5 +1,0 @@
-//go:build bug_snapshot_condemned
-
-package replica
-
-func init() { planted.snapshotCondemned = true }

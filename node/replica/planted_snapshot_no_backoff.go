@@ -1,5 +1,0 @@
-//go:build bug_snapshot_no_backoff
-
-package replica
-
-func init() { planted.snapshotNoBackoff = true }

@@ -1,5 +1,0 @@
-//go:build bug_void_never_stands
-
-package replica
-
-func init() { planted.voidNeverStands = true }
