@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	"net/http"
 	"strconv"
 
@@ -119,29 +120,44 @@ func parseOps(body []byte, ops jsontext.Span) (cmds []kv.Command, err error) {
 	return cmds, nil
 }
 
+// opMembers are the members of an operation, by where they lie in a body.
+type opMembers struct{ op, key, value, ttl, expires, contentType, version jsontext.Span }
+
+// readOpMembers finds the members of the object that begins at body[i].
+func readOpMembers(body []byte, i int) (m opMembers, err error) {
+	if _, err = jsontext.Members(body, i, func(name []byte, at jsontext.Span) {
+		switch string(name) {
+		case "op":
+			m.op = at
+		case "key":
+			m.key = at
+		case "value":
+			m.value = at
+		case "ttl":
+			m.ttl = at
+		case "expires":
+			m.expires = at
+		case "content_type":
+			m.contentType = at
+		case "if_version":
+			m.version = at
+		}
+	}); err != nil {
+		return m, refusalOfJSON(err)
+	}
+	return m, nil
+}
+
 // parseOp decodes one operation.
 func parseOp(body []byte, i int) (cmd kv.Command, err error) {
 	if body[i] != '{' {
 		return cmd, invalid("it is not an object")
 	}
-	var op, key, value, ttl, version jsontext.Span
-	if _, err = jsontext.Members(body, i, func(name []byte, at jsontext.Span) {
-		switch string(name) {
-		case "op":
-			op = at
-		case "key":
-			key = at
-		case "value":
-			value = at
-		case "ttl":
-			ttl = at
-		case "if_version":
-			version = at
-		}
-	}); err != nil {
-		return cmd, refusalOfJSON(err)
+	m, err := readOpMembers(body, i)
+	if err != nil {
+		return cmd, err
 	}
-	switch string(op.Of(body)) {
+	switch string(m.op.Of(body)) {
 	case `"put"`:
 		cmd.Op, cmd.Blind = kv.OpPut, true
 	case `"get"`:
@@ -153,17 +169,17 @@ func parseOp(body []byte, i int) (cmd kv.Command, err error) {
 	default:
 		return cmd, invalid(`its "op" is not "put", "get", "delete" or "incr"`)
 	}
-	if err = setVersion(&cmd, version.Of(body)); err == nil {
-		err = setValue(&cmd, body, value, ttl)
+	if err = setVersion(&cmd, m.version.Of(body)); err == nil {
+		err = setValue(&cmd, body, &m)
 	}
 	if err != nil {
 		return cmd, err
 	}
-	if key.End == 0 || body[key.Begin] != '"' {
+	if m.key.End == 0 || body[m.key.Begin] != '"' {
 		return cmd, errMissingKey
 	}
 	var ok bool
-	if cmd.Key, ok = jsontext.Unquote(key.Of(body), true); !ok {
+	if cmd.Key, ok = jsontext.Unquote(m.key.Of(body), true); !ok {
 		return cmd, invalid("its key holds half a surrogate pair, which is not text")
 	}
 	return cmd, nil
@@ -189,37 +205,71 @@ func setVersion(cmd *kv.Command, text []byte) error {
 	return nil
 }
 
-// setValue takes the members "value" and "ttl".
-func setValue(cmd *kv.Command, body []byte, value, ttl jsontext.Span) (err error) {
+// setValue takes the member "value" and those that say more of it.
+func setValue(cmd *kv.Command, body []byte, m *opMembers) (err error) {
 	switch cmd.Op {
 	case kv.OpPut:
-		if ttl.End > 0 {
-			if cmd.Expiry, err = ttlMember(ttl.Of(body)); err != nil {
-				return err
-			}
-			ttl = jsontext.Span{}
-		}
-		if value.End == 0 || body[value.Begin] == 'n' {
-			return errMissingKeyOrValue
-		}
-		if cmd.Value, err = jsontext.Value(body, value); err != nil {
-			return refusalOfJSON(err)
-		}
+		return setPut(cmd, body, m)
 	case kv.OpIncr:
-		if value.End == 0 {
+		if m.value.End == 0 {
 			cmd.Delta = 1
-		} else if cmd.Delta, err = strconv.ParseInt(string(value.Of(body)), 10, 64); err != nil {
+		} else if cmd.Delta, err = strconv.ParseInt(string(m.value.Of(body)), 10, 64); err != nil {
 			return invalid(`the "value" to add is not an integer of 64 bits`)
 		}
 	default:
-		if value.End > 0 {
+		if m.value.End > 0 {
 			return invalid(`"value" goes only with "put" and "incr"`)
 		}
 	}
-	if ttl.End > 0 {
+	switch {
+	case m.ttl.End > 0:
 		return invalid(`"ttl" goes only with "put"`)
+	case m.expires.End > 0:
+		return invalid(`"expires" goes only with "put"`)
+	case m.contentType.End > 0:
+		return invalid(`"content_type" goes only with "put"`)
 	}
-	return err
+	return nil
+}
+
+// setPut takes what a put writes: the value, its Content-Type, and the key's deadline.
+func setPut(cmd *kv.Command, body []byte, m *opMembers) (err error) {
+	switch {
+	case m.ttl.End > 0 && m.expires.End > 0:
+		return invalid(`"ttl" does not go with "expires"`)
+	case m.ttl.End > 0:
+		cmd.Expiry, err = ttlMember(m.ttl.Of(body))
+	case m.expires.End > 0:
+		cmd.Expiry, err = expiresMember(m.expires.Of(body))
+	}
+	if err != nil {
+		return err
+	}
+	var contentType string
+	if m.contentType.End > 0 {
+		if contentType, err = contentTypeMember(m.contentType.Of(body)); err != nil {
+			return err
+		}
+	}
+	if m.value.End == 0 || body[m.value.Begin] == 'n' {
+		return errMissingKeyOrValue
+	}
+	if cmd.Value, err = jsontext.Value(body, m.value); err != nil {
+		return refusalOfJSON(err)
+	}
+	cmd.Value.ContentType = contentType
+	return nil
+}
+
+// contentTypeMember reads the member "content_type": what may stand in a header of that name.
+func contentTypeMember(text []byte) (string, error) {
+	if text[0] == '"' {
+		inside, ok := jsontext.Unquote(text, false)
+		if ok && !bytes.ContainsFunc(inside, func(r rune) bool { return r < ' ' || r > '~' }) {
+			return string(bytes.TrimSpace(inside)), nil
+		}
+	}
+	return "", invalid(`"content_type" is no text of printable ASCII`)
 }
 
 // writeResult writes what became of one operation.

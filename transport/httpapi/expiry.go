@@ -66,3 +66,17 @@ var lastMoment = time.Date(9999, 12, 31, 23, 59, 59, 999e6, time.UTC).UnixMilli(
 func timestamp(deadlineMS int64) string {
 	return time.UnixMilli(min(deadlineMS, lastMoment)).UTC().Format("2006-01-02T15:04:05.000Z07:00")
 }
+
+// expiresMember reads the member "expires" of a JSON body: a moment as timestamp writes it. One that has passed is taken,
+// and the key is gone at once.
+func expiresMember(text []byte) (kv.Expiry, error) {
+	if text[0] == '"' {
+		if inside, ok := jsontext.Unquote(text, false); ok {
+			at, err := time.Parse(time.RFC3339Nano, string(inside))
+			if ms := at.UnixMilli(); err == nil && ms > 0 {
+				return kv.Expiry{Kind: kv.ExpiryAt, MS: ms}, nil
+			}
+		}
+	}
+	return kv.Expiry{}, invalid(`"expires" is no moment after 1970 like "2026-01-02T03:04:05.678Z" (RFC 3339)`)
+}

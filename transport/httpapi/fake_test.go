@@ -95,8 +95,11 @@ func (f *fakeService) Write(ctx context.Context, cmd *kv.Command) (kv.Result, er
 	default:
 		v, deadline := cmd.Value, int64(0)
 		v.Data = bytes.Clone(v.Data)
-		if cmd.Expiry.Kind == kv.ExpiryIn {
+		switch cmd.Expiry.Kind {
+		case kv.ExpiryIn:
 			deadline = fakeModified + cmd.Expiry.MS
+		case kv.ExpiryAt:
+			deadline = cmd.Expiry.MS
 		}
 		if cmd.Op == kv.OpIncr {
 			n, isInt := kv.ParseInt(old.Value.Data)

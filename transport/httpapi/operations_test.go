@@ -143,6 +143,37 @@ func TestBatch(t *testing.T) {
 	})
 }
 
+// A put of a batch can say all that a raw write can, and a deadline as a moment.
+func TestBatchPutsWithContentTypeAndMoment(t *testing.T) {
+	t.Parallel()
+	put := func(members string) string { return `{"ops":[{"op":"put","key":"a","value":"<p>",` + members + `}]}` }
+	steps := []step{
+		{request: "POST /batch", body: put(`"content_type":" text/html ","expires":"2026-01-01T02:00:30.25+02:00"`),
+			status: 200, want: `{"results":[{"status":200,"version":1,"expires":"2026-01-01T00:00:30.250Z"}]}`},
+		{request: "GET /kv/a", status: 200, want: "<p>", has: "Content-Type: text/html"},
+		{request: "GET /kv?meta", status: 200, want: `~"content_type":"text/html"`},
+		{request: "POST /batch", body: put(`"content_type":""`), status: 200, want: `~"status":200`},
+		{request: "GET /kv/a", status: 200, want: "<p>", has: "Content-Type: text/plain; charset=utf-8"},
+		{request: "POST /batch", body: put(`"expires":"2026-01-01T00:00:30Z","ttl":1`), status: 400,
+			want: "~does not go with"},
+		{request: "POST /batch", body: put(`"content_type":"` + strings.Repeat("a", 256) + `"`), status: 400,
+			want: "~longer than 255 bytes"},
+		{request: "POST /batch", body: `{"ops":[{"op":"incr","key":"a","content_type":"x"}]}`, status: 400,
+			want: "~goes only with"},
+		{request: "POST /batch", body: `{"ops":[{"op":"get","key":"a","expires":"2026-01-01T00:00:30Z"}]}`, status: 400,
+			want: "~goes only with"},
+	}
+	for _, wrong := range []string{`"a\r\nSet-Cookie: x"`, `"\u0000"`, `"\u00fc"`, `1`, `null`, `{}`} {
+		steps = append(steps, step{request: "POST /batch", body: put(`"content_type":` + wrong), status: 400,
+			want: "~printable ASCII"})
+	}
+	for _, wrong := range []string{`"soon"`, `"2026-01-01"`, `"1969-12-31T23:59:59Z"`, `0`, `null`, `[]`, `""`} {
+		steps = append(steps, step{request: "POST /batch", body: put(`"expires":` + wrong), status: 400,
+			want: "~no moment after 1970"})
+	}
+	run(t, handler(t), steps)
+}
+
 func TestBatchHasLimits(t *testing.T) {
 	t.Parallel()
 	h := newTestServer(t, newFake(), func(o *Options) { o.MaxValueBytes = 50 }).Handler()
