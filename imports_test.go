@@ -61,6 +61,7 @@ var rooms = map[string][]string{
 	"cmd/pxkv/server":    {everyPackage},
 	"cmd/pxkv/load":      {}, // it measures other servers too
 	"cmd/pxkv/monitor":   {},
+	"cmd/pxkv/transfer":  {"node/kv", "transport/jsontext"}, // it knows no HTTP
 	"deploy":             {"node/kv"},
 }
 
@@ -129,6 +130,7 @@ func TestForbiddenImportsAreFound(t *testing.T) {
 		{"node/machine", "persist/raftlog"}, {"node/entry", "persist/data"}, {"node/replica", "node/loop"},
 		{"node/loop", "node/machine"}, {"node/loop", "node/meta"}, {"node/loop", "transport/peer"},
 		{"ring", "persist"}, {"persist", "node/replica"}, {"node", "cmd/pxkv"}, {"cmd/pxkv/load", "node/kv"},
+		{"cmd/pxkv/transfer", "cmd/pxkv"}, {"cmd/pxkv/transfer", "transport/httpapi"},
 		{"elsewhere", "ring"},
 		{"cmd/pxkv", "node/replica"}, {"cmd/pxkv", "transport/peer"}, {"node/sim", "cmd/pxkv/server"},
 		{"transport/elsewhere", "node/kv"}, {"transport/resp", "transport/httpapi"},

@@ -67,8 +67,8 @@ func timestamp(deadlineMS int64) string {
 	return time.UnixMilli(min(deadlineMS, lastMoment)).UTC().Format("2006-01-02T15:04:05.000Z07:00")
 }
 
-// expiresMember reads the member "expires" of a JSON body: a moment as timestamp writes it. One that has passed is taken,
-// and the key is gone at once.
+// expiresMember reads the member "expires" of a JSON body: a moment as timestamp writes it. One that has passed is
+// taken, and the key is gone at once.
 func expiresMember(text []byte) (kv.Expiry, error) {
 	if text[0] == '"' {
 		if inside, ok := jsontext.Unquote(text, false); ok {
