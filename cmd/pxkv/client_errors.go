@@ -84,7 +84,19 @@ func (c *client) statusError(r *request, resp *http.Response) error {
 		return fmt.Errorf("%s answers with a redirect to %q: is this the HTTP address of a pxkv node?", c.base,
 			resp.Header.Get("Location"))
 	}
-	return fmt.Errorf("%s answers %d: %s", c.base, resp.StatusCode, text)
+	return &answerError{server: c.base.String(), status: resp.StatusCode, text: text}
+}
+
+// answerError is an answer that says no more than its text does.
+type answerError struct {
+	server string
+	status int
+	text   string // what the node said
+}
+
+// Error implements error.
+func (e *answerError) Error() string {
+	return fmt.Sprintf("%s answers %d: %s", e.server, e.status, e.text)
 }
 
 // unavailableError is a 503: certainly not done, for now.

@@ -221,11 +221,11 @@ func TestUsageErrors(t *testing.T) {
 func TestHelpNamesEveryCommandAndCode(t *testing.T) {
 	t.Parallel()
 	got := command(t, "", nil)
-	for _, want := range []string{"serve", "get", "put", "del", "list", "members", "partitions", "status", "bench",
-		"version", "Exit codes", "PXKV_SERVER"} {
+	for _, want := range []string{"serve", "get", "put", "del", "list", "export", "import", "members", "partitions",
+		"status", "bench", "version", "Exit codes", "PXKV_SERVER"} {
 		got.expect(t, exitFine, want, "")
 	}
-	for _, unbuilt := range []string{"watch", "leave", "import", "serve-bare"} {
+	for _, unbuilt := range []string{"watch", "leave", "backup", "serve-bare"} {
 		if strings.Contains(got.out, unbuilt) {
 			t.Errorf("help offers %s", unbuilt)
 		}

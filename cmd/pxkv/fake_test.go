@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,7 +22,15 @@ import (
 	"pxkv/node/kv"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(asCommand) != "" { // a process of its own, which a test may kill
+		os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// asCommand is the environment variable with which the test's binary is the program.
+const asCommand = "PXKV_TEST_AS_COMMAND"
 
 // outcome is how a command line ended.
 type outcome struct {

@@ -15,7 +15,7 @@ import (
 
 // listFlags choose what list shows.
 type listFlags struct {
-	narrow     map[string]*string // parameters of the call by their names, as flags
+	narrow     narrowFlags
 	limit      int
 	keysOnly   bool
 	valuesOnly bool
@@ -31,6 +31,36 @@ var narrowing = [][2]string{
 	{"regex", "only keys in which this RE2 expression is found"},
 	{"type", "only values of this type: string, json, number, bool, object, array or binary"},
 	{"where", "only items of which this expression is true, such as 'value.age > 30'"},
+}
+
+// narrowFlags are the values of these flags, by name.
+type narrowFlags map[string]*string
+
+func (n *narrowFlags) add(cmd *cobra.Command) {
+	*n = narrowFlags{}
+	for _, f := range narrowing {
+		(*n)[f[0]] = cmd.Flags().String(f[0], "", f[1])
+	}
+}
+
+// check reports a flag that is given and says nothing.
+func (n narrowFlags) check(cmd *cobra.Command) error {
+	for name, value := range n {
+		if *value == "" && cmd.Flags().Changed(name) {
+			return usageError(cmd, "--%s is empty; without it there is no such condition", name)
+		}
+	}
+	return nil
+}
+
+func (n narrowFlags) query() url.Values {
+	q := make(url.Values)
+	for name, value := range n {
+		if *value != "" {
+			q.Set(name, *value)
+		}
+	}
+	return q
 }
 
 func newListCommand() *cobra.Command {
@@ -62,10 +92,8 @@ snapshot: a key that is written meanwhile is shown with its old or its new value
 			if list.keysOnly && (list.valuesOnly || list.meta) {
 				return usageError(cmd, "--keys-only does not go with --values-only or --meta")
 			}
-			for name, value := range list.narrow {
-				if *value == "" && cmd.Flags().Changed(name) {
-					return usageError(cmd, "--%s is empty; without it there is no such condition", name)
-				}
+			if err := list.narrow.check(cmd); err != nil {
+				return err
 			}
 			c, err := flags.client(cmd)
 			if err != nil {
@@ -76,10 +104,7 @@ snapshot: a key that is written meanwhile is shown with its old or its new value
 	}
 	flags.add(cmd)
 	output.add(cmd)
-	list.narrow = map[string]*string{}
-	for _, f := range narrowing {
-		list.narrow[f[0]] = cmd.Flags().String(f[0], "", f[1])
-	}
+	list.narrow.add(cmd)
 	cmd.Flags().IntVar(&list.limit, "limit", 0, "at most so many; 0 is no limit")
 	cmd.Flags().BoolVar(&list.keysOnly, "keys-only", false, "no values")
 	cmd.Flags().BoolVar(&list.valuesOnly, "values-only", false, "no keys")
@@ -93,12 +118,7 @@ const maxPage = 1_000_000
 // query asks for at most remaining pairs (0 is no limit) from cursor on (empty: from the
 // beginning).
 func (l *listFlags) query(remaining int, cursor string) url.Values {
-	q := make(url.Values)
-	for name, value := range l.narrow {
-		if *value != "" {
-			q.Set(name, *value)
-		}
-	}
+	q := l.narrow.query()
 	if remaining > 0 {
 		q.Set("limit", strconv.Itoa(min(remaining, maxPage)))
 	}

@@ -64,7 +64,7 @@ Exit codes: 0 fine, 1 failed, 2 wrong usage, 3 key not found,
 	root.AddCommand(
 		newServeCommand(),
 		newGetCommand(), newPutCommand(), newDelCommand(), newIncrCommand(), newTTLCommand(), newExpireCommand(),
-		newListCommand(),
+		newListCommand(), newExportCommand(), newImportCommand(),
 		newMembersCommand(), newPartitionsCommand(), newStatusCommand(),
 		newBenchCommand(), newRebuildCommand(), newVersionCommand(),
 	)
