@@ -105,7 +105,7 @@ func (g *Gossip) listenNetwork(ctx context.Context, logger *log.Logger) (memberl
 	if host != "" {
 		ip, err := g.resolvePatiently(ctx, host)
 		if err != nil {
-			return nil, fmt.Errorf("host to listen on: %w", err)
+			return nil, fmt.Errorf("host to listen on: %w; check --gossip", err)
 		}
 		bind = ip.String()
 	}
@@ -121,7 +121,7 @@ func (g *Gossip) listenNetwork(ctx context.Context, logger *log.Logger) (memberl
 			return t, nil
 		}
 		if tries--; tries == 0 {
-			return nil, fmt.Errorf("listen on %s for gossip: %w", g.opts.Bind, err)
+			return nil, fmt.Errorf("listen on %s for gossip: %w (--gossip takes another address)", g.opts.Bind, err)
 		}
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/hashicorp/memberlist"
+
 	"pxkv/node/kv"
 )
 
@@ -17,7 +19,8 @@ import (
 type Gossip struct {
 	opts    Options
 	log     *slog.Logger
-	rare    *limiter // for warnings that others can provoke
+	rare    *limiter   // for warnings that others can provoke
+	lines   *logWriter // of memberlist
 	metrics *metrics
 	peers   *peers
 
@@ -31,7 +34,9 @@ type Gossip struct {
 	seek        chan struct{} // look for peers now, not only at the next interval
 	conflicted  atomic.Bool   // our id was heard at another address
 
-	transport atomic.Pointer[transport] // nil before Started
+	inner      memberlist.Transport      // nil before Listen
+	advertised net.IP                    // of AdvertiseHost, found by Listen; nil: there is none
+	transport  atomic.Pointer[transport] // nil before Started
 
 	mu      sync.Mutex
 	meta    Meta
@@ -54,6 +59,7 @@ func New(opts Options) (*Gossip, error) {
 		opts:        opts,
 		log:         opts.Logger,
 		rare:        newLimiter(time.Minute),
+		lines:       &logWriter{log: opts.Logger, limiter: newLimiter(time.Minute)},
 		peers:       newPeers(opts.Meta.Cluster),
 		started:     make(chan struct{}),
 		changed:     make(chan struct{}, 1),

@@ -18,23 +18,41 @@ const (
 	leaveTimeout  = 500 * time.Millisecond // to tell a few others that we go
 )
 
+// Listen finds out where others reach this node, and binds the address to listen on, so that whoever cannot do that
+// knows before anything rests on it. Nobody is answered before Run, which calls Listen when nobody did, and closes
+// what it has bound. It fails when the address is taken, when the node's own host name does not resolve in time, and
+// with the cause of ctx when that ends before.
+func (g *Gossip) Listen(ctx context.Context) error {
+	if g.inner != nil {
+		return nil
+	}
+	err := g.bind(ctx)
+	if err != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("start gossip: %w", err)
+	}
+	return nil
+}
+
 // Run takes part in gossip until ctx ends, then tells the others that this node leaves, and
-// returns nil when everything is closed. It fails only at its start: when it cannot listen,
-// or its own host name does not resolve in time. It can be called once.
+// returns nil when everything is closed. It fails only at its start, as Listen does. It can be called once.
 func (g *Gossip) Run(ctx context.Context) error {
 	if !g.ran.CompareAndSwap(false, true) {
 		return errors.New("gossip was run before: make a new one")
 	}
-	logs := &logWriter{log: g.log, limiter: newLimiter(time.Minute)}
-	logger := log.New(logs, "", 0)
-	t, err := g.listen(ctx, logger)
-	if err != nil {
+	if err := g.Listen(ctx); err != nil {
 		if ctx.Err() != nil {
 			return nil //nolint:nilerr // stopped before it began
 		}
+		return err
+	}
+	t, err := g.open()
+	if err != nil {
 		return fmt.Errorf("start gossip: %w", err)
 	}
-	ml, err := memberlist.Create(g.config(t, logger))
+	ml, err := memberlist.Create(g.config(t, g.logger()))
 	if err != nil {
 		return errors.Join(fmt.Errorf("start gossip: %w", err), t.Shutdown())
 	}
@@ -52,7 +70,7 @@ func (g *Gossip) Run(ctx context.Context) error {
 		g.log.Debug("gossip: nobody may have heard that we leave", "err", err)
 	}
 	g.closed.Store(true)
-	logs.quiet.Store(true)
+	g.lines.quiet.Store(true)
 	err = ml.Shutdown()
 	wg.Wait()
 	g.peers.allDown()
@@ -89,18 +107,25 @@ func (g *Gossip) notify(ctx context.Context) {
 	}
 }
 
-// listen opens the network, finds out where others reach us, and completes our words.
-func (g *Gossip) listen(ctx context.Context, logger *log.Logger) (*transport, error) {
+// bind opens the network, once it is known where others reach us.
+func (g *Gossip) bind(ctx context.Context) error {
 	ip, err := g.advertisedIP(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	inner := g.opts.Transport
 	if inner == nil {
-		if inner, err = g.listenNetwork(ctx, logger); err != nil {
-			return nil, err
+		if inner, err = g.listenNetwork(ctx, g.logger()); err != nil {
+			return err
 		}
 	}
+	g.advertised, g.inner = ip, inner
+	return nil
+}
+
+// open begins to take what arrives, and completes our words.
+func (g *Gossip) open() (*transport, error) {
+	inner, ip := g.inner, g.advertised
 	auto, port := chooseAddress(inner)
 	if ip == nil {
 		ip = auto
@@ -117,12 +142,16 @@ func (g *Gossip) listen(ctx context.Context, logger *log.Logger) (*transport, er
 	g.address = net.JoinHostPort(host, strconv.Itoa(port))
 	if g.meta.Addresses.Gossip == "" {
 		g.meta.Addresses.Gossip = g.address
+		var err error
 		if g.words, err = encodeMeta(g.meta); err != nil {
 			return nil, errors.Join(err, t.Shutdown())
 		}
 	}
 	return t, nil
 }
+
+// logger is where memberlist's lines go.
+func (g *Gossip) logger() *log.Logger { return log.New(g.lines, "", 0) }
 
 // config is tuned for one network of up to some hundred nodes and for noticing a death in
 // two to four seconds. Where it differs from memberlist's default for a LAN it says why.

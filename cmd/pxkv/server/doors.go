@@ -28,7 +28,7 @@ func (d *doors) build(o *Options, service *node.Node, budget *kv.Budget) error {
 		return err
 	}
 	if err := d.http.Listen(); err != nil {
-		return err
+		return fmt.Errorf("%w (--http takes another address)", err)
 	}
 	if o.RESP == "" {
 		return nil

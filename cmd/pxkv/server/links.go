@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"sync/atomic"
@@ -54,7 +55,7 @@ func (l *links) build(machine *meta.Machine, handler peer.Handler, budget *kv.Bu
 		return err
 	}
 	if err := l.peers.Listen(); err != nil {
-		return err
+		return fmt.Errorf("%w (--peer takes another address)", err)
 	}
 	l.host = l.o.Advertise
 	if l.host == "" {

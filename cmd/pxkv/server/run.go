@@ -11,7 +11,7 @@ import (
 
 // Run starts the parts in order, waits for the end, and stops them in reverse:
 //
-//	start: gossip and peers hear the cluster; the front doors open (their answers are 503 and
+//	start: the address of gossip is bound, the last of all; gossip and peers hear the cluster; the front doors open (their answers are 503 and
 //	       CLUSTERDOWN until there is something behind them); the cluster is found or made; the
 //	       loop runs
 //	stop:  what nobody can serve without this node is logged; leaderships are handed over while
@@ -76,6 +76,13 @@ func (s *Server) markStopped() error {
 }
 
 func (s *Server) begin(ctx context.Context, all *parts.Set) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	// The last address is bound before a cluster is made, which stays whatever becomes of this start.
+	if err := s.links.gossip.Listen(ctx); err != nil {
+		return err
+	}
 	if err := s.member.Begin(len(s.o.Join) == 0); err != nil {
 		return err
 	}
