@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"runtime"
 	"slices"
@@ -322,6 +323,9 @@ func TestMalformedRequestsFromPeers(t *testing.T) {
 		},
 		reqCount: {binary.AppendVarint(binary.AppendUvarint([]byte{rpc.Version}, uint64(p)), allSlots),
 			binary.AppendVarint(binary.AppendUvarint([]byte{rpc.Version}, uint64(p)), 40)},
+		reqWalk:    {(&walkRequest{partition: p, count: 5}).encode()},
+		reqWitness: {binary.BigEndian.AppendUint64([]byte{rpc.Version}, uint64(stranger))},
+		reqForming: {append([]byte{rpc.Version}, `{"name":"x"}`...)},
 		reqLeading: {nil},
 		reqVia: {viaOf(a.id(), reqLeading, nil),
 			viaOf(stranger, reqRead, readRequestOf([]byte("k"), kv.ReadOptions{}, 0)),
@@ -338,7 +342,7 @@ func TestMalformedRequestsFromPeers(t *testing.T) {
 		b    []byte
 		err  error
 	}
-	kinds := []uint8{reqWrite, reqRead, reqScan, reqMeta, reqLeading, reqSteps, reqCount, reqVia, 0, 200}
+	kinds := slices.Sorted(maps.Keys(sound))
 	for done := 0; done < requests; {
 		// A batch at a time, as a link delivers them.
 		const batch = 100

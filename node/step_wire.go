@@ -72,13 +72,19 @@ func (n *Node) decodeStepRequest(kind uint8, d kv.Decoder) ([]*step, error) {
 		return nil, rpc.ErrMalformed
 	}
 	steps := make([]*step, 0, count)
+	keys := 0
 	for range count {
 		p := d.Uvarint()
 		if p > math.MaxUint32 {
 			return nil, rpc.ErrMalformed
 		}
 		s := &step{partition: kv.PartitionID(p)}
-		for range d.Count() {
+		wants := d.Count()
+		// Nobody asks for more than can be answered; what does would cost many times its size.
+		if keys += wants; keys > n.o.Limits.AnswerBytes/resultBytes && !answersAreEndless {
+			return nil, rpc.ErrMalformed
+		}
+		for range wants {
 			var w wanted
 			if kind == reqReads {
 				w.part = d.ReadPart()

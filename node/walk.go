@@ -175,9 +175,12 @@ func (s *walkStep) encode() []byte {
 
 func decodeWalkStep(r walkRequest, d kv.Decoder) (step walkStep, ok bool) {
 	step.next = d.Uvarint()
-	step.keys = make([][]byte, 0, d.Count())
-	for range cap(step.keys) {
-		step.keys = append(step.keys, d.Bytes())
+	for range d.Count() {
+		key := d.Bytes()
+		if len(key) == 0 { // no key is empty; what says so would cost many times its size
+			return walkStep{}, false
+		}
+		step.keys = append(step.keys, key)
 	}
 	return step, d.End() == nil && (step.next == 0 || step.next > r.from)
 }

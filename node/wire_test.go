@@ -92,20 +92,48 @@ func TestAPageIsBounded(t *testing.T) {
 		"more of nothing":            (&page{more: true}).encode(),
 		"more items than a page has": (&page{items: make([]kv.Item, maxPageItems+1)}).encode(),
 	} {
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		d, e := rpc.DecodeAnswer(b)
-		ok := e == nil
-		if ok {
-			_, ok = decodePage(d)
-		}
-		runtime.ReadMemStats(&after)
-		if ok {
-			t.Errorf("%s: accepted", name)
-		}
-		if allocated := after.TotalAlloc - before.TotalAlloc; allocated > 256<<10 {
-			t.Errorf("%s: %d bytes were allocated for %d", name, allocated, len(b))
-		}
+		mustCostLittle(t, name, len(b), func() bool {
+			d, e := rpc.DecodeAnswer(b)
+			if e != nil {
+				return false
+			}
+			_, ok := decodePage(d)
+			return ok
+		})
+	}
+}
+
+// The same holds for a step of a walk, and for what other nodes ask in steps.
+func TestKeysOfOtherNodesAreBounded(t *testing.T) {
+	empty := make([]byte, 1<<20) // so many keys of no bytes
+	walked := append(binary.AppendUvarint(append(rpc.NewAnswer(0), 0), uint64(len(empty))), empty...)
+	mustCostLittle(t, "a walk", len(walked), func() bool {
+		_, ok := decodeWalkStep(walkRequest{}, content(walked))
+		return ok
+	})
+	c, servers := of(t, 1, partitions(1))
+	c.stop() // it allocates as well
+	n := servers[0].node
+	asked := append(binary.AppendUvarint([]byte{1, 0}, uint64(len(empty))), empty...)
+	asked = append(asked, 0) // no unit
+	mustCostLittle(t, "steps", len(asked), func() bool {
+		_, err := n.decodeStepRequest(reqSteps, kv.NewDecoder(asked))
+		return err == nil
+	})
+}
+
+// mustCostLittle checks that what cannot be is refused, and that this allocates no more than some 100 KiB.
+func mustCostLittle(t *testing.T, what string, size int, decode func() (ok bool)) {
+	t.Helper()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	ok := decode()
+	runtime.ReadMemStats(&after)
+	if ok {
+		t.Errorf("%s: accepted", what)
+	}
+	if allocated := after.TotalAlloc - before.TotalAlloc; allocated > 256<<10 {
+		t.Errorf("%s: %d bytes were allocated for %d", what, allocated, size)
 	}
 }
 
