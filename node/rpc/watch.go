@@ -91,16 +91,16 @@ func (c *Client) learnLeading(from kv.NodeID, b []byte) {
 }
 
 // decodeLeading reads which partitions another node says it leads, as far as they exist; ok is false where it says
-// more than that.
+// more than that, or makes no sense.
 func decodeLeading(b []byte, partitions int) (leads map[kv.PartitionID]bool, ok bool) {
 	d, e := DecodeAnswer(b)
 	if e != nil {
 		return nil, false
 	}
 	leads = map[kv.PartitionID]bool{}
-	for len(d.Rest()) > 0 && d.Err() == nil {
+	for len(d.Rest()) > 0 {
 		p := d.Uvarint()
-		if p >= uint64(partitions) {
+		if d.Err() != nil || p >= uint64(partitions) {
 			return leads, false
 		}
 		leads[kv.PartitionID(p)] = true

@@ -20,6 +20,9 @@ func TestAnotherNodeCannotFillTheRoutes(t *testing.T) {
 	if ok || len(leads) > 4 {
 		t.Errorf("%d routes in a cluster of 4 partitions, ok %v", len(leads), ok)
 	}
+	if leads, ok = decodeLeading(append(NewAnswer(0), 3, 0x80), 4); ok || len(leads) != 1 || !leads[3] {
+		t.Errorf("a list that was cut off arrives as %v, ok %v", leads, ok)
+	}
 	leads, ok = decodeLeading(append(NewAnswer(0), 3, 1), 4)
 	if got := slices.Sorted(maps.Keys(leads)); !ok || !slices.Equal(got, []kv.PartitionID{1, 3}) {
 		t.Errorf("a node that leads 1 and 3 arrives as one that leads %v, ok %v", got, ok)
