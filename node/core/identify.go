@@ -1,6 +1,8 @@
 package core
 
 import (
+	"errors"
+
 	"pxkv/node/kv"
 	"pxkv/node/member"
 	"pxkv/persist"
@@ -17,7 +19,8 @@ type Start struct {
 }
 
 // Identify reads who the node on a disk is, or makes it someone new, and counts the start: nothing may be done in
-// the node's name before. fresh gives the id of a new node; incarnation is not 0.
+// the node's name before. fresh gives the id of a new node; incarnation is not 0. Data without an identity is an error:
+// a node that does not know what it promised must not speak.
 func Identify(db *persist.DB, name string, fresh func() kv.NodeID, incarnation uint64) (Start, error) {
 	s := Start{Incarnation: incarnation}
 	id, known, err := db.Identity()
@@ -27,6 +30,10 @@ func Identify(db *persist.DB, name string, fresh func() kv.NodeID, incarnation u
 	replicas, err := db.Replicas()
 	if err != nil {
 		return s, err
+	}
+	if !known && len(replicas) > 0 {
+		return s, errors.New("the data directory has the data of a node and no identity.json, which says of which: put " +
+			"that back, or start with an empty data directory")
 	}
 	if known && member.Cloned(id, len(replicas)) {
 		known, s.Former = false, id.Node
