@@ -7,6 +7,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"pxkv/persist/codec"
 	"pxkv/persist/data"
 	"pxkv/persist/disk"
 	"pxkv/persist/raftlog"
@@ -50,6 +51,10 @@ func Open(opts Options) (*DB, error) {
 }
 
 func (db *DB) start() error {
+	// What another pxkv has written, or nobody can read, is not touched: no directory is made in it, and no lock.
+	if _, _, err := db.Identity(); errors.Is(err, codec.ErrFormat) || errors.Is(err, codec.ErrCorrupt) {
+		return err
+	}
 	if err := db.makeDirectories(); err != nil {
 		return err
 	}
@@ -57,7 +62,7 @@ func (db *DB) start() error {
 		return fmt.Errorf("make what is there durable: %w", err)
 	}
 	if _, _, err := db.Identity(); err != nil {
-		return err // an unknown format must be known before Pebble writes anything
+		return err // the process that had the lock may have written another one
 	}
 	log, store := db.join()
 	if err := store.Open(db.lock); err != nil {
@@ -69,7 +74,7 @@ func (db *DB) start() error {
 	if err := db.loadGivenUp(); err != nil {
 		return fmt.Errorf("look for copies that were given up: %w", err)
 	}
-	if err := db.disk.FS.RemoveAll(db.disk.Path(data.StagingDir)); err != nil {
+	if err := db.RemoveStaged(); err != nil {
 		return fmt.Errorf("remove unfinished snapshots: %w", err)
 	}
 	_, _ = db.LookForRoom() // in memory there is no such thing

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -61,6 +62,16 @@ func TestOpenRefusesForeignIdentities(t *testing.T) {
 			t.Errorf("%s: %v", tc.what, err)
 		}
 		wantText(t, err, tc.text)
+
+		alone := vfs.NewMem()
+		must(t, alone.MkdirAll("node", 0o755))
+		must(t, disk.WriteFile(alone, "node", identityFile, fixed([]byte(tc.edit(string(text))))))
+		if _, err := Open(Options{Dir: "node", FS: alone, Light: true}); !errors.Is(err, tc.err) {
+			t.Errorf("%s, with nothing beside it: %v", tc.what, err)
+		}
+		if names, err := alone.List("node"); err != nil || !slices.Equal(names, []string{identityFile}) {
+			t.Errorf("%s: a directory that is not ours has %v afterwards, %v", tc.what, names, err)
+		}
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"pxkv/node/kv"
 	"pxkv/persist/codec"
 	"pxkv/persist/data"
+	"pxkv/persist/disk"
 	"pxkv/persist/state"
 )
 
@@ -38,6 +39,40 @@ func TestDestroyLeavesNothing(t *testing.T) {
 		t.Errorf("view of a destroyed partition: %v", err)
 	}
 	must(t, db.Close())
+}
+
+// A user may name a directory that has other things in it.
+func TestWhatIsNotOursStays(t *testing.T) {
+	t.Parallel()
+	fs := vfs.NewMem()
+	must(t, openTest(t, fs).Close())
+	place := func(names ...string) {
+		for _, name := range names {
+			must(t, fs.MkdirAll(fs.PathDir(name), 0o755))
+			must(t, disk.WriteFile(fs, fs.PathDir(name), fs.PathBase(name), fixed([]byte("mine"))))
+		}
+	}
+	foreign := []string{
+		"node/notes", "node/staging/deploy/values", "node/staging/07", "node/log/notes.new", "node/log/7.log",
+		"node/log/0000000000000001.log.old", "node/log/7.log.new", "node/log/a.spare", "node/log/x.log",
+	}
+	ours := []string{"node/staging/1/0.sst", "node/log/2.spare", "node/log/0000000000000001.log.new"}
+	place(foreign...)
+	place(ours...)
+	db := openTest(t, fs)
+	bootstrap(t, db, 1, 1)
+	must(t, db.Close())
+	must(t, openTest(t, fs).Close())
+	for _, name := range foreign {
+		if got := readFile(t, fs, name); string(got) != "mine" {
+			t.Errorf("%s is %q", name, got)
+		}
+	}
+	for _, name := range ours {
+		if _, err := fs.Stat(name); err == nil {
+			t.Errorf("%s is left", name)
+		}
+	}
 }
 
 // TestOpenRefusesDataThatTheLogDoesNotExplain writes into Pebble what no pxkv would leave there.

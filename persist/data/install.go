@@ -2,8 +2,11 @@ package data
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
+	"strconv"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -69,6 +72,33 @@ func (s Opening) InstallAgain(p kv.PartitionID, number uint64) (*Stored, error) 
 	found := new(Stored)
 	found.ID, found.Applied, err = decodeLabel(value)
 	return found, err
+}
+
+// RemoveStaged removes, at a start, what is left of incoming snapshots. Whatever else lies there is not ours.
+func (s *Store) RemoveStaged() error {
+	dir := s.disk.Path(StagingDir)
+	names, err := s.disk.FS.List(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	foreign := false
+	for _, name := range names {
+		number, err := strconv.ParseUint(name, 10, 64)
+		if err != nil || s.stagedDir(number) != s.disk.Path(StagingDir, name) {
+			foreign = true
+			continue
+		}
+		if err := s.disk.FS.RemoveAll(s.stagedDir(number)); err != nil {
+			return err
+		}
+	}
+	if foreign {
+		return nil
+	}
+	return s.disk.FS.RemoveAll(dir)
 }
 
 // ingest is durable when it returns: with its own WAL off, Pebble writes what it still has in

@@ -12,7 +12,7 @@ import (
 // Where a Store keeps its files, below the directory of the node.
 const (
 	Dir        = "db"
-	StagingDir = "staging" // incoming snapshots; emptied at a start
+	StagingDir = "staging" // incoming snapshots; a start removes them
 )
 
 // Store is the data of one node.

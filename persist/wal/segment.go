@@ -97,20 +97,29 @@ func checkPreamble(b []byte, number uint64) (ok bool, err error) {
 }
 
 // listDir returns the numbers of the segments in a directory, and the names of the files that an
-// earlier life left there for its own use.
+// earlier life left there for its own use. What has another name is not the log's, and stays.
 func listDir(fs vfs.FS, dir string) (numbers []uint64, left []string, err error) {
 	names, err := fs.List(dir)
 	if err != nil {
 		return nil, nil, err
 	}
 	for _, name := range names {
-		if strings.HasSuffix(name, spareSuffix) || strings.HasSuffix(name, shrunkSuffix) {
-			left = append(left, name)
+		digits, suffix, _ := strings.Cut(name, ".")
+		n, err := strconv.ParseUint(digits, 10, 64)
+		if err != nil || n == 0 {
 			continue
 		}
-		if digits, ok := strings.CutSuffix(name, segmentSuffix); ok {
-			if n, err := strconv.ParseUint(digits, 10, 64); err == nil && n > 0 {
+		s := segment{number: n}
+		switch "." + suffix {
+		case spareSuffix:
+			left = append(left, name)
+		case segmentSuffix:
+			if name == s.name() {
 				numbers = append(numbers, n)
+			}
+		case segmentSuffix + shrunkSuffix:
+			if name == s.name()+shrunkSuffix {
+				left = append(left, name)
 			}
 		}
 	}
