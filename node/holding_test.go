@@ -7,8 +7,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"pxkv/node/kv"
+	"pxkv/node/local"
+	"pxkv/node/replica"
 )
 
 // account gives a request an account in a budget, and counts out what it holds at its end.
@@ -183,4 +186,68 @@ func TestManyListsHoldWhatThereIsRoomFor(t *testing.T) {
 	if b.Held() != 0 {
 		t.Errorf("%d bytes are counted after the end", b.Held())
 	}
+}
+
+// A transaction that the wrong node was asked for is asked for again; the room for its values is given back once.
+func TestRoomOfATransactionIsGivenBackOnce(t *testing.T) {
+	t.Parallel()
+	_, servers := of(t, 2, replicas(1), partitions(4))
+	key := keyLedBy(t, servers[1], "k")
+	item := kv.Item{Key: []byte{}, Value: kv.Value{Kind: kv.String, Data: []byte("a value")}, Version: 1}
+	answers := [][]byte{
+		encodeStepAnswer(reqSteps, []*step{{err: kv.Errorf(kv.NotLeader, "elsewhere")}}),
+		encodeStepAnswer(reqSteps, []*step{{unit: []byte{0}, commands: 1, result: kv.TransactionResult{
+			Results: []kv.Result{{Outcome: kv.Done, Item: &item}},
+		}}}),
+	}
+	n := servers[0].over(t, func(done func([]byte, error)) {
+		done(answers[0], nil)
+		answers = answers[1:]
+	})
+	b := kv.NewBudget(8 << 20)
+	account(t, b, func(ctx context.Context, a *kv.Account) {
+		res, err := n.Transact(ctx, &kv.Transaction{Commands: []kv.Command{reading(key)}})
+		must(t, err)
+		if got := string(res.Results[0].Item.Value.Data); got != "a value" || len(answers) != 0 {
+			t.Errorf("%q came, and %d answers were not asked for", got, len(answers))
+		}
+		if held := a.Held(); held < len("a value") || held > 1000 {
+			t.Errorf("%d bytes are counted", held)
+		}
+	})
+}
+
+// What was read of keys that are due is counted out once, when their group's time cannot be brought forward.
+func TestReadsOfWhatIsDueAreCountedOutOnce(t *testing.T) {
+	t.Parallel()
+	_, servers := of(t, 1, partitions(1))
+	s := servers[0]
+	n := s.node
+	hold, held := make(chan struct{}), make(chan struct{})
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	defer close(hold)
+	cmd := put("k", strings.Repeat("v", 1000))
+	cmd.Expiry = kv.Expiry{Kind: kv.ExpiryIn, MS: 2000}
+	s.write(cmd)
+	asking.Go(func() {
+		_ = s.loop.Do(context.Background(), func(*replica.Host) { close(held); <-hold })
+	})
+	<-held
+	h := s.loop.Handle(0)
+	account(t, kv.NewBudget(8<<20), func(ctx context.Context, a *kv.Account) {
+		eventually(t, "the key is due", func() error {
+			if _, due, e := n.readLocal(local.Fresh(h), cmd.Key, kv.Part{}); !due || e != nil {
+				return fmt.Errorf("due %v, error %v", due, e)
+			}
+			return nil
+		})
+		short, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+		defer cancel()
+		asked := &step{keys: []wanted{{key: cmd.Key}}}
+		n.readKeys(short, asked, h, 0)
+		if asked.err == nil || a.Held() != 0 {
+			t.Errorf("it ended with %v, and %d bytes are counted", asked.err, a.Held())
+		}
+	})
 }

@@ -114,7 +114,8 @@ func (a *asking) asOlder(ctx context.Context, err error) bool {
 }
 
 // settle counts what of the answer is kept from now on: the whole of it where its values are used,
-// since they are parts of it. Without an answer the room of the units is still counted.
+// since they are parts of it. The room of units is still counted without an answer, and where they failed: it is given
+// back, or used again, by who took it.
 func (a *asking) settle(answer []byte) {
 	t := &a.request.Tally
 	if answer == nil {
@@ -140,13 +141,17 @@ func (a *asking) settle(answer []byte) {
 			keep += s.returned()
 		}
 	}
+	for _, s := range a.steps {
+		if s.err != nil {
+			keep += s.room
+		} else {
+			s.room = 0
+		}
+	}
 	if more := keep - t.Counted; more > 0 {
 		t.Account.Force(more)
 	} else {
 		t.Account.Give(-more)
-	}
-	for _, s := range a.steps {
-		s.room = 0
 	}
 }
 

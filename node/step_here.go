@@ -103,6 +103,7 @@ func (n *Node) readKeys(ctx context.Context, s *step, h *replica.Handle, bytes i
 	read, due, e := n.readTogether(ctx, h, s.keys, room)
 	if due && e == nil {
 		release(ctx, read)
+		read = nil
 		if e = n.advance(ctx, s.partition); e == nil {
 			read, _, e = n.readTogether(ctx, h, s.keys, room) // see readDue
 		}
