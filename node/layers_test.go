@@ -54,9 +54,11 @@ type schedule struct {
 	down  *server // nil: all run
 	back  time.Time
 	wiped bool // a node has lost its disk
-	tight bool // batches take several requests and log entries
-	calm  bool // nothing happens but that nodes are asked to stop, and join: every request must be carried out
-	odds  odds
+	// budget is of what all nodes hold for clients; nil: there is none
+	budget *kv.Budget
+	tight  bool // batches take several requests and log entries
+	calm   bool // nothing happens but that nodes are asked to stop, and join: every request must be carried out
+	odds   odds
 }
 
 // odds are how often a request between nodes is lost in one way or the other.
@@ -90,8 +92,25 @@ func newSchedule(t *testing.T, seed uint64) *schedule {
 		if s.tight = s.rng.IntN(2) == 0; s.tight {
 			c.limits.RequestBytes, c.limits.UnitBytes = 40+s.rng.IntN(300), 1+s.rng.IntN(60)
 		}
+		s.narrow(c)
 	})
 	return s
+}
+
+// narrow draws the rest of the limits, and how little nodes may hold for their clients, by numbers of its own, which
+// seeds do not rest on.
+func (s *schedule) narrow(c *cluster) {
+	rng := rand.New(rand.NewPCG(s.seed, 100))
+	if l := &c.limits; rng.IntN(2) == 0 {
+		l.Loads, l.PageBytes, l.WalkBytes = 1+rng.IntN(2), 1+rng.IntN(200), 1+rng.IntN(100)
+		if s.tight {
+			l.ReadBytes = 1 + rng.IntN(40)
+		}
+	}
+	if !s.calm && rng.IntN(2) == 0 {
+		s.budget = kv.NewBudget(1<<10 + rng.Int64N(100<<10))
+		s.h.refuses = true
+	}
 }
 
 func (s *schedule) play() {
@@ -117,6 +136,9 @@ func (s *schedule) play() {
 	time.Sleep(time.Second)
 	stop()
 	s.await(&clients)
+	if b := s.budget; b != nil && b.Held() != 0 {
+		s.t.Errorf("%d bytes are held for nobody", b.Held())
+	}
 	s.c.settled(s.nodes)
 	newClient(s, layersClients).readAll()
 	s.h.check()
@@ -293,6 +315,17 @@ func (k *client) run(ctx context.Context) {
 func (k *client) request(through *server, limit time.Duration) {
 	ctx, cancel := context.WithTimeout(k.s.t.Context(), limit)
 	defer cancel()
+	if k.s.budget != nil {
+		var held kv.Account
+		held.Open(k.s.budget, kv.OfClients)
+		defer held.Close()
+		ctx = kv.WithAccount(ctx, &held)
+		defer func() {
+			if held.Held() < 0 {
+				k.s.t.Errorf("a request gave %d bytes back that it never held", -held.Held())
+			}
+		}()
+	}
 	began := time.Now()
 	n := through.node
 	what := k.send(ctx, n)
