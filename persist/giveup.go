@@ -40,8 +40,11 @@ func (db *DB) loadGivenUp() error {
 	slices.Sort(names)
 	for _, name := range names {
 		p, err := kv.ParsePartition(name)
+		if err != nil || p.String() != name {
+			continue // not ours
+		}
 		r, kept := db.Replica(p), true
-		if err == nil && r != nil {
+		if r != nil {
 			if kept, err = r.Alone(); err != nil {
 				return fmt.Errorf("partition %s: %w", p, err)
 			}
