@@ -142,7 +142,7 @@ func (a *asking) settle(answer []byte) {
 		}
 	}
 	for _, s := range a.steps {
-		if s.err != nil {
+		if s.err != nil && !roomGivenTwice {
 			keep += s.room
 		} else {
 			s.room = 0

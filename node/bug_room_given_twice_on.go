@@ -1,0 +1,5 @@
+//go:build bug_room_given_twice
+
+package node
+
+const roomGivenTwice = true
