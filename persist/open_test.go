@@ -54,7 +54,8 @@ func TestWhatIsNotOursStays(t *testing.T) {
 	}
 	foreign := []string{
 		"node/notes", "node/staging/deploy/values", "node/staging/07", "node/log/notes.new", "node/log/7.log",
-		"node/log/0000000000000001.log.old", "node/log/7.log.new", "node/log/a.spare", "node/log/x.log", "node/rebuild/all", "node/rebuild/01",
+		"node/log/0000000000000001.log.old", "node/log/7.log.new", "node/log/a.spare", "node/log/x.log",
+		"node/rebuild/all", "node/rebuild/01",
 	}
 	ours := []string{"node/staging/1/0.sst", "node/log/2.spare", "node/log/0000000000000001.log.new"}
 	place(foreign...)

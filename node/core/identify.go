@@ -32,8 +32,8 @@ func Identify(db *persist.DB, name string, fresh func() kv.NodeID, incarnation u
 		return s, err
 	}
 	if !known && len(replicas) > 0 {
-		return s, errors.New("the data directory has the data of a node and no identity.json, which says of which: put " +
-			"that back, or start with an empty data directory")
+		return s, errors.New("the data directory has the data of a node and no identity.json, which says of which: " +
+			"put that back, or start with an empty data directory")
 	}
 	if known && member.Cloned(id, len(replicas)) {
 		known, s.Former = false, id.Node

@@ -9,8 +9,9 @@
 // and who answers there: that is no hearsay (Look).
 //
 // Callers: cmd/pxkv/server builds it, node reads it and calls SetMeta and SetMembers. In order:
-// New, Listen if it is to be known early whether that can be done, Run in a goroutine of its own, wait for Started, use it, cancel Run's context, wait
-// for Run. All other methods may be called at any time and by any goroutine.
+// New, Listen if it is to be known early whether that can be done, Run in a goroutine of its own,
+// wait for Started, use it, cancel Run's context, wait for Run. All other methods may be called at
+// any time and by any goroutine.
 //
 // What it says is a hint and may be wrong in every way: late, out of date, alive although
 // dead, dead although alive. It never moves data, never decides who is a member, and proves

@@ -11,9 +11,9 @@ import (
 
 // Run starts the parts in order, waits for the end, and stops them in reverse:
 //
-//	start: the address of gossip is bound, the last of all; gossip and peers hear the cluster; the front doors open (their answers are 503 and
-//	       CLUSTERDOWN until there is something behind them); the cluster is found or made; the
-//	       loop runs
+//	start: the address of gossip is bound, the last of all; a node alone makes its cluster; gossip
+//	       and peers hear it; the front doors open (their answers are 503 and CLUSTERDOWN until there
+//	       is something behind them); the cluster is found or formed; the loop runs
 //	stop:  what nobody can serve without this node is logged; leaderships are handed over while
 //	       everything still works; the front doors close and
 //	       their last requests end; nothing more is asked or answered; the loop ends, and with it
