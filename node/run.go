@@ -46,7 +46,7 @@ func (n *Node) HandOver(ctx context.Context) {
 // Needed lists the partitions that are served now and that nobody can read or write while this node is
 // down: of the others that vote in them, too few can be asked. It is nil when this node is the whole cluster, or when
 // the loop does not answer before ctx ends.
-func (n *Node) Needed(ctx context.Context) (needed []kv.PartitionID) {
+func (n *Node) Needed(ctx context.Context) []kv.PartitionID {
 	s := n.o.Machine.State()
 	if s == nil || len(s.Members) < 2 {
 		return nil
@@ -55,13 +55,17 @@ func (n *Node) Needed(ctx context.Context) (needed []kv.PartitionID) {
 	for i, leader := range n.leaders(s).of {
 		served[kv.PartitionID(i)] = leader != 0
 	}
-	_ = n.o.Loop.Do(ctx, func(h *replica.Host) {
+	var needed []kv.PartitionID // written by the loop, perhaps after ctx has ended
+	err := n.o.Loop.Do(ctx, func(h *replica.Host) {
 		for _, p := range h.Partitions() {
 			if v, ok := h.View(p); ok && p != kv.Meta && served[p] && !n.spared(&v) {
 				needed = append(needed, p)
 			}
 		}
 	})
+	if err != nil {
+		return nil
+	}
 	return needed
 }
 

@@ -228,3 +228,26 @@ func TestNeededIsWhatTheOthersCannotServe(t *testing.T) {
 		t.Errorf("a node that is the whole cluster says that others need it for %v", got)
 	}
 }
+
+// What the loop is asked for and does later, when nobody waits any more, is its own. (The race detector tells.)
+func TestWhoGivesUpOnTheLoopReadsNothingOfIt(t *testing.T) {
+	t.Parallel()
+	_, servers := of(t, 2, replicas(2))
+	s := servers[0]
+	hold, held := make(chan struct{}), make(chan struct{})
+	var asking sync.WaitGroup
+	asking.Go(func() { _ = s.loop.Do(context.Background(), func(*replica.Host) { close(held); <-hold }) })
+	<-held
+	ctx := within(t, 10*time.Millisecond)
+	if needed := s.node.Needed(ctx); needed != nil {
+		t.Errorf("the loop did not answer, and %v are needed", needed)
+	}
+	if w, e := s.node.witnessHere(ctx, servers[1].id()); e == nil {
+		t.Errorf("the loop did not answer, and what is known is %+v", w)
+	}
+	close(hold)
+	asking.Wait()
+	if needed := s.node.Needed(within(t, patience)); len(needed) == 0 {
+		t.Error("of two nodes with all partitions on both none is needed")
+	}
+}

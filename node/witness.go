@@ -38,9 +38,10 @@ func (n *Node) witness(ctx context.Context, of, former kv.NodeID) (replica.Witne
 	return witnessMethod.AskNode(ctx, n.client, of, former)
 }
 
-func (n *Node) witnessHere(ctx context.Context, former kv.NodeID) (w replica.Witness, e *kv.Error) {
+func (n *Node) witnessHere(ctx context.Context, former kv.NodeID) (replica.Witness, *kv.Error) {
+	var w replica.Witness // written by the loop, perhaps after ctx has ended
 	if err := n.o.Loop.Do(ctx, func(h *replica.Host) { w = h.Witness(former) }); err != nil {
-		return w, kv.Errorf(kv.Unavailable, "node %s: %v", n.o.Name, err)
+		return replica.Witness{}, kv.Errorf(kv.Unavailable, "node %s: %v", n.o.Name, err)
 	}
 	if n.o.Sight.Alive(former) {
 		w.Silence = 0
