@@ -48,6 +48,7 @@ type node struct {
 	lost      bool            // it is down and does not come back, unless the whole schedule says so
 	volume    int64           // where its files are: a copy of them is elsewhere
 	memory    memory
+	heard     map[kv.NodeID]time.Duration // when a turn of this process had a message of another node last
 	// incarnation is drawn at each start; introduced is what the cluster has heard of it.
 	incarnation uint64
 	introduced  bool
@@ -148,6 +149,7 @@ func (n *node) start(bootstrap bool) {
 	}
 	ident := start.Identity
 	n.starts, n.incarnation, n.introduced = ident.Starts, start.Incarnation, false
+	n.heard = map[kv.NodeID]time.Duration{}
 	n.db, n.cache, n.joined = db, cache.New(w.o.CacheSize), ident.Cluster != 0
 	n.core, err = core.New(core.Options{
 		DB: db, Start: start, Moves: w.o.Moves.Limits,
@@ -211,6 +213,9 @@ func (n *node) turn() {
 	n.scheduled = false
 	in := n.in
 	n.in = replica.Input{}
+	for i := range in.Messages {
+		n.heard[in.Messages[i].FromNode] = w.now
+	}
 	w.note('t', uint64(n.id), uint64(len(in.Messages)), uint64(len(in.Ops)), uint64(len(in.Finished)))
 	var out replica.Output
 	err := n.io(func() (err error) {

@@ -18,6 +18,8 @@ func TestPlantedBugIsFound(t *testing.T) {
 			o = Ambushes(seed)
 		case seed%16 == 5:
 			o = Restarts(seed)
+		case seed%16 == 15:
+			o = Replacements(seed)
 		}
 		cryptotest.SetGlobalRandom(t, seed)
 		if r := Run(o); r.Err != nil {

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"errors"
+	"math/rand/v2"
 	"time"
 
 	"pxkv/node/entry"
@@ -9,10 +10,26 @@ import (
 	"pxkv/node/member"
 	"pxkv/node/meta"
 	"pxkv/node/replica"
+	"pxkv/persist"
 )
 
 // silence is how long nobody may have heard a member before it can be replaced here.
 const silence = 1500 * time.Millisecond
+
+// Replacements makes options for a run about little but a member that is replaced, often where a group has no other
+// vote.
+func Replacements(seed uint64) Options {
+	o := Draw(seed)
+	r := rand.New(rand.NewPCG(seed, 15))
+	o.Nodes, o.Replicas, o.Partitions = 3+r.IntN(2), 1+2*r.IntN(2), 2+r.IntN(3)
+	o.Slow, o.SlowDisk, o.PowerLoss, o.TransferRate, o.AmbushRate, o.CopyRate, o.JumpRate = 0, 0, 0, 0, 0, 0, 0
+	o.PanicRate, o.FlipRate, o.Moves, o.Forming, o.GiveUps = 0, 0, Moves{Limits: o.Moves.Limits}, Forming{}, 0
+	o.Disks, o.Shutdown, o.Snapshots, o.LateJoin = Disks{}, Shutdown{}, Snapshots{}, false
+	o.Limits, o.Store = replica.Limits{}, persist.Limits{}
+	o.CrashRate, o.CutRate, o.PauseRate = r.Float64(), 0, 0
+	o.Replace = []int{replaceWiped, replaceCutOff}[r.IntN(2)]
+	return o
+}
 
 // succession is a member in whose place a fresh node of its name wants to be.
 type succession struct {
@@ -132,6 +149,8 @@ func (n *node) take(cmd []byte, reply func(meta.Result)) {
 	}
 	q := &member.Inquiry{Former: former.ID, Partitions: s.Partitions, Least: silence}
 	q.Hear(n.id, n.host.Witness(former.ID))
+	heard, ever := n.heard[former.ID]
+	ago := w.now - heard
 	for _, m := range s.Members {
 		if m.ID == n.id || m.ID == former.ID {
 			continue
@@ -148,6 +167,9 @@ func (n *node) take(cmd []byte, reply func(meta.Result)) {
 		if why := q.Decide(); why != "" {
 			reply(s.RefuseName(former, why))
 			return
+		}
+		if ever && ago < silence*9/10 { // clocks differ by less than that
+			w.fail("%s replaces %s, which it had heard %v ago when it began to ask", n.name, former.Name, ago)
 		}
 		propose(meta.Replacing(cmd, former.ID))
 	})
