@@ -99,3 +99,25 @@ func TestAListThatFindsNothingEndsWithItsClient(t *testing.T) {
 		t.Errorf("after %d steps of 200: %v", len(steps), err)
 	}
 }
+
+// A page is not looked through to its end for nobody.
+func TestAFilterEndsWithItsRequest(t *testing.T) {
+	t.Parallel()
+	_, servers := of(t, 1, partitions(1))
+	servers[0].fill(strangeKeys(20), func(string) string { return "x" })
+	n := servers[0].node
+	v, e := n.view(within(t, patience), 0)
+	if e != nil {
+		t.Fatal(e)
+	}
+	r := scanRequest{filter: kv.Filter{Where: `value == "y"`}, maxItems: maxPageItems, maxLen: maxPageBytes}
+	ctx, cancel := context.WithCancel(t.Context())
+	if pg, _, e := n.scanLocal(ctx, v, &r); e != nil || len(pg.items) > 0 {
+		t.Errorf("got %d items that do not match, and %v", len(pg.items), e)
+	}
+	cancel()
+	_, _, e = n.scanLocal(ctx, v, &r)
+	if e == nil || e.Kind != kv.Unavailable {
+		t.Errorf("after the end of the request: %v", e)
+	}
+}

@@ -228,7 +228,7 @@ func (n *Node) scanTaken(
 // scanLocal reads a page of what has not expired. It reports whether an item is due, as readLocal
 // does. A page without items is the last, unless it has a filter: then it ends when enough was looked at.
 func (n *Node) scanLocal(ctx context.Context, v local.View, r *scanRequest) (pg page, due bool, e *kv.Error) {
-	q, e := n.query(r)
+	q, e := n.query(ctx, r)
 	if e != nil {
 		return page{}, false, e
 	}
@@ -239,6 +239,10 @@ func (n *Node) scanLocal(ctx context.Context, v local.View, r *scanRequest) (pg 
 		}
 		if _, ok := v.Seen(); !ok {
 			return page{}, false, errNotHere(r.partition)
+		}
+		if q.Keep != nil && ctx.Err() != nil { // then Keep lets everything through
+			return page{}, false, kv.Errorf(kv.Unavailable, "partition %s: its keys cannot be looked through in time",
+				r.partition)
 		}
 		pg = page{more: next != nil && !(emptyPageIsLast && len(items) == 0)}
 		if q.From = next; q.Keep != nil {
@@ -262,8 +266,9 @@ func (n *Node) scanLocal(ctx context.Context, v local.View, r *scanRequest) (pg 
 	}
 }
 
-// query is what the store is asked for a page.
-func (n *Node) query(r *scanRequest) (data.Query, *kv.Error) {
+// query is what the store is asked for a page. When ctx ends, a filter looks at nothing more: the page is soon full, and
+// not to be used.
+func (n *Node) query(ctx context.Context, r *scanRequest) (data.Query, *kv.Error) {
 	q := data.Query{
 		From: r.from, To: r.to, Prefix: r.prefix, KeysOnly: r.keysOnly, MaxItems: r.maxItems, MaxBytes: r.maxLen,
 	}
@@ -272,7 +277,9 @@ func (n *Node) query(r *scanRequest) (data.Query, *kv.Error) {
 		return q, e
 	}
 	now := n.now().WallMS
-	q.MaxLooked, q.Keep = n.o.Limits.PageLooked, func(it *kv.Item) bool { return f.Match(it, now) }
+	q.MaxLooked, q.Keep = n.o.Limits.PageLooked, func(it *kv.Item) bool {
+		return ctx.Err() != nil || f.Match(it, now)
+	}
 	return q, nil
 }
 

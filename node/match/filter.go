@@ -52,6 +52,9 @@ func compileRegex(text string) (*regexp.Regexp, *kv.Error) {
 	if len(text) > kv.MaxRegexBytes {
 		return nil, tooLong("regex", kv.MaxRegexBytes)
 	}
+	if tooWide(text, maxKeySteps) {
+		return nil, kv.Errorf(kv.Invalid, "Parameter regex: %s", widePattern(maxKeySteps))
+	}
 	re, err := regexp.Compile(text)
 	if err == nil {
 		return re, nil

@@ -162,6 +162,7 @@ func TestBadFilters(t *testing.T) {
 		{`key matches value`, `the pattern of matches must be written out`},
 		{`key matches "["`, `at character`},
 		{`$env["value"] == 1`, `there is no $env`},
+		{`value matches "a{0,1000}b{0,1000}"`, `the pattern has more than 1024 steps`},
 		{strings.Repeat("(", 3000) + "1", `Parameter where: `},
 		{strings.Repeat(`key matches "a" && `, 9) + "true", `more than 8 functions over elements and patterns`},
 		{strings.Repeat("true && ", 254) + "true", `exceeds maximum allowed nodes`},
@@ -179,6 +180,8 @@ func TestBadFilters(t *testing.T) {
 		{Type: "int"}:                            `Parameter type: "int" is none of string, json, number, bool, object, array, binary`,
 		{Glob: strings.Repeat("a", 4097)}:        "Parameter glob is longer than 4096 bytes",
 		{Regex: strings.Repeat("(a{9}){9}", 90)}: "",
+		{Regex: strings.Repeat("(a?){1000}", 9)}: "Parameter regex: the pattern has more than 10000 steps " +
+			"when its repetitions are written out",
 	} {
 		_, err := Compile(f)
 		if want == "" && err != nil || want != "" && (err == nil || err.Kind != kv.Invalid || err.Text != want) {
@@ -218,6 +221,35 @@ func TestKeysAndTypes(t *testing.T) {
 	}
 	if f, err := Compile(kv.Filter{}); f != nil || err != nil {
 		t.Errorf("no filter: %v, %v", f, err)
+	}
+}
+
+// No expression costs the square of an item's length: it does not match then. One that looks at a long value a few
+// times is none of these, nor is a square of few elements.
+func TestNoExpressionTakesTheSquareOfALength(t *testing.T) {
+	t.Parallel()
+	long := `{"xs":[` + strings.Repeat("1,", 1<<19) + `2],"s":"` + strings.Repeat("a", 1<<20) + `"}`
+	for where, want := range map[string]bool{
+		`all(value.xs, value.xs == value.xs)`:                     false,
+		`all(value.xs, value == value)`:                           false,
+		`all(value.xs, not (# + 2 in value.xs))`:                  false,
+		`all(value.xs, not (value.s contains "b"))`:               false,
+		`all(value.xs, not (value.s matches "b$"))`:               false,
+		`all(value.xs, value.s + value.s != "x")`:                 false,
+		`all(value.xs, len(lower(value.s)) > 1)`:                  false,
+		`all(value.xs, value.s <= value.s)`:                       false,
+		`all(value.xs, value.s > "a" && # <= len(value.xs))`:      true,
+		`value.xs == value.xs && value == value && 2 in value.xs`: true,
+		`value.s + value.s contains "aa" && value.s matches "a$"`: true,
+	} {
+		f, err := Compile(kv.Filter{Where: where})
+		if err != nil || f.Match(item("k", long), now) != want {
+			t.Errorf("%s: %v, want %v", where, err, want)
+		}
+	}
+	short := `[` + strings.Repeat("1,", 200) + `2]`
+	if f, _ := Compile(kv.Filter{Where: `all(value, # in value)`}); !f.Match(item("k", short), now) {
+		t.Error("a short array is not compared with itself")
 	}
 }
 

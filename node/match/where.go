@@ -28,6 +28,7 @@ type where struct {
 	machine vm.VM
 	value   bool // it looks at the value
 	env     map[string]any
+	effort  *effort
 }
 
 // compileWhere compiles an expression, nil for none.
@@ -40,7 +41,8 @@ func compileWhere(text string) (*where, *kv.Error) {
 	}
 	// Twice: what is wrong with it is told by the types that the client sees.
 	rules := rules{}
-	options := append(functions(), expr.Env(environment), expr.AsBool(), expr.MaxNodes(maxNodes),
+	left := &effort{}
+	options := append(functions(left), expr.Env(environment), expr.AsBool(), expr.MaxNodes(maxNodes),
 		expr.DisableIfOperator(), expr.DisableAllBuiltins())
 	for _, name := range overElements {
 		options = append(options, expr.EnableBuiltin(name))
@@ -56,7 +58,8 @@ func compileWhere(text string) (*where, *kv.Error) {
 		return nil, whereError(text, err)
 	}
 	return &where{
-		program: program, value: rules.value, env: map[string]any{}, machine: vm.VM{MemoryBudget: memoryBudget},
+		program: program, value: rules.value, env: map[string]any{}, effort: left,
+		machine: vm.VM{MemoryBudget: memoryBudget},
 	}, nil
 }
 
@@ -81,6 +84,7 @@ func (w *where) holds(it *kv.Item, nowMS int64) bool {
 	if w.value {
 		env["value"] = valueOf(&it.Value)
 	}
+	w.effort.begin(len(it.Value.Data))
 	result, err := w.machine.Run(w.program, env)
 	return err == nil && result == true
 }
@@ -124,8 +128,11 @@ func (r *rules) Visit(node *ast.Node) {
 		}
 		if n.Operator == "matches" {
 			r.isLong(n)
-			if _, constant := n.Right.(*ast.StringNode); !constant {
+			pattern, constant := n.Right.(*ast.StringNode)
+			if !constant {
 				r.refuse(n, "the pattern of matches must be written out")
+			} else if tooWide(pattern.Value, maxMatchSteps) {
+				r.refuse(n, widePattern(maxMatchSteps))
 			}
 		}
 		if n.Operator == "**" || n.Operator == "^" {
@@ -301,15 +308,25 @@ const (
 // overElements are the functions of the library that look at each element of an array.
 var overElements = []string{"all", "any", "none", "one", "count", "filter", "map", "find"}
 
-// functions makes all functions known to the compiler.
-func functions() (options []expr.Option) {
+var errEffort = errors.New("it takes too long")
+
+// functions makes all functions known to the compiler. What they do is taken from left.
+func functions(left *effort) (options []expr.Option) {
+	pays := func(name string) func(p []any) bool {
+		cost := costs[name]
+		return func(p []any) bool { return cost == nil || left.spend(cost(p)) }
+	}
 	for name, f := range comparisons {
+		paid := pays(name)
 		for _, unknown := range []bool{false, true} {
 			full := hidden + name
 			if unknown {
 				full += otherwise
 			}
 			options = append(options, expr.Function(full, func(p ...any) (any, error) {
+				if !paid(p) {
+					return nil, errEffort
+				}
 				if is, sure := f(p); sure {
 					return is, nil
 				}
@@ -318,13 +335,22 @@ func functions() (options []expr.Option) {
 		}
 	}
 	for name, f := range calculations {
-		options = append(options, expr.Function(hidden+name, func(p ...any) (any, error) { return f(p[0], p[1]), nil },
-			new(func(any, any) any)))
+		paid := pays(name)
+		options = append(options, expr.Function(hidden+name, func(p ...any) (any, error) {
+			if !paid(p) {
+				return nil, errEffort
+			}
+			return f(p[0], p[1]), nil
+		}, new(func(any, any) any)))
 	}
 	for name, f := range called {
+		paid := pays(name)
 		options = append(options, expr.Function(name, func(p ...any) (any, error) {
 			if len(p) != 1 {
 				return nil, fmt.Errorf("%s takes one argument", name)
+			}
+			if !paid(p) {
+				return nil, errEffort
 			}
 			return f(p[0]), nil
 		}, new(func(any) any)))
