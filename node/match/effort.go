@@ -7,7 +7,7 @@ type effort struct{ left int }
 const (
 	// An item has so many steps, and more for each byte of its value.
 	leastEffort   = 1 << 16
-	effortPerByte = 32
+	effortPerByte = 16
 	bytesPerStep  = 16 // of a text that is compared or copied
 )
 

@@ -3,6 +3,7 @@ package transfer
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -113,6 +114,8 @@ func (e *Entry) setValue(line []byte, m *members) (err error) {
 		return errors.New(`its "content_type" is no string`)
 	} else if len(text) > kv.MaxContentTypeBytes {
 		return fmt.Errorf(`its "content_type" is longer than %d bytes`, kv.MaxContentTypeBytes)
+	} else if strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' }) {
+		return errors.New(`its "content_type" is no text of printable ASCII`)
 	} else {
 		e.Value.ContentType = text
 	}

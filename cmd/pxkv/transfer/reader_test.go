@@ -103,7 +103,8 @@ func TestFilesAreRead(t *testing.T) {
 				"{\"key\":1,\"value\":1}\n{\"key\":\"d\",\"value\":null}\n{\"key\":\"e\xff\",\"value\":1}\n" +
 				"{\"key\":\"f\",\"value\":1,\"expires\":\"soon\"}\n" +
 				"{\"key\":\"g\",\"value\":1,\"expires\":9}\n{\"key\":\"h\",\"value\":1,\"ttl\":9}\n" +
-				"{\"key\":\"i\",\"value\":1,\"content_type\":1}\n{\"key\":\"z\",\"value\":1}",
+				"{\"key\":\"i\",\"value\":1,\"content_type\":1}\n" +
+				"{\"key\":\"j\",\"value\":1,\"content_type\":\"a\\r\\nb: c\"}\n{\"key\":\"z\",\"value\":1}",
 			want: `1/1 "a"=json "1"` + "\nline 3, pair 2: it is no JSON\n" +
 				`line 4, pair 3: it is no object like {"key":"k","value":"v"}` + "\n" + `line 5, pair 4: it has no "value"` + "\n" +
 				`line 6, pair 5: it has no "key"` + "\n" + `line 7, pair 6: its "key" is no string` + "\n" +
@@ -111,7 +112,8 @@ func TestFilesAreRead(t *testing.T) {
 				`line 10, pair 9: its "expires", "soon", is no moment like "2026-01-02T03:04:05.678Z"` + "\n" +
 				`line 11, pair 10: its "expires" is no string` + "\n" +
 				`line 12, pair 11: it has a "ttl", which means nothing in a file: give the moment, as "expires"` + "\n" +
-				`line 13, pair 12: its "content_type" is no string` + "\n" + `14/13 "z"=json "1"`,
+				`line 13, pair 12: its "content_type" is no string` + "\n" +
+				`line 14, pair 13: its "content_type" is no text of printable ASCII` + "\n" + `15/14 "z"=json "1"`,
 		},
 		"a dump of Redis": {file: "REDIS0011", want: "refused: it is a dump of Redis, which is not read"},
 		"torn gzip":       {file: "\x1f\x8b", want: "refused: it is compressed and cannot be read: unexpected EOF"},
