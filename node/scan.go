@@ -266,8 +266,8 @@ func (n *Node) scanLocal(ctx context.Context, v local.View, r *scanRequest) (pg 
 	}
 }
 
-// query is what the store is asked for a page. When ctx ends, a filter looks at nothing more: the page is soon full, and
-// not to be used.
+// query is what the store is asked for a page. When ctx ends, a filter looks at nothing more: the page is soon full,
+// and not to be used.
 func (n *Node) query(ctx context.Context, r *scanRequest) (data.Query, *kv.Error) {
 	q := data.Query{
 		From: r.from, To: r.to, Prefix: r.prefix, KeysOnly: r.keysOnly, MaxItems: r.maxItems, MaxBytes: r.maxLen,

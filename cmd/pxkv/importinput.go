@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +19,7 @@ type importInput struct {
 	from  io.Reader   // of what is read once
 	file  *os.File    // of what may be read again
 	spool bool        // file is a copy that goes in the end
+	stop  func()      // ends what reads ahead of from; nil when nothing does
 }
 
 // openImport opens a file, or standard input, of which it makes a file when it must be read twice.
@@ -26,9 +28,10 @@ func openImport(cmd *cobra.Command, name string, twice bool) (*importInput, erro
 	switch {
 	case name == "-" && twice:
 		in.name, in.spool = "standard input", true
-		return in, in.fill(cmd.InOrStdin())
+		return in, in.fill(cmd.Context(), cmd.InOrStdin())
 	case name == "-":
-		in.name, in.from = "standard input", cmd.InOrStdin()
+		in.name = "standard input"
+		in.once(cmd.Context(), cmd.InOrStdin())
 		return in, nil
 	}
 	f, err := os.Open(name)
@@ -48,17 +51,34 @@ func openImport(cmd *cobra.Command, name string, twice bool) (*importInput, erro
 	case twice:
 		defer f.Close()
 		in.spool = true
-		return in, in.fill(f)
+		return in, in.fill(cmd.Context(), f)
 	default:
-		in.from, in.file = f, f
+		in.file = f
+		in.once(cmd.Context(), f)
 	}
 	return in, nil
 }
 
+// once takes what can be read once. Reading it ends with ctx, also where nothing comes.
+func (in *importInput) once(ctx context.Context, from io.Reader) {
+	out, w := io.Pipe()
+	go func() {
+		_, err := io.Copy(w, from)
+		w.CloseWithError(err)
+	}()
+	forget := context.AfterFunc(ctx, func() { w.CloseWithError(context.Cause(ctx)) })
+	in.from, in.stop = out, func() {
+		forget()
+		out.Close()
+	}
+}
+
 // fill copies what can be read once into a file.
-func (in *importInput) fill(from io.Reader) (err error) {
+func (in *importInput) fill(ctx context.Context, from io.Reader) (err error) {
 	if in.file, err = os.CreateTemp("", "pxkv-import-*"); err == nil {
-		in.size, err = io.Copy(in.file, from)
+		in.once(ctx, from)
+		in.size, err = io.Copy(in.file, in.from)
+		in.from = nil
 	}
 	if err != nil {
 		in.close()
@@ -77,6 +97,9 @@ func (in *importInput) open() (io.Reader, error) {
 }
 
 func (in *importInput) close() {
+	if in.stop != nil {
+		in.stop()
+	}
 	if in.file == nil {
 		return
 	}

@@ -351,3 +351,43 @@ func TestDocumentedExportAndImport(t *testing.T) {
 		t.Errorf("the document shows\n%s\nand this is\n%s", examples, &out)
 	}
 }
+
+// silentInput has a text, and then nothing that comes.
+type silentInput struct {
+	io.Reader
+	silent func()        // called before nothing comes
+	end    chan struct{} // ends it
+}
+
+func (s *silentInput) Read(p []byte) (int, error) {
+	if n, err := s.Reader.Read(p); n > 0 || err == nil {
+		return n, err
+	}
+	s.silent()
+	<-s.end
+	return 0, io.EOF
+}
+
+// An interrupted import of standard input ends, also when nothing comes from there, and leaves no file.
+func TestInterruptedWhileWaitingForInput(t *testing.T) {
+	temporary := t.TempDir()
+	t.Setenv("TMPDIR", temporary)
+	for want, args := range map[string][]string{
+		"pxkv: interrupted\n":                      {"import", "-", "--dry-run", "--format=ndjson"},
+		"to read it twice: interrupted; nothing w": {"import", "-", "--strict", "--format=ndjson"},
+	} {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		in := &silentInput{
+			Reader: strings.NewReader("{\"key\":\"a\",\"value\":1}\n{\"key\":"),
+			silent: func() { cancel(fmt.Errorf("interrupted")) }, end: make(chan struct{}),
+		}
+		got := commandContext(ctx, "http://127.0.0.1:1", in, args...)
+		close(in.end)
+		if got.code != 1 || !strings.Contains(got.errors, want) {
+			t.Errorf("%v: %+v, want %q", args, got, want)
+		}
+	}
+	if left, err := os.ReadDir(temporary); err != nil || len(left) > 0 {
+		t.Errorf("left %v, %v", left, err)
+	}
+}

@@ -115,6 +115,9 @@ func (r *running) read(ctx context.Context, from *Reader) error {
 			return nil
 		}
 		fault, bad := errors.AsType[*Fault](err)
+		if bad && fault.Last && ctx.Err() != nil {
+			return context.Cause(ctx) // which ended what it reads
+		}
 		if r.Bytes != nil {
 			r.tell.at(number, r.Bytes())
 		}
