@@ -69,7 +69,7 @@ func (in *importInput) once(ctx context.Context, from io.Reader) {
 	forget := context.AfterFunc(ctx, func() { w.CloseWithError(context.Cause(ctx)) })
 	in.from, in.stop = out, func() {
 		forget()
-		out.Close()
+		_ = out.Close()
 	}
 }
 

@@ -6,6 +6,6 @@
 // any shape, so what is not there, or has another type than the other side, makes a comparison neither true
 // nor false, as null does in SQL. An item matches when the whole expression is surely true. See where.go.
 //
-// Nouns: Filter.
+// Nouns: Filter, effort (what an evaluation may cost).
 // Callers: node, where the keys are. This package imports node/kv only.
 package match
