@@ -12,8 +12,16 @@ import (
 	"pxkv/node/kv"
 )
 
-// valueOf is a value as expressions see it: text, a number, a bool, an object, an array; nil when it is binary.
+// maxSeen is the longest value that expressions see, in bytes: a JSON value takes many times its length while it is
+// looked at, which nobody counts.
+const maxSeen = 1 << 20
+
+// valueOf is a value as expressions see it: text, a number, a bool, an object, an array; nil when it is binary, or
+// longer than maxSeen.
 func valueOf(v *kv.Value) any {
+	if len(v.Data) > maxSeen {
+		return nil
+	}
 	switch v.Kind {
 	case kv.String:
 		return string(v.Data)
