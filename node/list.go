@@ -8,7 +8,6 @@ import (
 	"sync"
 
 	"pxkv/node/kv"
-	"pxkv/node/match"
 )
 
 // listWorkers is how many pages are fetched at once when a list begins. It holds one page a partition, however many
@@ -23,10 +22,6 @@ func (n *Node) List(ctx context.Context, q kv.ListQuery) iter.Seq2[kv.Item, erro
 		s := n.o.Machine.State()
 		if s == nil {
 			yield(kv.Item{}, errNotJoined())
-			return
-		}
-		if _, e := match.Compile(q.Filter); e != nil {
-			yield(kv.Item{}, e)
 			return
 		}
 		m, err := n.startMerge(ctx, q, s.Partitions)

@@ -254,9 +254,6 @@ func (n *Node) scanLocal(ctx context.Context, v local.View, r *scanRequest) (pg 
 			return !shown
 		})
 		if pg.items = items; len(items) > 0 || !pg.more || q.Keep != nil {
-			if next != nil && len(items) == 0 {
-				pg.next = next
-			}
 			return pg, due, nil
 		}
 		if ctx.Err() != nil {

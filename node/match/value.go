@@ -312,15 +312,6 @@ var called = map[string]func(a any) any{
 	"string": toText,
 }
 
-// known is the names of called.
-var known = func() map[string]bool {
-	names := map[string]bool{}
-	for name := range called {
-		names[name] = true
-	}
-	return names
-}()
-
 // length counts characters, elements or members.
 func length(a any) any {
 	switch a := a.(type) {

@@ -139,7 +139,7 @@ func (r *rules) Visit(node *ast.Node) {
 			r.refuse(n, "there is no operator "+n.Operator)
 		}
 	case *ast.CallNode:
-		if name, ok := n.Callee.(*ast.IdentifierNode); !ok || !known[name.Value] {
+		if name, ok := n.Callee.(*ast.IdentifierNode); !ok || called[name.Value] == nil {
 			r.refuse(n, "there is no such function")
 		}
 		r.noRanges(n, n.Arguments...)
