@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"pxkv/cmd/pxkv/transfer"
 )
 
 // listStream reads a list as it arrives: a JSON object of pairs, or an array of keys. It holds one
@@ -93,41 +95,21 @@ func (s *listStream) next() (byte, error) {
 
 // element appends the JSON value that begins with c to buf.
 func (s *listStream) element(c byte) error {
-	depth, inside := 0, false // brackets that are open; within a string
+	var value transfer.Element
 	for {
 		if len(s.buf) == maxElement {
 			return errors.New("found a pair that is too long")
 		}
 		s.buf = append(s.buf, c)
+		ended, err := value.Take(c, s.in)
+		if err == nil && !ended {
+			c, err = s.in.ReadByte()
+		}
 		switch {
-		case inside && c == '\\':
-			escaped, err := s.in.ReadByte()
-			if err != nil {
-				return whole(err)
-			}
-			s.buf = append(s.buf, escaped)
-		case c == '"':
-			inside = !inside
-		case inside:
-		case c == '{' || c == '[':
-			depth++
-		case c == '}' || c == ']':
-			depth--
-		}
-		if depth == 0 && !inside {
-			if c == '"' || c == '}' || c == ']' {
-				return nil
-			}
-			// A number or a word ends before the next separator.
-			if end, err := s.in.Peek(1); err != nil {
-				return whole(err)
-			} else if end[0] == ',' || end[0] == '}' || end[0] == ']' || end[0] <= ' ' {
-				return nil
-			}
-		}
-		var err error
-		if c, err = s.in.ReadByte(); err != nil {
+		case err != nil:
 			return whole(err)
+		case ended:
+			return nil
 		}
 	}
 }

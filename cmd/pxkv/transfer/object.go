@@ -133,41 +133,22 @@ func (o *objectEntries) nonSpace() (byte, error) {
 	}
 }
 
-// element appends the value that begins with c to buf: up to the end of its string or its last bracket, or to what
-// separates it from the next. Whether it is JSON is for others.
+// element appends the value that begins with c to buf, as far as the limit goes.
 func (o *objectEntries) element(c byte) error {
-	depth, inside, escaped := 0, false, false // brackets that are open; within a string; behind its backslash
+	var value Element
 	for {
 		if o.long = o.long || len(o.buf) >= o.limit; !o.long {
 			o.buf = append(o.buf, c)
 		}
+		ended, err := value.Take(c, o.in)
+		if err == nil && !ended {
+			c, err = o.byte()
+		}
 		switch {
-		case escaped:
-			escaped = false
-		case inside && c == '\\':
-			escaped = true
-		case c == '"':
-			inside = !inside
-		case inside:
-		case c == '{' || c == '[':
-			depth++
-		case c == '}' || c == ']':
-			depth--
-		}
-		if depth == 0 && !inside {
-			if c == '"' || c == '}' || c == ']' {
-				return nil
-			}
-			// A number or a word ends before the next separator.
-			if end, err := o.in.Peek(1); err != nil {
-				return torn(err)
-			} else if end[0] == ',' || end[0] == '}' || end[0] == ']' || end[0] <= ' ' {
-				return nil
-			}
-		}
-		var err error
-		if c, err = o.byte(); err != nil {
+		case err != nil:
 			return torn(err)
+		case ended:
+			return nil
 		}
 	}
 }
