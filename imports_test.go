@@ -51,6 +51,7 @@ var rooms = map[string][]string{
 	"transport/wiretest": {}, // what tests share
 	"node":               {"node", "persist", "ring"},
 	"node/match":         {"node/kv"},
+	"node/health":        {"node/kv", "node/meta", "node/replica"},
 	"node/entry":         {"node/kv"},
 	"node/loop":          {"node/entry", "node/kv", "node/replica", "persist"},
 	"node/machine":       {"node/entry", "node/kv", "persist/data", "persist/state"}, // it knows no Raft

@@ -95,9 +95,9 @@ func (d *deployment) waitShare(ctx context.Context, t *testing.T, nodes []loadch
 			return err
 		}
 		for _, p := range partitions {
-			if p.Leader != p.Replicas[0].Node {
-				return fmt.Errorf("partition %s is led by %q, not by %q: %s", p.Partition, p.Leader, p.Replicas[0].Node,
-					describe(view))
+			if p.Leader != p.Wanted[0].Node || !p.Complete {
+				return fmt.Errorf("partition %s is led by %q, not by %q, or lacks something: %s %s", p.Partition, p.Leader,
+					p.Wanted[0].Node, p.Lacks, describe(view))
 			}
 		}
 		return inPlace(ctx, view, nodes)
@@ -133,8 +133,7 @@ func shareOf(v kv.ClusterView, names []string) error {
 	return nil
 }
 
-// inPlace checks that each node holds as many replicas as are placed on it. The view tells
-// where replicas belong, not where they are.
+// inPlace checks that each node holds as many replicas as are placed on it, by its own word.
 func inPlace(ctx context.Context, v kv.ClusterView, nodes []loadcheck.Target) error {
 	for _, n := range nodes {
 		i := slices.IndexFunc(v.Members, func(m kv.MemberView) bool { return m.Name == n.Name })
@@ -142,7 +141,7 @@ func inPlace(ctx context.Context, v kv.ClusterView, nodes []loadcheck.Target) er
 		if err != nil {
 			return err
 		}
-		if placed := v.Members[i].Replicas; held != placed {
+		if placed := v.Members[i].Wanted; held != placed {
 			return fmt.Errorf("%s holds %d replicas of partitions, %d belong there", n.Name, held, placed)
 		}
 	}

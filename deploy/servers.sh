@@ -80,8 +80,8 @@ start_cluster() {
 	done
 }
 
-# settled BINARY URL: healthy without a warning, three members, as many replicas on each as
-# there are partitions, and some leaders on each.
+# settled BINARY URL: ready without a warning, three members, as many replicas on each as
+# there are partitions.
 settled() {
 	"$1" status --quiet --server "$2" &&
 		"$1" status --server "$2" --output json | grep -q '"warnings": \[\]' &&

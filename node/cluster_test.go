@@ -88,7 +88,7 @@ func TestNodesJoinAndTheDataSpreads(t *testing.T) {
 			}
 			o := s.node.Owner([]byte(key))
 			if p := ring.PartitionOfKey([]byte(key), c.partitions); o.Partition != p ||
-				o.Slot != ring.SlotOf([]byte(key)) || len(o.Replicas) != 3 || o.Leader != o.Replicas[0].Node {
+				o.Slot != ring.SlotOf([]byte(key)) || len(o.Wanted) != 3 || o.Leader != o.Wanted[0].Node {
 				t.Fatalf("%s says of %q %+v, want partition %s", s.name, key, o, p)
 			}
 		}

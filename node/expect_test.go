@@ -161,7 +161,7 @@ func (s *server) tellsPartitions(plan [][]string) error {
 	}
 	for p, v := range got {
 		var nodes []string
-		for _, r := range v.Replicas {
+		for _, r := range v.Wanted {
 			nodes = append(nodes, r.Node)
 		}
 		first, last := ring.SlotRange(kv.PartitionID(p), len(plan))
@@ -191,7 +191,7 @@ func (s *server) tellsMembers(servers []*server, plan [][]string) error {
 				leads++
 			}
 		}
-		if m.State != kv.Active || !m.Reachable || m.Replicas != holds || m.Leaders != leads ||
+		if m.State != kv.Active || !m.Reachable || m.Wanted != holds || m.Leaders != leads ||
 			m.Addresses.Peer != m.Name+":1" {
 			return fmt.Errorf("%s says %+v, want %d replicas and %d leaders", s.name, m, holds, leads)
 		}
@@ -207,7 +207,7 @@ func holders(t *testing.T, servers []*server, key string) (leader *server, follo
 		switch {
 		case s.name == o.Leader:
 			leader = s
-		case slices.ContainsFunc(o.Replicas, func(r kv.ReplicaView) bool { return r.Node == s.name }):
+		case slices.ContainsFunc(o.Wanted, func(r kv.PlacedView) bool { return r.Node == s.name }):
 			followers = append(followers, s)
 		default:
 			others = append(others, s)

@@ -25,6 +25,7 @@ const (
 	// reqReads is as reqSteps, which older nodes know, but reads of parts of values only.
 	reqReads   = 11
 	reqForming = 12 // what a fresh node says of itself -> what the asked node does
+	reqReport  = 13 // nothing -> what the asked node says of the groups that it leads
 )
 
 // kinds is what this node answers, beside what package rpc does.
@@ -39,6 +40,7 @@ var kinds = rpc.KindsOf[*Node](
 	&introduceMethod,
 	&witnessMethod,
 	&greetMethod,
+	&reportMethod,
 )
 
 // Repeatable reports whether requests of a kind change nothing: without an answer they can be made

@@ -55,8 +55,11 @@ type Options struct {
 	// Warnings returns what an operator should know of this node, to be shown with the cluster. It is
 	// called by any goroutine. nil: nothing.
 	Warnings func() []string
-	Logger   *slog.Logger
-	Metrics  prometheus.Registerer
+	// Waits says what the next step of a move of a group that is led here waits for. It is called by the goroutine
+	// of the turns. nil: nobody says it.
+	Waits   func(kv.PartitionID) string
+	Logger  *slog.Logger
+	Metrics prometheus.Registerer
 }
 
 // withDefaults fills in what is optional, and names everything that is missing or does not fit together.
@@ -76,6 +79,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Warnings == nil {
 		o.Warnings = func() []string { return nil }
+	}
+	if o.Waits == nil {
+		o.Waits = func(kv.PartitionID) string { return "" }
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

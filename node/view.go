@@ -1,10 +1,12 @@
 package node
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
 
+	"pxkv/node/health"
 	"pxkv/node/kv"
 	"pxkv/node/meta"
 	"pxkv/ring"
@@ -53,7 +55,7 @@ func (n *Node) warnings() []string {
 	return out
 }
 
-// Cluster shows the members, by name, and what each of them holds.
+// Cluster shows the members, by name, as this node knows them, without asking anybody: not what they hold.
 func (n *Node) Cluster() kv.ClusterView {
 	v := kv.ClusterView{Node: n.o.Name, Members: []kv.MemberView{}, Warnings: n.warnings()}
 	s := n.o.Machine.State()
@@ -69,10 +71,10 @@ func (n *Node) Cluster() kv.ClusterView {
 	v.Waiting = n.replacing.view()
 	v.ID, v.Name, v.Epoch, v.Version = s.Cluster, s.ClusterName, s.Epoch, s.ClusterVersion
 	v.Partitions, v.Replicas = s.Partitions, s.Replicas
-	replicas, leading := map[kv.NodeID]int{}, map[kv.NodeID]int{}
+	wanted, leading := map[kv.NodeID]int{}, map[kv.NodeID]int{}
 	for p, row := range s.Placement {
 		for _, r := range row {
-			replicas[r.Node]++
+			wanted[r.Node]++
 		}
 		leading[now.of[p]]++
 	}
@@ -80,14 +82,35 @@ func (n *Node) Cluster() kv.ClusterView {
 		v.Members = append(v.Members, kv.MemberView{
 			ID: m.ID, Name: m.Name, State: m.State, Addresses: m.Addresses,
 			Reachable: m.ID == n.o.ID || n.o.Sight.Alive(m.ID),
-			Replicas:  replicas[m.ID], Leaders: leading[m.ID],
+			Wanted:    wanted[m.ID], Leaders: leading[m.ID],
 		})
 	}
 	slices.SortFunc(v.Members, func(a, b kv.MemberView) int { return strings.Compare(a.Name, b.Name) })
 	return v
 }
 
-// Partitions shows every partition's placement and leader.
+// ClusterHealth is Cluster with what the leaders of all groups say when they are asked now.
+func (n *Node) ClusterHealth(ctx context.Context) kv.ClusterView {
+	v := n.Cluster()
+	s := n.o.Machine.State()
+	if s == nil || v.ID == 0 {
+		return v
+	}
+	verdict := health.Judge(s, n.reports(ctx, s))
+	v.Health = &kv.HealthView{Served: verdict.Served, Complete: verdict.Complete, MayFail: verdict.MayFail}
+	if !v.Ready {
+		v.Health.Served.Yes = false
+		v.Health.Served.Why = append(v.Health.Served.Why, v.NotReady)
+	}
+	for i := range v.Members {
+		m := &v.Members[i]
+		m.Replicas, m.Filling = verdict.Holds[m.ID], verdict.Filling[m.ID]
+	}
+	return v
+}
+
+// Partitions shows every partition's placement and leader as this node knows them, without asking anybody: not what
+// is there.
 func (n *Node) Partitions() []kv.PartitionView {
 	s := n.o.Machine.State()
 	out := []kv.PartitionView{}
@@ -102,26 +125,79 @@ func (n *Node) Partitions() []kv.PartitionView {
 		}
 		first, last := ring.SlotRange(p, s.Partitions)
 		out = append(out, kv.PartitionView{
-			Partition: p, Slots: [2]int{first, last}, Leader: nameOf(s, now.of[i]), Replicas: replicaViews(s, row),
+			Partition: p, Slots: [2]int{first, last}, Leader: nameOf(s, now.of[i]),
+			Replicas: []kv.ReplicaView{}, Wanted: placedViews(s, row),
 		})
 	}
 	return out
 }
 
+// PartitionsHealth is Partitions with what the leaders of all groups say when they are asked now.
+func (n *Node) PartitionsHealth(ctx context.Context) []kv.PartitionView {
+	out := n.Partitions()
+	s := n.o.Machine.State()
+	if s == nil || len(out) != s.Partitions {
+		return out
+	}
+	reports := n.reports(ctx, s)
+	verdict := health.Judge(s, reports)
+	for i := range out {
+		v := &out[i]
+		v.Lacks = verdict.Lacks[v.Partition]
+		v.Complete = v.Lacks == ""
+		r, known := reports[v.Partition]
+		if !known {
+			continue
+		}
+		v.Joint, v.Waits, v.Replicas = r.Joint(), r.Waits, make([]kv.ReplicaView, 0, len(r.Replicas))
+		for _, x := range r.Replicas {
+			v.Replicas = append(v.Replicas, kv.ReplicaView{
+				Node: nameOf(s, x.Node), ID: x.ID, Role: x.Role(v.Joint), Answers: x.Answers, Caught: x.Caught,
+				Behind: x.Behind, Snapshot: x.Snapshot,
+			})
+		}
+	}
+	return out
+}
+
+// SafeToStop says whether every partition would be served without a member, by the word of the leaders now.
+func (n *Node) SafeToStop(ctx context.Context, name string) (kv.SafeView, error) {
+	s := n.o.Machine.State()
+	if s == nil {
+		return kv.SafeView{}, n.notJoined()
+	}
+	for _, m := range s.Members {
+		if m.Name != name {
+			continue
+		}
+		needs := health.Judge(s, n.reports(ctx, s)).Needs[m.ID]
+		v := kv.SafeView{Node: name, Safe: len(needs) == 0, Partitions: []kv.PartitionID{}}
+		for _, p := range needs {
+			if p == kv.Meta {
+				v.Meta = true
+			} else {
+				v.Partitions = append(v.Partitions, p)
+			}
+		}
+		return v, nil
+	}
+	return kv.SafeView{}, kv.Errorf(kv.Invalid, "no member is named %q: pxkv members lists them", name)
+}
+
 // Owner shows where a key lives.
 func (n *Node) Owner(key []byte) kv.OwnerView {
-	v := kv.OwnerView{Key: string(key), Slot: ring.SlotOf(key), Replicas: []kv.ReplicaView{}}
+	v := kv.OwnerView{Key: string(key), Slot: ring.SlotOf(key), Wanted: []kv.PlacedView{}}
 	if s := n.o.Machine.State(); s != nil {
 		v.Partition = ring.PartitionOf(v.Slot, s.Partitions)
 		id, _ := n.client.Leader(v.Partition)
-		v.Leader, v.Replicas = nameOf(s, id), replicaViews(s, s.Placement[v.Partition])
+		v.Leader, v.Wanted = nameOf(s, id), placedViews(s, s.Placement[v.Partition])
 	}
 	return v
 }
 
-func replicaViews(s *meta.State, row []kv.Replica) (out []kv.ReplicaView) {
+func placedViews(s *meta.State, row []kv.Replica) (out []kv.PlacedView) {
 	for _, r := range row {
-		out = append(out, kv.ReplicaView{Node: nameOf(s, r.Node), ID: r.ID})
+		out = append(out, kv.PlacedView{Node: nameOf(s, r.Node), ID: r.ID})
 	}
 	return out
 }

@@ -26,7 +26,7 @@ func TestWritesThroughEveryNode(t *testing.T) {
 				res.Receipt.Partition != p || res.Receipt.Index <= last.Receipt.Index {
 				t.Fatalf("put of %q through %s: %+v after %+v", key, s.name, res, last)
 			}
-			if o := s.node.Owner([]byte(key)); !slices.ContainsFunc(o.Replicas, func(r kv.ReplicaView) bool {
+			if o := s.node.Owner([]byte(key)); !slices.ContainsFunc(o.Wanted, func(r kv.PlacedView) bool {
 				return r.Node == res.Receipt.Node
 			}) {
 				t.Fatalf("put of %q was answered by %s, which does not hold it: %+v", key, res.Receipt.Node, o)

@@ -107,6 +107,7 @@ type request struct {
 	query  url.Values
 	header http.Header
 	body   []byte
+	also   int // a status that is an answer besides 2xx
 }
 
 func (r *request) isWrite() bool { return r.method != http.MethodGet && r.method != http.MethodHead }
@@ -175,7 +176,7 @@ func (c *client) ask(ctx context.Context, r *request) (_ *http.Response, next bo
 		return nil, !maybeDone, c.connectionError(watch.cause(err), maybeDone)
 	}
 	resp.Body = &watchedBody{ReadCloser: resp.Body, watch: watch}
-	if resp.StatusCode >= 200 && resp.StatusCode <= 299 {
+	if resp.StatusCode >= 200 && resp.StatusCode <= 299 || resp.StatusCode == r.also {
 		return resp, false, nil
 	}
 	defer resp.Body.Close()
@@ -210,16 +211,22 @@ func (c *client) target(r *request) string {
 
 // view makes a GET and decodes the JSON answer into what into points to.
 func (c *client) view(ctx context.Context, path string, into any) error {
-	resp, err := c.do(ctx, &request{method: http.MethodGet, path: path})
+	_, err := c.viewOr(ctx, &request{method: http.MethodGet, path: path}, into)
+	return err
+}
+
+// viewOr is view for a request that more than one status answers: it returns which.
+func (c *client) viewOr(ctx context.Context, r *request, into any) (status int, err error) {
+	resp, err := c.do(ctx, r)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer resp.Body.Close()
 	if err := json.NewDecoder(io.LimitReader(resp.Body, maxViewBytes)).Decode(into); err != nil {
-		return fmt.Errorf("the answer of %s%s is not what a pxkv node says: %w; is this the HTTP address of one?",
-			c.base, path, err)
+		return 0, fmt.Errorf("the answer of %s%s is not what a pxkv node says: %w; is this the HTTP address of one?",
+			c.base, r.path, err)
 	}
-	return nil
+	return resp.StatusCode, nil
 }
 
 // silence ends a context when nothing has happened for a time.

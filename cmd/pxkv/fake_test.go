@@ -70,6 +70,9 @@ type fakeNode struct {
 	pageSize   int // a list with a limit ends its page after so many; 0 is never
 	cluster    kv.ClusterView
 	partitions []kv.PartitionView
+	safe       kv.SafeView // what it says of stopping n1; all others may stop
+	wellAt     int         // from this question on it is complete
+	asked      int         // how often it was asked about the cluster
 }
 
 func newFakeNode(t *testing.T) (*fakeNode, string) {
@@ -79,21 +82,35 @@ func newFakeNode(t *testing.T) (*fakeNode, string) {
 		cluster: kv.ClusterView{
 			ID: 0xabc, Name: "pxkv", Node: "n1", Epoch: 4, Version: 1, Partitions: 2, Replicas: 3, Ready: true,
 			Members: []kv.MemberView{
-				{ID: 1, Name: "n1", State: kv.Active, Reachable: true, Replicas: 2, Leaders: 2, Addresses: kv.Addresses{
+				{ID: 1, Name: "n1", State: kv.Active, Reachable: true, Replicas: 2, Wanted: 2, Leaders: 2, Addresses: kv.Addresses{
 					HTTP: "h1:8080", Peer: "h1:7947", Gossip: "h1:7946",
 				}},
-				{ID: 2, Name: "n2", State: kv.Active, Reachable: true, Replicas: 2},
+				{ID: 2, Name: "n2", State: kv.Active, Reachable: true, Replicas: 1, Wanted: 2},
 			},
 		},
 		partitions: []kv.PartitionView{
-			{Partition: 0, Slots: [2]int{0, 8191}, Leader: "n1", Replicas: []kv.ReplicaView{
-				{Node: "n1", ID: 1}, {Node: "n2", ID: 2},
-			}},
-			{Partition: 1, Slots: [2]int{8192, 16383}, Leader: "n1", Replicas: []kv.ReplicaView{
-				{Node: "n2", ID: 3}, {Node: "n1", ID: 4},
-			}},
+			{
+				Partition: 0, Slots: [2]int{0, 8191}, Leader: "n1", Complete: true,
+				Replicas: []kv.ReplicaView{
+					{Node: "n1", ID: 1, Role: kv.RoleVoter, Answers: true, Caught: true},
+					{Node: "n2", ID: 2, Role: kv.RoleVoter, Answers: true, Caught: true},
+				},
+				Wanted: []kv.PlacedView{{Node: "n1", ID: 1}, {Node: "n2", ID: 2}},
+			},
+			{
+				Partition: 1, Slots: [2]int{8192, 16383}, Leader: "n1",
+				Replicas: []kv.ReplicaView{
+					{Node: "n1", ID: 4, Role: kv.RoleVoter, Answers: true, Caught: true},
+					{Node: "n2", ID: 3, Role: kv.RoleLearner, Answers: true, Behind: 7},
+				},
+				Lacks: "the replica on node n2 is being filled", Waits: "replica 3 on node n2 has not caught up",
+				Wanted: []kv.PlacedView{{Node: "n2", ID: 3}, {Node: "n1", ID: 4}},
+			},
 		},
+		safe: kv.SafeView{Node: "n1", Partitions: []kv.PartitionID{0, 1}, Meta: true},
 	}
+	yes := kv.YesNo{Yes: true}
+	n.cluster.Health = &kv.HealthView{Served: yes, Complete: yes, MayFail: yes}
 	server := httptest.NewServer(n)
 	t.Cleanup(server.Close)
 	return n, server.URL
@@ -108,7 +125,23 @@ func (n *fakeNode) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		n.list(w, r)
 	case strings.HasPrefix(r.URL.EscapedPath(), "/kv/"):
 		n.key(w, r, strings.TrimPrefix(r.URL.Path, "/kv/"))
+	case r.URL.Path == "/readyz":
+		if !n.cluster.Ready {
+			refuse(w, http.StatusServiceUnavailable, n.cluster.NotReady, "not_ready")
+			return
+		}
+		io.WriteString(w, `{"status":"ready"}`)
+	case r.URL.Path == "/cluster/safe-to-stop":
+		if r.URL.Query().Get("node") == n.safe.Node {
+			w.WriteHeader(http.StatusConflict)
+			json.NewEncoder(w).Encode(n.safe)
+			return
+		}
+		json.NewEncoder(w).Encode(kv.SafeView{Node: r.URL.Query().Get("node"), Safe: true})
 	case r.URL.Path == "/cluster":
+		if n.asked++; n.asked == n.wellAt {
+			n.cluster.Health.Complete = kv.YesNo{Yes: true}
+		}
 		json.NewEncoder(w).Encode(n.cluster)
 	case r.URL.Path == "/cluster/partitions":
 		json.NewEncoder(w).Encode(n.partitions)

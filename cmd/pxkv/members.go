@@ -11,7 +11,8 @@ import (
 func newMembersCommand() *cobra.Command {
 	return newViewCommand("members", "List the members of the cluster",
 		`List the members of the cluster, as the node asked knows them: name, id, state,
-whether gossip reaches it, how many replicas it holds and leads, and its addresses.`,
+whether gossip reaches it, how many replicas it holds that are caught up, of how many it should hold, how many
+partitions it leads, and its addresses.`,
 		func(cmd *cobra.Command, c *client, asJSON bool) error {
 			var view kv.ClusterView
 			if err := c.view(cmd.Context(), "/cluster", &view); err != nil {
@@ -24,11 +25,11 @@ whether gossip reaches it, how many replicas it holds and leads, and its address
 				return writeJSON(cmd.OutOrStdout(), view.Members)
 			}
 			t := newTable(cmd.OutOrStdout())
-			fmt.Fprintln(t, "NAME\tID\tSTATE\tREACHABLE\tREPLICAS\tLEADERS\tHTTP\tPEER\tGOSSIP")
+			fmt.Fprintln(t, "NAME\tID\tSTATE\tREACHABLE\tREPLICAS\tWANTED\tLEADERS\tHTTP\tPEER\tGOSSIP")
 			for _, m := range view.Members {
-				fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\t%s\n", m.Name, m.ID, m.State, yesNo(m.Reachable),
-					m.Replicas, m.Leaders, orDash(
-						m.Addresses.HTTP), orDash(m.Addresses.Peer), orDash(m.Addresses.Gossip))
+				fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\t%s\n", m.Name, m.ID, m.State, yesNo(m.Reachable),
+					m.Replicas, m.Wanted, m.Leaders,
+					orDash(m.Addresses.HTTP), orDash(m.Addresses.Peer), orDash(m.Addresses.Gossip))
 			}
 			return t.Flush()
 		})

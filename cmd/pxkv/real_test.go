@@ -108,8 +108,8 @@ func TestWarningsAtTheStart(t *testing.T) {
 			t.Errorf("the log lacks %q:\n%s", text, log)
 		}
 	}
-	command(t, url, nil, "status").expect(t, exitFine, "test (", "")
-	command(t, url, nil, "status").expect(t, exitFine,
+	command(t, url, nil, "status").expect(t, exitFailed, "test (", "not any one node may fail: not n1")
+	command(t, url, nil, "status").expect(t, exitFailed,
 		"warning     node n1: whoever reaches :0 can read and write everything", "")
 	url, log, _ = realNode(t, nil)
 	if got := command(t, url, nil, "status"); strings.Contains(got.out, "whoever") {
@@ -138,7 +138,7 @@ func TestANodeThatIsNeededSaysSoWhenItStops(t *testing.T) {
 			t.Fatalf("the second node leads nothing: %s", got.out)
 		}
 	}
-	command(t, url, nil, "status").expect(t, exitFine, "two members tolerate no loss", "")
+	command(t, url, nil, "status").expect(t, exitFailed, "two members tolerate no loss", "not any one node may fail")
 	if line, all := `pxkv_peer_connected{name="n2",peer="`+members[1].ID.String()+`"}`, metricsOf(t,
 		url); !strings.Contains(all, line) {
 		t.Errorf("the metrics lack %s", line)

@@ -2,9 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"net/url"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -12,40 +16,103 @@ import (
 	"pxkv/node/kv"
 )
 
-func newStatusCommand() *cobra.Command {
-	var quiet bool
-	cmd := newViewCommand("status", "Say whether the cluster is healthy",
-		`Say whether the cluster is healthy, as the node asked sees it: the node is ready, so that
-every partition has a leader that it can ask, and every key can be read and written. Exit code 1 when it
-is not, with the reasons; also when the node does not answer.
+// statusFlags are those of status that are about the cluster.
+type statusFlags struct {
+	quiet bool
+	safe  string
+	wait  time.Duration
+}
 
-A cluster that works with less safety than it should have, because a member is not
-reachable or a partition has too few replicas, is healthy with a warning.`,
+func newStatusCommand() *cobra.Command {
+	var f statusFlags
+	cmd := newViewCommand("status", "Say whether the cluster is well, and whether a node may fail",
+		`Answer three questions about the cluster, by the word of the leaders of all partitions:
+
+  served     can every key be read and written?
+  complete   has every partition all the replicas that are wanted, caught up, and nothing moves?
+  may fail   may any one node fail, or be stopped, and everything goes on at once?
+
+Each is yes, or no with the reasons. Exit code 0 only when all three are yes: a single node, or two, never
+may lose one. --wait waits until they are. --quiet asks the node alone whether it can serve everything, which is the
+check for containers. --safe-to-stop NAME asks only whether everything would be served without that node.`,
 		func(cmd *cobra.Command, c *client, asJSON bool) error {
-			s, err := readStatus(cmd.Context(), c)
+			if err := f.check(cmd); err != nil {
+				return err
+			}
+			ask := func(ctx context.Context) (*statusAnswer, error) { return readStatus(ctx, c) }
+			switch {
+			case f.safe != "":
+				ask = func(ctx context.Context) (*statusAnswer, error) { return readSafe(ctx, c, f.safe) }
+			case f.quiet:
+				ask = func(ctx context.Context) (*statusAnswer, error) { return readReady(ctx, c) }
+			}
+			a, err := f.until(cmd.Context(), ask)
 			switch {
 			case err != nil:
 				return err
-			case quiet:
+			case f.quiet:
 			case asJSON:
-				err = writeJSON(cmd.OutOrStdout(), s)
+				err = writeJSON(cmd.OutOrStdout(), a.json)
 			default:
-				err = s.writeText(cmd.OutOrStdout())
+				err = a.text(cmd.OutOrStdout())
 			}
-			if err == nil && !s.Healthy {
-				return failure(exitFailed, "not healthy: %s", strings.Join(s.Problems, "; "))
+			if err == nil && len(a.not) > 0 {
+				return failure(exitFailed, "%s", strings.Join(a.not, "; "))
 			}
 			return err
 		})
-	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "print nothing but the reasons why it is not healthy")
+	fs := cmd.Flags()
+	fs.BoolVarP(&f.quiet, "quiet", "q", false, "ask only whether the node asked can serve everything, and print nothing "+
+		"but the reasons why not")
+	fs.StringVar(&f.safe, "safe-to-stop", "", "ask only whether everything would be served without this `NODE`")
+	fs.DurationVar(&f.wait, "wait", 0, "ask again until the answer is yes, for so long (60s)")
 	return cmd
 }
 
-// status is the health of a cluster as one node sees it.
+func (f *statusFlags) check(cmd *cobra.Command) error {
+	switch {
+	case f.quiet && f.safe != "":
+		return usageError(cmd, "--quiet and --safe-to-stop are two questions: ask one")
+	case f.wait < 0:
+		return usageError(cmd, "--wait must not be negative")
+	}
+	return nil
+}
+
+// statusAnswer is what a question came to.
+type statusAnswer struct {
+	not  []string // why the answer is no
+	json any
+	text func(io.Writer) error
+}
+
+// waitStep is how long --wait waits between two questions.
+const waitStep = 500 * time.Millisecond
+
+// until asks until the answer is yes or the time is over. While it waits, a node that does not answer is asked
+// again as well.
+func (f *statusFlags) until(
+	ctx context.Context, ask func(context.Context) (*statusAnswer, error),
+) (*statusAnswer, error) {
+	end := time.Now().Add(f.wait)
+	for {
+		a, err := ask(ctx)
+		if err == nil && len(a.not) == 0 || !time.Now().Add(waitStep).Before(end) {
+			return a, err
+		}
+		select {
+		case <-time.After(waitStep):
+		case <-ctx.Done():
+			return a, errors.Join(err, ctx.Err())
+		}
+	}
+}
+
+// status is how the cluster is.
 type status struct {
-	Healthy          bool             `json:"healthy"`
-	Problems         []string         `json:"problems"` // why not
-	Warnings         []string         `json:"warnings"` // what is wrong although everything is served
+	kv.HealthView
+
+	Warnings         []string         `json:"warnings"` // what an operator should know besides
 	Cluster          kv.ClusterID     `json:"cluster"`
 	Name             string           `json:"name"`
 	Node             string           `json:"node"` // who was asked
@@ -58,47 +125,51 @@ type status struct {
 	Leaderless       []kv.PartitionID `json:"leaderless_partitions"`
 }
 
-func readStatus(ctx context.Context, c *client) (*status, error) {
+func readStatus(ctx context.Context, c *client) (*statusAnswer, error) {
 	var cluster kv.ClusterView
 	if err := c.view(ctx, "/cluster", &cluster); err != nil {
 		return nil, err
 	}
-	var partitions []kv.PartitionView
-	if err := c.view(ctx, "/cluster/partitions", &partitions); err != nil {
-		return nil, err
+	s := statusOf(&cluster)
+	a := &statusAnswer{json: s, text: s.writeText}
+	for _, q := range s.questions() {
+		if !q.answer.Yes {
+			a.not = append(a.not, q.no+": "+strings.Join(q.answer.Why, "; "))
+		}
 	}
-	return judge(&cluster, partitions), nil
+	return a, nil
 }
 
-// judge finds what is wrong with a cluster. It decides nothing else. Who leads is taken from one answer
-// alone: another one, a moment later, may contradict it.
-func judge(cluster *kv.ClusterView, placed []kv.PartitionView) *status {
+// statusOf takes from what a node shows what an operator asks for.
+func statusOf(cluster *kv.ClusterView) *status {
 	s := &status{
 		// [] in JSON, not null
-		Problems: []string{}, Warnings: []string{}, Leaderless: append([]kv.PartitionID{}, cluster.Leaderless...),
+		Warnings: []string{}, Leaderless: append([]kv.PartitionID{}, cluster.Leaderless...),
 		Cluster: cluster.ID, Name: cluster.Name, Node: cluster.Node, Ready: cluster.Ready,
 		Epoch: cluster.Epoch, Version: cluster.Version, Members: len(cluster.Members), Partitions: cluster.Partitions,
 	}
-	problem := func(format string, args ...any) { s.Problems = append(s.Problems, fmt.Sprintf(format, args...)) }
-	warning := func(format string, args ...any) { s.Warnings = append(s.Warnings, fmt.Sprintf(format, args...)) }
-	if !s.Ready {
-		problem("node %s is not ready: %s", s.Node, cluster.NotReady)
+	if cluster.Health != nil {
+		s.HealthView = *cluster.Health
+	} else {
+		no := kv.YesNo{Why: []string{fmt.Sprintf("node %s is not ready: %s", s.Node, cluster.NotReady)}}
+		s.HealthView = kv.HealthView{Served: no, Complete: no, MayFail: no}
 	}
-	gone := map[string]bool{}
+	warning := func(format string, args ...any) { s.Warnings = append(s.Warnings, fmt.Sprintf(format, args...)) }
+	for _, m := range cluster.Members {
+		if m.Reachable {
+			s.ReachableMembers++
+		} else {
+			warning("member %s (%s) is not reachable", m.Name, m.State)
+		}
+	}
 	holders := 0 // members that take part in the placement
 	for _, m := range cluster.Members {
 		if m.State == kv.Active {
 			holders++
 		}
-		if m.Reachable {
-			s.ReachableMembers++
-		} else {
-			gone[m.Name] = true
-			warning("member %s (%s) is not reachable", m.Name, m.State)
-		}
 	}
-	if len(placed) != cluster.Partitions {
-		problem("%d of %d partitions are placed", len(placed), cluster.Partitions)
+	if text := server.Intolerance(holders, cluster.Replicas); text != "" {
+		warning("%s", text)
 	}
 	for _, text := range cluster.Warnings {
 		warning("%s", text)
@@ -106,49 +177,68 @@ func judge(cluster *kv.ClusterView, placed []kv.PartitionView) *status {
 	for _, m := range cluster.Waiting {
 		warning("a newcomer waits for the place of member %s: %s", m.Name, m.Why)
 	}
-	wanted := min(cluster.Replicas, holders)
-	if text := server.Intolerance(holders, cluster.Replicas); text != "" {
-		warning("%s", text)
-	}
-	short, tight := 0, 0
-	for _, p := range placed {
-		up := 0
-		for _, r := range p.Replicas {
-			if !gone[r.Node] {
-				up++
-			}
-		}
-		if up < len(p.Replicas) && up == len(p.Replicas)/2+1 {
-			tight++
-		}
-		if len(p.Replicas) < wanted {
-			short++
-		}
-	}
-	if tight > 0 {
-		warning("%d partitions have just a majority of their replicas on members that are reachable: if one more of "+
-			"these goes, nobody can read or write what is in them", tight)
-	}
-	if short > 0 {
-		warning("%d partitions have fewer than %d replicas", short, wanted)
-	}
-	s.Healthy = len(s.Problems) == 0
 	return s
+}
+
+// question is one of the three.
+type question struct {
+	name, no string
+	answer   kv.YesNo
+}
+
+func (s *status) questions() []question {
+	return []question{
+		{"served", "not everything is served", s.Served},
+		{"complete", "not complete", s.Complete},
+		{"may fail", "not any one node may fail", s.MayFail},
+	}
 }
 
 func (s *status) writeText(w io.Writer) error {
 	t := newTable(w)
+	for _, q := range s.questions() {
+		answer := "yes"
+		if q.name == "may fail" {
+			answer = "yes, any one node"
+		}
+		if !q.answer.Yes {
+			answer = "no: " + strings.Join(q.answer.Why, "\n\t")
+		}
+		fmt.Fprintf(t, "%s\t%s\n", q.name, answer)
+	}
 	fmt.Fprintf(t, "cluster\t%s (%s), version %d\n", s.Name, s.Cluster, s.Version)
 	fmt.Fprintf(t, "asked\t%s, ready: %s\n", s.Node, yesNo(s.Ready))
 	fmt.Fprintf(t, "epoch\t%d\n", s.Epoch)
 	fmt.Fprintf(t, "members\t%d, reachable: %d\n", s.Members, s.ReachableMembers)
 	fmt.Fprintf(t, "partitions\t%d, without leader: %d\n", s.Partitions, len(s.Leaderless))
-	fmt.Fprintf(t, "healthy\t%s\n", yesNo(s.Healthy))
-	for _, p := range s.Problems {
-		fmt.Fprintf(t, "problem\t%s\n", p)
-	}
 	for _, p := range s.Warnings {
 		fmt.Fprintf(t, "warning\t%s\n", p)
 	}
 	return t.Flush()
+}
+
+// readReady asks a node only whether it can serve everything.
+func readReady(ctx context.Context, c *client) (*statusAnswer, error) {
+	var ready struct{ Status string }
+	return &statusAnswer{}, c.view(ctx, "/readyz", &ready)
+}
+
+// readSafe asks whether everything would be served without a node.
+func readSafe(ctx context.Context, c *client, name string) (*statusAnswer, error) {
+	v := kv.SafeView{Node: name, Partitions: []kv.PartitionID{}}
+	status, err := c.viewOr(ctx, &request{
+		method: http.MethodGet, path: "/cluster/safe-to-stop", query: url.Values{"node": {name}}, also: http.StatusConflict,
+	}, &v)
+	if err != nil {
+		return nil, err
+	}
+	a := &statusAnswer{json: &v, text: func(w io.Writer) error {
+		_, err := fmt.Fprintf(w, "node %s may be stopped\n", name)
+		return err
+	}}
+	if status == http.StatusConflict {
+		a.not = []string{v.Why()}
+		a.text = func(io.Writer) error { return nil }
+	}
+	return a, nil
 }

@@ -92,12 +92,12 @@ func (n *node) settled(members []*node) error {
 		if m.State != kv.Active || !m.Reachable {
 			return fmt.Errorf("member %s is %s, reachable: %v", m.Name, m.State, m.Reachable)
 		}
-		if m.Replicas == 0 {
+		if m.Wanted == 0 {
 			return fmt.Errorf("nothing is placed on %s yet", m.Name)
 		}
 		names = append(names, m.Name)
 		if m.Name == n.name {
-			mine += m.Replicas
+			mine += m.Wanted
 		}
 	}
 	slices.Sort(names)
@@ -111,8 +111,8 @@ func (n *node) settled(members []*node) error {
 		return err
 	}
 	for _, p := range ps {
-		if len(p.Replicas) != min(v.Replicas, len(members)) || p.Leader != p.Replicas[0].Node {
-			return fmt.Errorf("partition %v is led by %q and placed on %v", p.Partition, p.Leader, p.Replicas)
+		if len(p.Wanted) != min(v.Replicas, len(members)) || p.Leader != p.Wanted[0].Node || !p.Complete {
+			return fmt.Errorf("partition %v is led by %q and placed on %v: %s", p.Partition, p.Leader, p.Wanted, p.Lacks)
 		}
 	}
 	if held, err := n.metric("pxkv_groups"); err != nil || int(held) != mine {

@@ -1,5 +1,10 @@
 package kv
 
+import (
+	"fmt"
+	"strings"
+)
+
 // MemberState is where a member stands in its life.
 type MemberState string
 
@@ -26,8 +31,12 @@ type MemberView struct {
 	State     MemberState `json:"state"`
 	Reachable bool        `json:"reachable"` // by gossip, seen from the answering node
 	Addresses Addresses   `json:"addresses"`
-	Replicas  int         `json:"replicas"`
-	Leaders   int         `json:"leaders"` // partitions led, as far as the answering node knows and can ask
+	// Replicas are those of partitions that it holds, which count and have caught up; Filling those that do not
+	// yet, or do not answer; Wanted how many it should hold.
+	Replicas int `json:"replicas"`
+	Filling  int `json:"filling,omitempty"`
+	Wanted   int `json:"wanted"`
+	Leaders  int `json:"leaders"` // partitions led, as far as the answering node knows and can ask
 }
 
 // ClusterView answers GET /cluster.
@@ -45,6 +54,9 @@ type ClusterView struct {
 	// Leaderless are the partitions for which the answering node knows no leader that it can ask.
 	Leaderless []PartitionID `json:"leaderless,omitempty"`
 	Members    []MemberView  `json:"members"`
+	// Health is how the cluster is, as the leaders of its groups said when they were asked for this answer; nil
+	// where the answering node is in no cluster.
+	Health *HealthView `json:"health,omitempty"`
 	// Waiting are newcomers that want the place of a member and do not get it, as far as the answering
 	// node knows: the one that leads the meta group does.
 	Waiting []WaitingView `json:"waiting,omitempty"`
@@ -58,25 +70,96 @@ type WaitingView struct {
 	Why  string `json:"why"`
 }
 
-// ReplicaView is one replica of a partition.
-type ReplicaView struct {
+// YesNo is yes, or no with the reasons.
+type YesNo struct {
+	Yes bool     `json:"yes"`
+	Why []string `json:"why,omitempty"` // why not
+}
+
+// HealthView answers three questions about a cluster. What is not known counts as no.
+type HealthView struct {
+	// Served: is every partition led, and does a majority of its voters follow?
+	Served YesNo `json:"served"`
+	// Complete: has every partition the replicas that are wanted, all caught up, and nothing moves?
+	Complete YesNo `json:"complete"`
+	// MayFail: may any one member fail now, and everything goes on at once?
+	MayFail YesNo `json:"may_fail"`
+}
+
+// SafeView answers GET /cluster/safe-to-stop.
+type SafeView struct {
+	Node string `json:"node"`
+	Safe bool   `json:"safe"`
+	// Partitions would not be served without the node, and Meta says the same of the cluster's own group.
+	Partitions []PartitionID `json:"partitions"`
+	Meta       bool          `json:"meta,omitempty"`
+}
+
+// Why says what would not be served; empty: everything would be.
+func (v *SafeView) Why() string {
+	var parts []string
+	if n := len(v.Partitions); n > 0 {
+		parts = append(parts, fmt.Sprintf("%d partitions (%s)", n, PartitionList(v.Partitions, 5)))
+	}
+	if v.Meta {
+		parts = append(parts, "the cluster's own group")
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("Node %s is needed: without it %s would not be served", v.Node, strings.Join(parts, " and "))
+}
+
+// Role is what a replica counts for.
+type Role string
+
+const (
+	RoleVoter   Role = "voter"
+	RoleLearner Role = "learner" // receives everything and counts for nothing
+	RoleJoining Role = "joining" // a voter of the configuration that is being entered, of a joint one
+	RoleLeaving Role = "leaving" // a voter of the configuration that is being left, of a joint one
+)
+
+// PlacedView is a replica that is wanted.
+type PlacedView struct {
 	Node string    `json:"node"`
 	ID   ReplicaID `json:"id"`
 }
 
+// ReplicaView is one replica of a partition, as the leader of its group sees it.
+type ReplicaView struct {
+	Node string    `json:"node"`
+	ID   ReplicaID `json:"id"`
+	Role Role      `json:"role"`
+	// Answers: the leader hears it. Caught: it has all that the leader had when it was asked.
+	Answers bool `json:"answers"`
+	Caught  bool `json:"caught_up"`
+	// Behind is how many log entries it lacks; Snapshot: it is being sent the whole state first.
+	Behind   uint64 `json:"behind"`
+	Snapshot bool   `json:"snapshot,omitempty"`
+}
+
 // PartitionView is one partition as GET /cluster/partitions shows it.
 type PartitionView struct {
-	Partition PartitionID   `json:"partition"`
-	Slots     [2]int        `json:"slots"`    // first and last slot, both inclusive
-	Leader    string        `json:"leader"`   // name, empty when none is known that can be asked
-	Replicas  []ReplicaView `json:"replicas"` // the placement, in ring order
+	Partition PartitionID `json:"partition"`
+	Slots     [2]int      `json:"slots"`  // first and last slot, both inclusive
+	Leader    string      `json:"leader"` // name, empty when none is known that can be asked
+	// Replicas are those that there are, as the leader told; none when no leader did.
+	Replicas []ReplicaView `json:"replicas"`
+	Joint    bool          `json:"joint"` // its voters are being exchanged
+	// Complete: it is as it is wanted. Lacks says what is missing, and Waits what the next step of its move waits
+	// for.
+	Complete bool         `json:"complete"`
+	Lacks    string       `json:"lacks,omitempty"`
+	Waits    string       `json:"waits_for,omitempty"`
+	Wanted   []PlacedView `json:"wanted"` // the placement, in ring order
 }
 
 // OwnerView answers GET /cluster/owner.
 type OwnerView struct {
-	Key       string        `json:"key"`
-	Slot      int           `json:"slot"`
-	Partition PartitionID   `json:"partition"`
-	Leader    string        `json:"leader"`
-	Replicas  []ReplicaView `json:"replicas"`
+	Key       string       `json:"key"`
+	Slot      int          `json:"slot"`
+	Partition PartitionID  `json:"partition"`
+	Leader    string       `json:"leader"`
+	Wanted    []PlacedView `json:"replicas"` // the placement, in ring order
 }

@@ -1,6 +1,7 @@
 package rebalance
 
 import (
+	"fmt"
 	"log/slog"
 	"slices"
 	"sync/atomic"
@@ -35,7 +36,12 @@ type Executor struct {
 	lastDrift uint64
 	moves     atomic.Int64
 	warnings  atomic.Pointer[[]string]
+	waits     map[kv.PartitionID]string // of groups led here that are not as they are wanted: see Waits
 }
+
+// Waits says what the next step of a group that is led here waits for, or what it is; empty: nothing is to be
+// done. Of the goroutine that calls Tick.
+func (e *Executor) Waits(p kv.PartitionID) string { return e.waits[p] }
 
 // Moves returns how many groups led here do not have their replicas where the placement wants them:
 // moves under way, and those that wait. It may be called from any goroutine.
@@ -71,12 +77,15 @@ func (e *Executor) Tick(h *replica.Host) {
 	if h.Ticks()%reportTicks == 0 {
 		e.report(h, s, late)
 	}
+	e.waits = map[kv.PartitionID]string{}
 	for _, o := range groups {
 		a := Next(o.desired, o.group)
+		e.waits[o.p] = a.Why
 		// A node takes no replica before it knows the meta state, so that one never has to wait for
 		// its turn behind others that cannot be filled without it.
 		if a.Kind == AddLearner && o.p != kv.Meta && !e.sights.silent(a.Add[0].Node, &e.limits) {
 			if filling >= e.limits.Filling {
+				e.waits[o.p] = fmt.Sprintf("%d other partitions led by this node are being filled first", filling)
 				continue
 			}
 			filling++

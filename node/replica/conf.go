@@ -37,6 +37,7 @@ type View struct {
 	Partition kv.PartitionID
 	Self      kv.ReplicaID
 	Leads     bool
+	Term      uint64
 	Conf      *pb.ConfState
 	Replicas  []kv.Replica // who is behind each id of Conf
 	Pending   bool         // a change or a transfer is under way, or the leader is in doubt of its state
@@ -70,7 +71,7 @@ func (h *Host) View(p kv.PartitionID) (View, bool) {
 	if g == nil {
 		return View{}, false
 	}
-	return View{Partition: p, Self: g.id, Leads: g.leads(), Conf: g.applied.Conf, Replicas: g.known.replicas,
+	return View{Partition: p, Self: g.id, Leads: g.leads(), Term: g.raft.term, Conf: g.applied.Conf, Replicas: g.known.replicas,
 		Pending: g.conf.pending || g.conf.moving || g.trust.doubt != nil, Tenure: h.clock.ticks - g.raft.ledSince}, true
 }
 

@@ -15,7 +15,7 @@ type Inspection struct {
 	Commit      uint64
 	Applied     state.Applied
 	Told        uint64 // index of what the library knows to be applied
-	First       uint64 // index at which the log begins
+	First, Last uint64 // indexes at which the log begins and ends
 	InDoubt     bool   // it differs from another replica, and does not know which of them is right
 	Undecided   bool   // likewise, and an operator was told
 	Void        bool   // its state is wrong and waits to be replaced
@@ -29,9 +29,10 @@ func (h *Host) Inspect(p kv.PartitionID) Inspection {
 	}
 	hard, _, _ := g.store.InitialState()
 	first, _ := g.store.FirstIndex()
+	last, _ := g.store.LastIndex()
 	return Inspection{
 		ID: g.id, Term: g.raft.term, DurableTerm: hard.GetTerm(), Leads: g.leads(), Commit: g.raft.commit,
-		Applied: g.applied, Told: g.raft.BasicStatus().Applied, First: first, InDoubt: g.trust.doubt != nil,
+		Applied: g.applied, Told: g.raft.BasicStatus().Applied, First: first, Last: last, InDoubt: g.trust.doubt != nil,
 		Undecided: g.trust.doubt != nil && g.trust.doubt.told, Void: g.trust.void,
 	}
 }

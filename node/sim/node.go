@@ -253,6 +253,7 @@ func (n *node) turn() {
 	w.check.turn(n)
 	if in.Tick {
 		w.check.resources(n)
+		w.check.health(n)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"net/url"
 
 	"pxkv/node/kv"
 	"pxkv/transport/jsontext"
@@ -19,9 +20,38 @@ func (x *exchange) getReady() {
 	x.sendJSON(http.StatusOK, []byte(`{"status":"ready"}`))
 }
 
-func (x *exchange) getCluster() { x.sendView(x.server.service.Cluster()) }
+func (x *exchange) getCluster() { x.sendView(x.server.service.ClusterHealth(x.r.Context())) }
 
-func (x *exchange) getPartitions() { x.sendView(x.server.service.Partitions()) }
+func (x *exchange) getPartitions() { x.sendView(x.server.service.PartitionsHealth(x.r.Context())) }
+
+// getSafeToStop answers 409 when it is not, with what would not be served.
+func (x *exchange) getSafeToStop() {
+	q, err := url.ParseQuery(x.r.URL.RawQuery)
+	names := q["node"]
+	switch {
+	case err != nil:
+		err = invalid("The parameters have a bad percent-encoding")
+	case len(q) != 1 || len(names) != 1 || names[0] == "":
+		err = invalid("Name one member: /cluster/safe-to-stop?node=NAME")
+	}
+	if err != nil {
+		x.fail(err)
+		return
+	}
+	v, err := x.server.service.SafeToStop(x.r.Context(), names[0])
+	switch {
+	case err != nil:
+		x.fail(err)
+	case v.Safe:
+		x.sendView(v)
+	default:
+		x.sendViewAs(http.StatusConflict, struct {
+			Error string `json:"error"`
+			Code  string `json:"code"`
+			kv.SafeView
+		}{v.Why(), "not_safe", v})
+	}
+}
 
 func (x *exchange) getOwner() {
 	q, err := parseQuery(x.r.URL.RawQuery, paramKey)
@@ -44,7 +74,9 @@ func (x *exchange) getOwner() {
 }
 
 // sendView answers one of the views of the cluster, which are small and rarely asked for.
-func (x *exchange) sendView(view any) {
+func (x *exchange) sendView(view any) { x.sendViewAs(http.StatusOK, view) }
+
+func (x *exchange) sendViewAs(status int, view any) {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)
@@ -52,7 +84,7 @@ func (x *exchange) sendView(view any) {
 		x.fail(err)
 		return
 	}
-	x.sendJSON(http.StatusOK, bytes.TrimSuffix(buf.Bytes(), []byte("\n")))
+	x.sendJSON(status, bytes.TrimSuffix(buf.Bytes(), []byte("\n")))
 }
 
 func (x *exchange) getMetrics() {

@@ -186,11 +186,15 @@ func (f *fakeService) List(ctx context.Context, q kv.ListQuery) iter.Seq2[kv.Ite
 	}
 }
 
-func (f *fakeService) Cluster() kv.ClusterView {
+func (f *fakeService) ClusterHealth(context.Context) kv.ClusterView {
 	return kv.ClusterView{
 		ID: 0x5eed, Name: "pxkv", Node: "n1", Epoch: 7, Version: 1, Partitions: 4, Replicas: 3, Ready: true,
+		Health: &kv.HealthView{
+			Served: kv.YesNo{Yes: true}, Complete: kv.YesNo{Yes: true},
+			MayFail: kv.YesNo{Why: []string{"not n1: without it 4 partitions (0, 1, 2, 3) would not be served"}},
+		},
 		Members: []kv.MemberView{{
-			ID: 0xa1, Name: "n1", State: kv.Active, Reachable: true, Replicas: 4, Leaders: 4,
+			ID: 0xa1, Name: "n1", State: kv.Active, Reachable: true, Replicas: 4, Wanted: 4, Leaders: 4,
 			Addresses: kv.Addresses{
 				HTTP: "10.0.0.1:8080", RESP: "10.0.0.1:6379", Peer: "10.0.0.1:7947", Gossip: "10.0.0.1:7946",
 			},
@@ -198,12 +202,25 @@ func (f *fakeService) Cluster() kv.ClusterView {
 	}
 }
 
-func (f *fakeService) Partitions() []kv.PartitionView {
+func (f *fakeService) SafeToStop(_ context.Context, name string) (kv.SafeView, error) {
+	switch name {
+	case "n1":
+		return kv.SafeView{Node: name, Partitions: []kv.PartitionID{0, 3}, Meta: true}, nil
+	case "n2":
+		return kv.SafeView{Node: name, Safe: true, Partitions: []kv.PartitionID{}}, nil
+	}
+	return kv.SafeView{}, kv.Errorf(kv.Invalid, "no member is named %q", name)
+}
+
+func (f *fakeService) PartitionsHealth(context.Context) []kv.PartitionView {
 	var out []kv.PartitionView
 	for p := range 4 {
 		out = append(out, kv.PartitionView{
 			Partition: kv.PartitionID(p), Slots: [2]int{p * 4096, p*4096 + 4095}, Leader: "n1",
-			Replicas: []kv.ReplicaView{{Node: "n1", ID: kv.ReplicaID(p + 1)}},
+			Replicas: []kv.ReplicaView{{
+				Node: "n1", ID: kv.ReplicaID(p + 1), Role: kv.RoleVoter, Answers: true, Caught: true,
+			}},
+			Complete: true, Wanted: []kv.PlacedView{{Node: "n1", ID: kv.ReplicaID(p + 1)}},
 		})
 	}
 	return out
@@ -213,7 +230,7 @@ func (f *fakeService) Owner(key []byte) kv.OwnerView {
 	p := len(key) % 4
 	return kv.OwnerView{
 		Key: string(key), Slot: p * 4096, Partition: kv.PartitionID(p), Leader: "n1",
-		Replicas: []kv.ReplicaView{{Node: "n1", ID: kv.ReplicaID(p + 1)}},
+		Wanted: []kv.PlacedView{{Node: "n1", ID: kv.ReplicaID(p + 1)}},
 	}
 }
 

@@ -82,7 +82,9 @@ func TestOpenAPINamesEveryFieldOfTheViews(t *testing.T) {
 		{kv.ClusterView{}, cluster}, {kv.MemberView{}, *cluster.Properties["members"].Items},
 		{kv.WaitingView{}, *cluster.Properties["waiting"].Items},
 		{kv.PartitionView{}, doc.Components.Schemas["Partition"]}, {kv.OwnerView{}, doc.Components.Schemas["Owner"]},
-		{kv.ReplicaView{}, doc.Components.Schemas["Replica"]},
+		{kv.ReplicaView{}, doc.Components.Schemas["Replica"]}, {kv.PlacedView{}, doc.Components.Schemas["Placed"]},
+		{kv.HealthView{}, doc.Components.Schemas["Health"]}, {kv.YesNo{}, doc.Components.Schemas["YesNo"]},
+		{kv.SafeView{}, doc.Components.Schemas["Safe"]},
 	} {
 		var fields []string
 		for f := range reflect.TypeOf(tc.view).Fields() {

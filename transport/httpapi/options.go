@@ -28,8 +28,11 @@ type Service interface {
 	// q.Limit or when the consumer breaks; it yields an error once, as its last pair. An
 	// item's bytes need to live only until the next one is asked for.
 	List(ctx context.Context, q kv.ListQuery) iter.Seq2[kv.Item, error]
-	Cluster() kv.ClusterView
-	Partitions() []kv.PartitionView
+	// ClusterHealth and PartitionsHealth ask the leaders of all partitions, which takes up to two seconds.
+	ClusterHealth(ctx context.Context) kv.ClusterView
+	PartitionsHealth(ctx context.Context) []kv.PartitionView
+	// SafeToStop does too. An error is a *kv.Error.
+	SafeToStop(ctx context.Context, name string) (kv.SafeView, error)
 	Owner(key []byte) kv.OwnerView
 	// Ready returns nil, or an error that says what is missing.
 	Ready() error

@@ -62,6 +62,7 @@ func fixedRoutes(debug bool) map[string]*route {
 		newReadOnlyRoute("/readyz", opHealth, (*exchange).getReady),
 		newReadOnlyRoute("/cluster", opCluster, (*exchange).getCluster),
 		newReadOnlyRoute("/cluster/partitions", opCluster, (*exchange).getPartitions),
+		newReadOnlyRoute("/cluster/safe-to-stop", opCluster, (*exchange).getSafeToStop),
 		newReadOnlyRoute("/cluster/owner", opCluster, (*exchange).getOwner),
 		newReadOnlyRoute("/metrics", opMetrics, (*exchange).getMetrics),
 		newReadOnlyRoute("/openapi.json", opOther, (*exchange).getOpenAPI),

@@ -1,0 +1,5 @@
+//go:build bug_learner_votes
+
+package health
+
+const learnersVote = true

@@ -1,0 +1,112 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"sync"
+	"time"
+
+	"pxkv/node/health"
+	"pxkv/node/kv"
+	"pxkv/node/meta"
+	"pxkv/node/replica"
+	"pxkv/node/rpc"
+)
+
+// reportMethod asks a node how the groups are that it leads.
+var reportMethod = rpc.Method[*Node, struct{}, []health.Report]{
+	Kind: reqReport, Repeatable: true,
+	Encode: func(struct{}, int) []byte { return rpc.NewRequest(0) },
+	Decode: func(_ *Node, _ kv.NodeID, d kv.Decoder) (struct{}, error) {
+		if d.End() != nil {
+			return struct{}{}, rpc.ErrMalformed
+		}
+		return struct{}{}, nil
+	},
+	Here:         (*Node).reportHere,
+	EncodeAnswer: func(r []health.Report) []byte { return encodeJSON(r) },
+	DecodeAnswer: func(_ struct{}, d kv.Decoder) (r []health.Report, ok bool) {
+		err := json.Unmarshal(d.Rest(), &r)
+		return r, err == nil
+	},
+}
+
+const (
+	// reportTime is how long the leaders of all groups may take to say how these are.
+	reportTime = 2 * time.Second
+	// catchTime is how long a follower that answers may take to have all that its leader had, before it is called
+	// behind: some round trips and fsyncs.
+	catchTime = 300 * time.Millisecond
+	catchStep = 10 * time.Millisecond
+)
+
+// reports asks all members how the groups are that they lead, and returns the newest word about each.
+func (n *Node) reports(ctx context.Context, s *meta.State) map[kv.PartitionID]health.Report {
+	ctx, cancel := context.WithTimeout(ctx, reportTime)
+	defer cancel()
+	var wg sync.WaitGroup
+	told := make([][]health.Report, len(s.Members))
+	for i, m := range s.Members {
+		wg.Go(func() {
+			var e *kv.Error
+			if m.ID == n.o.ID {
+				told[i], e = n.reportHere(ctx, struct{}{})
+			} else {
+				told[i], e = reportMethod.AskNode(ctx, n.client, m.ID, struct{}{})
+			}
+			if e != nil {
+				n.log.Debug("a member does not say how its groups are", "member", m.Name, "err", e)
+			}
+			for j := range told[i] {
+				told[i][j].Leader = m.ID
+			}
+		})
+	}
+	wg.Wait()
+	out := map[kv.PartitionID]health.Report{}
+	for _, rs := range told {
+		for _, r := range rs {
+			if former, ok := out[r.Partition]; !ok || former.Term < r.Term {
+				out[r.Partition] = r
+			}
+		}
+	}
+	return out
+}
+
+// reportHere says how the groups are that this node leads. Those that have not all at once get catchTime for it:
+// under load a follower is always some entries behind.
+func (n *Node) reportHere(ctx context.Context, _ struct{}) ([]health.Report, *kv.Error) {
+	goals := map[kv.PartitionID]uint64{}
+	var out []health.Report
+	end := time.Now().Add(catchTime)
+	for {
+		var now []health.Report // written by the loop, perhaps after ctx has ended
+		err := n.o.Loop.Do(ctx, func(h *replica.Host) {
+			now = health.Look(h, goals, n.o.Waits)
+		})
+		if err != nil {
+			return nil, kv.Errorf(kv.Unavailable, "node %s: %v", n.o.Name, err)
+		}
+		if out = now; !late(out) || time.Now().After(end) {
+			return out, nil
+		}
+		select {
+		case <-time.After(catchStep):
+		case <-ctx.Done():
+			return out, nil
+		}
+	}
+}
+
+// late reports whether a follower that answers has not all yet.
+func late(rs []health.Report) bool {
+	for i := range rs {
+		for _, r := range rs[i].Replicas {
+			if r.Answers && !r.Caught && !r.Snapshot {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,107 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"pxkv/node/kv"
+)
+
+// What a node shows of the cluster is what is there, and not what is wanted: while a cluster grows, it is not said to
+// be complete, nor that a node may fail.
+func TestAGrowingClusterIsNotSaidToBeComplete(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	a := c.start("a")
+	ctx := context.Background()
+	eventually(t, "one node alone is complete, and may not fail", func() error {
+		v := a.node.ClusterHealth(ctx)
+		if h := v.Health; h == nil || !h.Served.Yes || !h.Complete.Yes || h.MayFail.Yes {
+			return fmt.Errorf("got %+v", v)
+		}
+		return nil
+	})
+	c.joining("b")
+	c.joining("c")
+	// Until it is complete it never says that a may go; and a says so as soon as anybody is a member.
+	eventually(t, "all three are complete", func() error {
+		h := a.node.ClusterHealth(ctx).Health
+		safe, err := a.node.SafeToStop(ctx, "a")
+		if err != nil {
+			return err
+		}
+		if h.MayFail.Yes && !(h.Served.Yes && h.Complete.Yes && safe.Safe) {
+			t.Errorf("it says that any node may fail, and %+v, safe: %+v", h, safe)
+		}
+		if safe.Safe {
+			// It is asked after h, and may know more; but then every partition has two voters beside a.
+			for _, p := range a.node.PartitionsHealth(ctx) {
+				voters := 0
+				for _, r := range p.Replicas {
+					if r.Role == kv.RoleVoter && r.Node != "a" {
+						voters++
+					}
+				}
+				if voters < 2 {
+					t.Errorf("a may be stopped, and %+v", p)
+				}
+			}
+		}
+		if !h.Complete.Yes || !h.MayFail.Yes {
+			return fmt.Errorf("%s; %s", strings.Join(h.Complete.Why, "; "), strings.Join(h.MayFail.Why, "; "))
+		}
+		return nil
+	})
+	for _, s := range c.running() {
+		for _, m := range s.node.ClusterHealth(ctx).Members {
+			if m.Replicas != c.partitions || m.Wanted != c.partitions || m.Filling != 0 {
+				t.Errorf("%s says %+v", s.name, m)
+			}
+		}
+	}
+}
+
+// One that fell is said to be missing until it is back and has caught up.
+func TestALostNodeIsMissed(t *testing.T) {
+	t.Parallel()
+	_, servers := of(t, 3)
+	ctx := context.Background()
+	well := func() error {
+		h := servers[0].node.ClusterHealth(ctx).Health
+		if !h.Served.Yes || !h.Complete.Yes || !h.MayFail.Yes {
+			return fmt.Errorf("got %+v", h)
+		}
+		return nil
+	}
+	eventually(t, "all is well", well)
+	servers[2].end(false)
+	eventually(t, "everything is served, and nobody may fail", func() error {
+		v := servers[0].node.ClusterHealth(ctx)
+		if h := v.Health; !h.Served.Yes || h.Complete.Yes || h.MayFail.Yes {
+			return fmt.Errorf("got %+v", h)
+		}
+		for name, want := range map[string]bool{"a": false, "b": false, "c": true} {
+			if safe, err := servers[1].node.SafeToStop(ctx, name); err != nil || safe.Safe != want {
+				return fmt.Errorf("%s may be stopped: %+v, %v", name, safe, err)
+			}
+		}
+		return nil
+	})
+	if _, err := servers[0].node.SafeToStop(ctx, "nobody"); kv.ErrorOf(err).Kind != kv.Invalid {
+		t.Errorf("an unknown name: %v", err)
+	}
+	servers[2].restart()
+	eventually(t, "all is well again", well)
+}
+
+func TestReportsAreRefusedWhenMalformed(t *testing.T) {
+	t.Parallel()
+	if _, err := reportMethod.Decode(nil, 1, kv.NewDecoder([]byte("x"))); err == nil {
+		t.Error("a request with a rest was taken")
+	}
+	if _, ok := reportMethod.DecodeAnswer(struct{}{}, kv.NewDecoder([]byte("x"))); ok {
+		t.Error("an answer that is no JSON was taken")
+	}
+}
