@@ -12,16 +12,21 @@ func TestMetricsTellWhatIsMissing(t *testing.T) {
 	tell := func(what string, short, leaderless int) {
 		t.Helper()
 		eventually(t, what, func() error {
-			gotShort, moves := 0, 0
+			gotShort, moves, incomplete, fragile := 0, 0, 0, 0
 			for _, s := range c.running() {
 				gotShort += int(s.counter("pxkv_partitions_under_replicated"))
 				moves += s.exec.Moves()
+				incomplete += s.exec.Incomplete()
+				fragile += s.exec.Fragile()
 				if n := int(s.counter("pxkv_partitions_leaderless")); n != leaderless {
 					return fmt.Errorf("%s knows no leader of %d partitions, want %d", s.name, n, leaderless)
 				}
 			}
 			if leaderless == 0 && (gotShort != short || moves != 0) {
 				return fmt.Errorf("%d partitions are short of replicas, want %d; %d move", gotShort, short, moves)
+			}
+			if want := short + short/c.partitions; leaderless == 0 && (incomplete != want || fragile != want) {
+				return fmt.Errorf("%d groups are incomplete and %d fragile, want %d", incomplete, fragile, want)
 			}
 			return nil
 		})

@@ -77,7 +77,7 @@ func (n *Node) reports(ctx context.Context, s *meta.State) map[kv.PartitionID]he
 // reportHere says how the groups are that this node leads. Those that have not all at once get catchTime for it:
 // under load a follower is always some entries behind.
 func (n *Node) reportHere(ctx context.Context, _ struct{}) ([]health.Report, *kv.Error) {
-	goals := map[kv.PartitionID]uint64{}
+	var goals map[kv.PartitionID]uint64 // nil at the first look
 	var out []health.Report
 	end := time.Now().Add(catchTime)
 	for {
@@ -87,6 +87,9 @@ func (n *Node) reportHere(ctx context.Context, _ struct{}) ([]health.Report, *kv
 		})
 		if err != nil {
 			return nil, kv.Errorf(kv.Unavailable, "node %s: %v", n.o.Name, err)
+		}
+		if goals == nil {
+			goals = health.Ends(now)
 		}
 		if out = now; !late(out) || time.Now().After(end) {
 			return out, nil

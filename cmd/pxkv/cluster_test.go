@@ -73,11 +73,11 @@ func TestStatus(t *testing.T) {
 		{"the node warns", func(n *fakeNode) { n.cluster.Warnings = []string{"anybody may come in"} }, exitFine, "", 2},
 		{"gossip misses a member", func(n *fakeNode) { n.cluster.Members[1].Reachable = false }, exitFine, "", 2},
 		{"not served", func(n *fakeNode) { n.cluster.Health.Served = no("partition 1: no leader answers") },
-			exitFailed, "not everything is served: partition 1: no leader answers", 1},
+			exitFailed, "partition 1: no leader answers", 1},
 		{"not complete", func(n *fakeNode) { n.cluster.Health.Complete = no("n2 is being filled") }, exitFailed,
-			"not complete: n2 is being filled", 1},
+			"n2 is being filled", 1},
 		{"a node is needed", func(n *fakeNode) { n.cluster.Health.MayFail = no("not n1") }, exitFailed,
-			"not any one node may fail: not n1", 1},
+			"not n1", 1},
 		{"in no cluster", func(n *fakeNode) {
 			n.cluster = kv.ClusterView{ID: 0xabc, Epoch: 4, Node: "n1", NotReady: "it waits"}
 		}, exitFailed, "node n1 is not ready: it waits", 0},
@@ -90,14 +90,14 @@ func TestStatus(t *testing.T) {
 			t.Fatalf("%s: %v in %q", tc.name, err, got.out)
 		}
 		well := s.Served.Yes && s.Complete.Yes && s.MayFail.Yes
-		if got.code != tc.code || well != (tc.code == exitFine) || !strings.Contains(got.errors, tc.reason) ||
+		if got.code != tc.code || well != (tc.code == exitFine) || !strings.Contains(got.out, tc.reason) ||
 			len(s.Warnings) != tc.warnings {
 			t.Errorf("%s: code %d, %+v, %s", tc.name, got.code, s, got.errors)
 		}
 		if s.Cluster != 0xabc || s.Epoch != 4 || s.Members != len(n.cluster.Members) || s.Node != "n1" {
 			t.Errorf("%s: got %+v", tc.name, s)
 		}
-		command(t, url, nil, "status").expect(t, tc.code, "cluster ", tc.reason)
+		command(t, url, nil, "status").expect(t, tc.code, tc.reason, "")
 	}
 }
 
@@ -125,7 +125,7 @@ func TestStatusWaits(t *testing.T) {
 		t.Errorf("it asked %d times", n.asked)
 	}
 	n.cluster.Health.Complete = kv.YesNo{Why: []string{"n2 is being filled"}}
-	command(t, url, nil, "status", "--wait", "600ms").expect(t, exitFailed, "", "n2 is being filled")
+	command(t, url, nil, "status", "--wait", "600ms").expect(t, exitFailed, "n2 is being filled", "not complete")
 	command(t, url, nil, "status", "--wait", "-1s").expect(t, exitUsage, "", "--wait")
 	command(t, url, nil, "status", "--quiet", "--safe-to-stop", "n1").expect(t, exitUsage, "", "ask one")
 }

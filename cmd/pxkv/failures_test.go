@@ -120,11 +120,27 @@ func silent(t *testing.T, first string) (string, <-chan struct{}) {
 
 func TestTimeout(t *testing.T) {
 	t.Parallel()
-	url, _ := silent(t, "")
-	command(t, url, nil, "get", "k", "--timeout", "20ms").expect(t, exitFailed, "", "nothing came back for 20ms")
-	command(t, url, nil, "put", "k", "v", "--timeout", "20ms").expect(t, exitUnknown, "", "nothing came back for 20ms")
-	stuck, _ := silent(t, `{"a":"1",`)
-	command(t, stuck, nil, "list", "--timeout", "20ms").expect(t, exitFailed, "a\t\"1\"", "no answer in time")
+	// until makes a call with longer and longer timeouts, until one arrived: a busy machine may take long for that.
+	until := func(
+		timeout time.Duration, url string, arrived <-chan struct{}, code int, out, errors string, args ...string,
+	) {
+		t.Helper()
+		for ; ; timeout *= 2 {
+			got := command(t, url, nil, append(args, "--timeout", timeout.String())...)
+			select {
+			case <-arrived:
+				got.expect(t, code, out, strings.ReplaceAll(errors, "TIMEOUT", timeout.String()))
+				return
+			default:
+			}
+			got.expect(t, exitFailed, "", "nothing came back for "+timeout.String())
+		}
+	}
+	url, arrived := silent(t, "")
+	until(20*time.Millisecond, url, arrived, exitFailed, "", "nothing came back for TIMEOUT", "get", "k")
+	until(20*time.Millisecond, url, arrived, exitUnknown, "", "nothing came back for TIMEOUT", "put", "k", "v")
+	stuck, arrived := silent(t, `{"a":"1",`)
+	until(time.Second, stuck, arrived, exitFailed, "a\t\"1\"", "no answer in time", "list")
 }
 
 // A node hears how long it may take, so that it answers "not done" before nobody listens any more.

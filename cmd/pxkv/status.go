@@ -134,7 +134,7 @@ func readStatus(ctx context.Context, c *client) (*statusAnswer, error) {
 	a := &statusAnswer{json: s, text: s.writeText}
 	for _, q := range s.questions() {
 		if !q.answer.Yes {
-			a.not = append(a.not, q.no+": "+strings.Join(q.answer.Why, "; "))
+			a.not = append(a.not, q.no) // why is on standard output
 		}
 	}
 	return a, nil

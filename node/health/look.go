@@ -7,8 +7,8 @@ import (
 	"pxkv/node/replica"
 )
 
-// Look says how the groups are that a node leads. goals are where the logs ended at the first look of several, by
-// partition: it fills in what is missing there. waits says what a group waits for. Of the goroutine of the turns.
+// Look says how the groups are that a node leads. goals are where the logs ended at an earlier look (Ends):
+// who has all up to there has caught up, and where there is none, up to their end now. waits says what a group waits for. Of the goroutine of the turns.
 func Look(h *replica.Host, goals map[kv.PartitionID]uint64, waits func(kv.PartitionID) string) []Report {
 	var out []Report
 	for _, p := range h.Partitions() {
@@ -19,9 +19,9 @@ func Look(h *replica.Host, goals map[kv.PartitionID]uint64, waits func(kv.Partit
 		progress, last := h.Progress(p)
 		goal, begun := goals[p]
 		if !begun {
-			goal, goals[p] = last, last
+			goal = last
 		}
-		r := Report{Partition: p, Leader: h.Node(), Term: v.Term, Waits: waits(p)}
+		r := Report{Partition: p, Leader: h.Node(), Term: v.Term, Last: last, Waits: waits(p)}
 		for _, x := range v.Replicas {
 			id, pr := uint64(x.ID), progress[x.ID]
 			r.Replicas = append(r.Replicas, Replica{
@@ -34,6 +34,15 @@ func Look(h *replica.Host, goals map[kv.PartitionID]uint64, waits func(kv.Partit
 			})
 		}
 		out = append(out, r)
+	}
+	return out
+}
+
+// Ends are where the logs ended that reports tell of, by partition.
+func Ends(rs []Report) map[kv.PartitionID]uint64 {
+	out := map[kv.PartitionID]uint64{}
+	for i := range rs {
+		out[rs[i].Partition] = rs[i].Last
 	}
 	return out
 }

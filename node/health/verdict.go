@@ -79,6 +79,17 @@ func Judge(s *meta.State, reports map[kv.PartitionID]Report) Verdict {
 	return v
 }
 
+// Of says of one group what Judge says of all: what it lacks, empty when it is as it is wanted; and whether it goes
+// on at once without any one of its replicas.
+func Of(s *meta.State, r *Report) (lacks string, mayLose bool) {
+	lacks = r.missing(wantedOf(s, r.Partition), kv.NodeID.String)
+	mayLose = true
+	for i := range r.Replicas {
+		mayLose = mayLose && r.survives(r.Replicas[i].Node)
+	}
+	return lacks, mayLose
+}
+
 // groups are all of a cluster.
 func groups(s *meta.State) []kv.PartitionID {
 	out := []kv.PartitionID{kv.Meta}

@@ -37,6 +37,9 @@ type Executor struct {
 	moves     atomic.Int64
 	warnings  atomic.Pointer[[]string]
 	waits     map[kv.PartitionID]string // of groups led here that are not as they are wanted: see Waits
+
+	ends                map[kv.PartitionID]uint64 // of the logs led here at the last report
+	incomplete, fragile atomic.Int64
 }
 
 // Waits says what the next step of a group that is led here waits for, or what it is; empty: nothing is to be
@@ -46,6 +49,13 @@ func (e *Executor) Waits(p kv.PartitionID) string { return e.waits[p] }
 // Moves returns how many groups led here do not have their replicas where the placement wants them:
 // moves under way, and those that wait. It may be called from any goroutine.
 func (e *Executor) Moves() int { return int(e.moves.Load()) }
+
+// Incomplete returns how many groups led here lack something of being as they are wanted, and Fragile how many would not
+// go on at once without any one of their replicas; both as of the last second. They may be called from any goroutine.
+func (e *Executor) Incomplete() int { return int(e.incomplete.Load()) }
+
+// Fragile is with Incomplete.
+func (e *Executor) Fragile() int { return int(e.fragile.Load()) }
 
 // Tick takes the next steps. It is a replica.Config.OnTick.
 func (e *Executor) Tick(h *replica.Host) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"pxkv/node/health"
 	"pxkv/node/kv"
 	"pxkv/node/meta"
 	"pxkv/node/replica"
@@ -24,6 +25,7 @@ func (e *Executor) Warnings() []string {
 
 // report brings Warnings to the present. late counts, by node, the learners that are not waited for.
 func (e *Executor) report(h *replica.Host, s *meta.State, late map[kv.NodeID]int) {
+	e.count(h, s)
 	var out []string
 	if e.sights.selfUnsteady(&e.limits) {
 		out = append(out,
@@ -52,4 +54,26 @@ func (e *Executor) report(h *replica.Host, s *meta.State, late map[kv.NodeID]int
 		}
 	}
 	e.warnings.Store(&out)
+}
+
+// count brings Incomplete and Fragile to the present. A follower has caught up when it has what its leader had at the
+// last report.
+func (e *Executor) count(h *replica.Host, s *meta.State) {
+	incomplete, fragile := 0, 0
+	reports := health.Look(h, e.ends, e.Waits)
+	for _, r := range reports {
+		if r.Partition != kv.Meta && int(r.Partition) >= len(s.Placement) {
+			continue
+		}
+		lacks, mayLose := health.Of(s, &r)
+		if lacks != "" {
+			incomplete++
+		}
+		if !mayLose {
+			fragile++
+		}
+	}
+	e.ends = health.Ends(reports)
+	e.incomplete.Store(int64(incomplete))
+	e.fragile.Store(int64(fragile))
 }

@@ -18,7 +18,7 @@ func (c *checker) health(n *node) {
 		return
 	}
 	reports := map[kv.PartitionID]health.Report{}
-	for _, r := range health.Look(n.host, map[kv.PartitionID]uint64{}, n.core.Planner.Waits) {
+	for _, r := range health.Look(n.host, nil, n.core.Planner.Waits) {
 		reports[r.Partition] = r
 	}
 	verdict := health.Judge(s, reports)

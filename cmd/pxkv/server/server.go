@@ -139,11 +139,16 @@ func (s *Server) buildCore() error {
 		return err
 	}
 	s.core.Machine.OnChange = func(*meta.State) { s.links.change() }
-	s.o.Metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "pxkv_moves",
-		Help: "Partitions led here whose replicas are not yet where they should be: moves under way, and those " +
-			"that wait.",
-	}, func() float64 { return float64(s.core.Planner.Moves()) }))
+	gauge := func(name, help string, value func() int) {
+		s.o.Metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help},
+			func() float64 { return float64(value()) }))
+	}
+	gauge("pxkv_moves", "Partitions led here whose replicas are not yet where they should be: moves under way, and "+
+		"those that wait.", s.core.Planner.Moves)
+	gauge("pxkv_partitions_incomplete", "Groups led here, the cluster's own among them, that lack something of being "+
+		"as they are wanted: a replica that is there, counts and has caught up.", s.core.Planner.Incomplete)
+	gauge("pxkv_partitions_fragile", "Groups led here, the cluster's own among them, that would not be served at once "+
+		"without any one of their replicas.", s.core.Planner.Fragile)
 	return nil
 }
 
