@@ -96,8 +96,8 @@ func (d *deployment) waitShare(ctx context.Context, t *testing.T, nodes []loadch
 		}
 		for _, p := range partitions {
 			if p.Leader != p.Wanted[0].Node || !p.Complete {
-				return fmt.Errorf("partition %s is led by %q, not by %q, or lacks something: %s %s", p.Partition, p.Leader,
-					p.Wanted[0].Node, p.Lacks, describe(view))
+				return fmt.Errorf("partition %s is led by %q, not by %q, or lacks something: %s %s", p.Partition,
+					p.Leader, p.Wanted[0].Node, p.Lacks, describe(view))
 			}
 		}
 		return inPlace(ctx, view, nodes)

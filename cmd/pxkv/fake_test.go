@@ -82,9 +82,10 @@ func newFakeNode(t *testing.T) (*fakeNode, string) {
 		cluster: kv.ClusterView{
 			ID: 0xabc, Name: "pxkv", Node: "n1", Epoch: 4, Version: 1, Partitions: 2, Replicas: 3, Ready: true,
 			Members: []kv.MemberView{
-				{ID: 1, Name: "n1", State: kv.Active, Reachable: true, Replicas: 2, Wanted: 2, Leaders: 2, Addresses: kv.Addresses{
-					HTTP: "h1:8080", Peer: "h1:7947", Gossip: "h1:7946",
-				}},
+				{
+					ID: 1, Name: "n1", State: kv.Active, Reachable: true, Replicas: 2, Wanted: 2, Leaders: 2,
+					Addresses: kv.Addresses{HTTP: "h1:8080", Peer: "h1:7947", Gossip: "h1:7946"},
+				},
 				{ID: 2, Name: "n2", State: kv.Active, Reachable: true, Replicas: 1, Wanted: 2},
 			},
 		},

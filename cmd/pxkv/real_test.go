@@ -174,7 +174,8 @@ func TestMetricsOfTheProcess(t *testing.T) {
 	b := thisBuild()
 	for _, line := range []string{
 		fmt.Sprintf("pxkv_build_info{commit=%q,go=%q,version=%q} 1\n", b.Commit, b.Go, b.Version),
-		"\npxkv_moves 0\n", "\npxkv_partitions_incomplete 0\n", "\npxkv_partitions_under_replicated 0\n", "\npxkv_partitions_leaderless 0\n",
+		"\npxkv_moves 0\n", "\npxkv_partitions_incomplete 0\n",
+		"\npxkv_partitions_under_replicated 0\n", "\npxkv_partitions_leaderless 0\n",
 	} {
 		if !strings.Contains(all, line) {
 			t.Errorf("the metrics lack %q", line)

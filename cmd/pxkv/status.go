@@ -62,8 +62,8 @@ check for containers. --safe-to-stop NAME asks only whether everything would be 
 			return err
 		})
 	fs := cmd.Flags()
-	fs.BoolVarP(&f.quiet, "quiet", "q", false, "ask only whether the node asked can serve everything, and print nothing "+
-		"but the reasons why not")
+	fs.BoolVarP(&f.quiet, "quiet", "q", false, "ask only whether the node asked can serve everything, and print "+
+		"nothing but the reasons why not")
 	fs.StringVar(&f.safe, "safe-to-stop", "", "ask only whether everything would be served without this `NODE`")
 	fs.DurationVar(&f.wait, "wait", 0, "ask again until the answer is yes, for so long (60s)")
 	return cmd
@@ -227,7 +227,8 @@ func readReady(ctx context.Context, c *client) (*statusAnswer, error) {
 func readSafe(ctx context.Context, c *client, name string) (*statusAnswer, error) {
 	v := kv.SafeView{Node: name, Partitions: []kv.PartitionID{}}
 	status, err := c.viewOr(ctx, &request{
-		method: http.MethodGet, path: "/cluster/safe-to-stop", query: url.Values{"node": {name}}, also: http.StatusConflict,
+		method: http.MethodGet, path: "/cluster/safe-to-stop", query: url.Values{"node": {name}},
+		also: http.StatusConflict,
 	}, &v)
 	if err != nil {
 		return nil, err

@@ -112,7 +112,8 @@ func (n *node) settled(members []*node) error {
 	}
 	for _, p := range ps {
 		if len(p.Wanted) != min(v.Replicas, len(members)) || p.Leader != p.Wanted[0].Node || !p.Complete {
-			return fmt.Errorf("partition %v is led by %q and placed on %v: %s", p.Partition, p.Leader, p.Wanted, p.Lacks)
+			return fmt.Errorf("partition %v is led by %q and placed on %v: %s", p.Partition, p.Leader, p.Wanted,
+				p.Lacks)
 		}
 	}
 	if held, err := n.metric("pxkv_groups"); err != nil || int(held) != mine {

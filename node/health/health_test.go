@@ -62,8 +62,9 @@ func TestJudge(t *testing.T) {
 				r.Replicas[2].Answers = false
 			}
 		}, fine, "2 partitions (0, 1) and the cluster's own group: the replica on node n3 does not answer", "not n1"},
-		{"one has not caught up", func(_ *meta.State, rs map[kv.PartitionID]Report) { rs[1].Replicas[1].Caught = false },
-			fine, "partition 1: the replica on node n2 has not caught up",
+		{"one has not caught up", func(_ *meta.State, rs map[kv.PartitionID]Report) {
+			rs[1].Replicas[1].Caught = false
+		}, fine, "partition 1: the replica on node n2 has not caught up",
 			"not n1: without it partition 1 would not be served"},
 		{"two are down", func(_ *meta.State, rs map[kv.PartitionID]Report) {
 			rs[1].Replicas[1].Answers, rs[1].Replicas[2].Answers = false, false
@@ -92,7 +93,10 @@ func TestJudge(t *testing.T) {
 			for what, a := range map[string]struct {
 				got  kv.YesNo
 				want string
-			}{"served": {v.Served, tc.served}, "complete": {v.Complete, tc.complete}, "may fail": {v.MayFail, tc.mayFail}} {
+			}{
+				"served": {v.Served, tc.served}, "complete": {v.Complete, tc.complete},
+				"may fail": {v.MayFail, tc.mayFail},
+			} {
 				why := strings.Join(a.got.Why, "; ")
 				if a.got.Yes != (a.want == fine) || !strings.Contains(why, a.want) {
 					t.Errorf("%s: %v %q, want %q", what, a.got.Yes, why, a.want)

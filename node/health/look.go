@@ -8,7 +8,8 @@ import (
 )
 
 // Look says how the groups are that a node leads. goals are where the logs ended at an earlier look (Ends):
-// who has all up to there has caught up, and where there is none, up to their end now. waits says what a group waits for. Of the goroutine of the turns.
+// who has all up to there has caught up, and where there is none, up to their end now. waits says what a group waits
+// for. Of the goroutine of the turns.
 func Look(h *replica.Host, goals map[kv.PartitionID]uint64, waits func(kv.PartitionID) string) []Report {
 	var out []Report
 	for _, p := range h.Partitions() {

@@ -50,8 +50,9 @@ func (e *Executor) Waits(p kv.PartitionID) string { return e.waits[p] }
 // moves under way, and those that wait. It may be called from any goroutine.
 func (e *Executor) Moves() int { return int(e.moves.Load()) }
 
-// Incomplete returns how many groups led here lack something of being as they are wanted, and Fragile how many would not
-// go on at once without any one of their replicas; both as of the last second. They may be called from any goroutine.
+// Incomplete returns how many groups led here lack something of being as they are wanted, and Fragile how many would
+// not go on at once without any one of their replicas; both as of the last second. They may be called from any
+// goroutine.
 func (e *Executor) Incomplete() int { return int(e.incomplete.Load()) }
 
 // Fragile is with Incomplete.

@@ -71,8 +71,9 @@ func (h *Host) View(p kv.PartitionID) (View, bool) {
 	if g == nil {
 		return View{}, false
 	}
-	return View{Partition: p, Self: g.id, Leads: g.leads(), Term: g.raft.term, Conf: g.applied.Conf, Replicas: g.known.replicas,
-		Pending: g.conf.pending || g.conf.moving || g.trust.doubt != nil, Tenure: h.clock.ticks - g.raft.ledSince}, true
+	return View{Partition: p, Self: g.id, Leads: g.leads(), Term: g.raft.term, Conf: g.applied.Conf,
+		Replicas: g.known.replicas, Pending: g.conf.pending || g.conf.moving || g.trust.doubt != nil,
+		Tenure: h.clock.ticks - g.raft.ledSince}, true
 }
 
 // Progress tells, on the leader of a partition, how far each replica of the configuration

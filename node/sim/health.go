@@ -35,8 +35,8 @@ func (c *checker) health(n *node) {
 			}
 			for _, voters := range sets {
 				if left := c.haveAll(n, p, voters, m.ID, at.Commit); left <= len(voters)/2 {
-					c.w.fail("%s: says that partition %v is served without node %s, and then %d of its voters %v have what is "+
-						"committed", n.name, p, m.Name, left, voters)
+					c.w.fail("%s: says that partition %v is served without node %s, and then %d of its voters %v have "+
+						"what is committed", n.name, p, m.Name, left, voters)
 				}
 			}
 		}
