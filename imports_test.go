@@ -30,6 +30,7 @@ const (
 // root knows all.
 var rooms = map[string][]string{
 	"node/kv":            {},
+	"node/pack":          {"node/kv"},
 	"ring":               {"node/kv"},
 	"persist/codec":      {},
 	"persist/limit":      {},
@@ -37,7 +38,7 @@ var rooms = map[string][]string{
 	"persist/state":      {"node/kv", "persist/codec"},
 	"persist/wal":        {"persist/disk"},
 	"persist/raftlog":    {"node/kv", "persist/codec", "persist/disk", "persist/limit", "persist/state", "persist/wal"},
-	"persist/data":       {"node/kv", "persist/codec", "persist/disk", "persist/limit", "persist/state"},
+	"persist/data":       {"node/kv", "node/pack", "persist/codec", "persist/disk", "persist/limit", "persist/state"},
 	"persist/disktest":   {},
 	"persist/formattest": {},
 	"persist":            {"node/kv", "ring"},
@@ -58,7 +59,7 @@ var rooms = map[string][]string{
 	"node/replica":       {"node/entry", "node/kv", "persist"},                       // it knows no state machine
 	"node/rpc":           {"node/kv", "node/loop", "node/meta", "node/replica"},      // it knows no operation
 	"node/local":         {"node", "persist/data", "persist/state"},
-	"cmd/pxkv":           {"cmd/pxkv", "node/kv", "node/meta", "persist"},
+	"cmd/pxkv":           {"cmd/pxkv", "node/kv", "node/meta", "node/pack", "persist"},
 	"cmd/pxkv/server":    {everyPackage},
 	"cmd/pxkv/load":      {}, // it measures other servers too
 	"cmd/pxkv/monitor":   {},

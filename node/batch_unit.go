@@ -54,11 +54,11 @@ func (b *batch) step(p *share) *step {
 func (b *batch) makeUnit(s *step, asks bool) bool {
 	p := s.share
 	if s.commands == 1 && !asks {
-		c := b.n.limited(&b.cmds[p.rest[0]])
-		if !b.holdUnit(s, c.EncodedSize()) {
+		cs := []kv.Command{b.n.limited(&b.cmds[p.rest[0]])}
+		if !b.holdUnit(s, cs) {
 			return false
 		}
-		s.unit = c.AppendTo(make([]byte, 0, c.EncodedSize()))
+		s.unit = cs[0].AppendTo(make([]byte, 0, cs[0].EncodedSize()))
 		return true
 	}
 	room, least := b.n.o.Limits.UnitBytes, rpc.LeastRoom
@@ -78,7 +78,7 @@ func (b *batch) makeUnit(s *step, asks bool) bool {
 	for j, i := range p.rest[:s.commands] {
 		tx.Commands[j] = b.n.limited(&b.cmds[i])
 	}
-	if !b.holdUnit(s, tx.EncodedSize()) {
+	if !b.holdUnit(s, tx.Commands) {
 		b.account.Give(s.room)
 		return false
 	}
@@ -87,11 +87,14 @@ func (b *batch) makeUnit(s *step, asks bool) bool {
 	return true
 }
 
-// holdUnit counts an encoded unit, and the request that takes it to another node.
-func (b *batch) holdUnit(s *step, size int) bool {
+// holdUnit packs what becomes an encoded unit, and counts that, and the request that takes it to another node.
+func (b *batch) holdUnit(s *step, cs []kv.Command) bool {
+	size := (&kv.Transaction{Commands: cs}).EncodedSize()
 	if !b.account.Take(2 * size) {
 		return false
 	}
-	s.held = 2 * size
+	s.saved = b.n.packAll(b.account, cs)
+	b.account.Give(2 * s.saved)
+	s.packs, s.held = s.saved > 0, 2*(size-s.saved)
 	return true
 }

@@ -255,16 +255,16 @@ func TestAFrameOfAnotherVersionIsToldApart(t *testing.T) {
 func TestFormatsKeepTheirPlaces(t *testing.T) {
 	t.Parallel()
 	want := []kv.Format{
-		{Name: "raft frames", Writes: 4}, {Name: "requests", Writes: 1}, {Name: "log entries", Writes: 4, Oldest: 2},
+		{Name: "raft frames", Writes: 4}, {Name: "requests", Writes: 1}, {Name: "log entries", Writes: 4, Oldest: 2, Newest: 5},
 		{Name: "commands of the meta group", Writes: 1}, {Name: "snapshot headers", Writes: 3},
 		{Name: "snapshot streams", Writes: 1},
 	}
-	if got := Formats(); !slices.Equal(got, want) {
+	if got := Formats(false); !slices.Equal(got, want) {
 		t.Errorf("formats are %+v", got)
 	}
 	var r replica.SnapshotRequest
 	for what, first := range map[string][2]byte{"a request": {readRequestOf(nil, kv.ReadOptions{}, 0)[0],
-		Formats()[1].Writes}, "a snapshot header": {r.AppendTo(nil)[0], Formats()[4].Writes}} {
+		Formats(false)[1].Writes}, "a snapshot header": {r.AppendTo(nil)[0], Formats(false)[4].Writes}} {
 		if first[0] != first[1] {
 			t.Errorf("%s begins with version %d, and the handshake says %d", what, first[0], first[1])
 		}

@@ -47,13 +47,13 @@ var kinds = rpc.KindsOf[*Node](
 // again.
 func Repeatable(kind uint8) bool { return kinds.Repeatable(kind) }
 
-// Formats are all in which nodes speak to each other. Their order is part of the handshake: never change
-// it, append.
-func Formats() []kv.Format {
+// Formats are all in which nodes speak to each other, as a node tells of them that packs values, or none. Their
+// order is part of the handshake: never change it, append.
+func Formats(packs bool) []kv.Format {
 	return []kv.Format{
 		replica.FrameFormat,
 		{Name: "requests", Writes: rpc.Version},
-		entry.Format,
+		entry.Format(packs),
 		{Name: "commands of the meta group", Writes: meta.CommandVersion},
 		replica.SnapshotHeaderFormat,
 		data.StreamFormat,

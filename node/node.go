@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"pxkv/node/loop"
 	"pxkv/node/member"
 	"pxkv/node/meta"
+	"pxkv/node/pack"
 	"pxkv/node/replica"
 	"pxkv/node/rpc"
 	"pxkv/persist"
@@ -45,8 +47,10 @@ type Options struct {
 	NoRoom func(error) bool
 	// Names is how errors and the log name other nodes. nil: by their ids.
 	Names         kv.Names
-	MaxValueBytes int    // longest value that is written; default kv.DefaultMaxValueBytes
-	Limits        Limits // of requests and answers
+	MaxValueBytes int // longest value that is written; default kv.DefaultMaxValueBytes
+	// Packer packs the values of puts before they are proposed. nil: they stay as they are.
+	Packer *pack.Packer
+	Limits Limits // of requests and answers
 	// Silence is how long nobody may have heard a member before a newcomer of its name replaces it;
 	// 0: member.DefaultSilence.
 	Silence time.Duration
@@ -120,7 +124,8 @@ type Node struct {
 	space     space
 	// membership answers those that want to form a cluster with this node; nil before there is one.
 	membership atomic.Pointer[Membership]
-	timeout    time.Duration // of requests whose context has no deadline
+	timeout    time.Duration  // of requests whose context has no deadline
+	unpack     *pack.Unpacker // looks at what other nodes have packed
 
 	proposed rpc.Futures[entry.Reply] // of what is proposed here
 	rounds   rpc.Futures[*kv.Error]   // in which a majority confirms what is here
@@ -136,9 +141,13 @@ func New(o Options) (*Node, error) {
 	}
 	n := &Node{
 		o: o, log: o.Logger, timeout: defaultTimeout,
-		loads: make(loads, o.Limits.Loads), scans: make(loads, max(o.Limits.Loads/2, 1)),
+		unpack: pack.NewUnpacker(min(runtime.GOMAXPROCS(0), mostChecked)),
+		loads:  make(loads, o.Limits.Loads), scans: make(loads, max(o.Limits.Loads/2, 1)),
 	}
 	n.metrics = newMetrics(o.Metrics, func() float64 { return float64(len(n.Cluster().Leaderless)) })
+	if o.Metrics != nil {
+		o.Metrics.MustRegister(packingMetrics(o.Packer)...)
+	}
 	n.client = rpc.NewClient(rpc.Options{
 		Self: o.ID, Name: o.Name, Loop: o.Loop, Machine: o.Machine, Peers: o.Peers, Sight: o.Sight,
 		NotSent: o.NotSent, Unreachable: o.Unreachable, NoRoom: o.NoRoom, Names: o.Names,

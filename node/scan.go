@@ -274,6 +274,7 @@ func (n *Node) query(ctx context.Context, r *scanRequest) (data.Query, *kv.Error
 		return q, e
 	}
 	now := n.now().WallMS
+	q.KeepsByValue = f.NeedsValue()
 	q.MaxLooked, q.Keep = n.o.Limits.PageLooked, func(it *kv.Item) bool {
 		return ctx.Err() != nil || f.Match(it, now)
 	}

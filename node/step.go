@@ -17,6 +17,8 @@ type step struct {
 	commands  int      // in unit
 	values    int      // most bytes of values that the unit's results may take
 	cut       bool     // the unit may be carried out in part, from its beginning
+	packs     bool     // there are packed values in unit
+	saved     int      // how many bytes shorter unit is for that
 	growth    int64    // how many bytes unit may add to what is stored
 	share     *share   // of the batch that asks
 	compares  bool     // keys were read before: do their versions still hold together?
@@ -52,9 +54,9 @@ func (s *step) parts() bool {
 	return slices.ContainsFunc(s.keys, func(w wanted) bool { return w.part.Kind != kv.WholeValue })
 }
 
-// size is about what a step takes in a request.
+// size is about what a step takes in a request, with what is packed unpacked.
 func (s *step) size() int {
-	n := 4*binary.MaxVarintLen64 + len(s.unit)
+	n := 4*binary.MaxVarintLen64 + len(s.unit) + s.saved
 	for _, k := range s.keys {
 		n += keyBytes(k.key)
 	}
@@ -66,7 +68,7 @@ func (s *step) answer() int { return (len(s.keys)+s.commands)*resultBytes + s.va
 
 // proposal makes an op of the unit.
 func (s *step) proposal(reply func(entry.Reply)) replica.Op {
-	return replica.Op{Partition: s.partition, Command: s.unit, Reply: reply}
+	return replica.Op{Partition: s.partition, Command: s.unit, Packs: s.packs, Reply: reply}
 }
 
 // replied takes what became of the unit on a node.

@@ -106,8 +106,18 @@ func (n *Node) decodeStepRequest(kind uint8, d kv.Decoder) ([]*step, error) {
 	if d.End() != nil {
 		return nil, rpc.ErrMalformed
 	}
+	saved := 0
 	for _, s := range steps {
 		if err := n.checkStep(s, state.Partitions); err != nil {
+			return nil, err
+		}
+		// Nobody asks for so much in one request, and to unpack it would cost many times its size.
+		if saved += s.saved; saved > kv.MaxTransactionBytes {
+			return nil, rpc.ErrMalformed
+		}
+	}
+	for _, s := range steps {
+		if err := n.checkUnpacks(s); err != nil {
 			return nil, err
 		}
 	}
@@ -140,6 +150,7 @@ func (n *Node) checkStep(s *step, partitions int) error {
 		}
 	}
 	s.commands, s.growth = len(tx.Commands), tx.Growth()
+	s.packs, s.saved = tx.Packs(), tx.PlainSize()-tx.EncodedSize()
 	return nil
 }
 

@@ -35,13 +35,14 @@ func (n *Node) Transact(ctx context.Context, tx *kv.Transaction) (kv.Transaction
 		limited.Commands[i] = n.limited(&tx.Commands[i])
 		asks = asks || tx.Commands[i].Asks()
 	}
+	account := kv.AccountOf(ctx)
+	n.packAll(account, limited.Commands)
 	if !asks {
 		res, err := n.transact(ctx, p, &limited, 0)
 		return refuseTouching(res, err)
 	}
 	// Few transactions return as much as they might. One that is refused since it would has done
 	// nothing, and is tried again with all the room that there may be.
-	account := kv.AccountOf(ctx)
 	room := account.TakeSome(min(longest, n.o.Limits.UnitBytes), rpc.LeastRoom)
 	if room == 0 {
 		return kv.TransactionResult{}, kv.ErrOverloaded()
@@ -89,7 +90,7 @@ func (n *Node) transact(
 	err := n.client.Try(ctx, p, func(ctx context.Context, to kv.NodeID) *kv.Error {
 		s := &step{
 			partition: p, unit: unit, commands: len(tx.Commands), values: int(tx.AnswerBytes), room: room,
-			growth: tx.Growth(),
+			packs: tx.Packs(), saved: tx.PlainSize() - size, growth: tx.Growth(),
 		}
 		if to == n.o.ID {
 			n.metrics.Local.Inc()

@@ -23,6 +23,7 @@ var writeMethod = rpc.Method[*Node, writeRequest, kv.Result]{
 type writeRequest struct {
 	partition kv.PartitionID
 	command   []byte // encoded
+	packs     bool   // its value is packed
 	growth    int64  // how many bytes it may add to what is stored
 	request   []byte // the command as another node is asked for it
 }
@@ -44,11 +45,17 @@ func (n *Node) Write(ctx context.Context, cmd *kv.Command) (kv.Result, error) {
 	// told that the outcome is unknown.
 	limited := n.limited(cmd)
 	size := limited.EncodedSize()
-	if !kv.AccountOf(ctx).Take(1 + size) {
+	account := kv.AccountOf(ctx)
+	if !account.Take(1 + size) {
 		return kv.Result{}, kv.ErrOverloaded()
 	}
+	packs := n.pack(account, &limited)
+	if packs {
+		account.Give(size - limited.EncodedSize())
+		size = limited.EncodedSize()
+	}
 	request := limited.AppendTo(rpc.NewRequest(size))
-	w := writeRequest{partition: p, command: request[1:], growth: limited.Growth(), request: request}
+	w := writeRequest{partition: p, command: request[1:], packs: packs, growth: limited.Growth(), request: request}
 	return writeMethod.Ask(ctx, n.client, n, p, w)
 }
 
@@ -58,7 +65,7 @@ func (n *Node) writeHere(ctx context.Context, w writeRequest) (kv.Result, *kv.Er
 		return kv.Result{}, errFull()
 	}
 	f := n.proposed.Get()
-	n.o.Loop.Write(replica.Op{Partition: w.partition, Command: w.command, Reply: f.Put})
+	n.o.Loop.Write(replica.Op{Partition: w.partition, Command: w.command, Packs: w.packs, Reply: f.Put})
 	r, ok := n.proposed.Wait(ctx, f)
 	if !ok {
 		return kv.Result{}, kv.ErrUnknown()
@@ -81,7 +88,10 @@ func (n *Node) decodeWrite(_ kv.NodeID, d kv.Decoder) (writeRequest, error) {
 	if err != nil {
 		return w, kv.ErrorOf(err)
 	}
-	w.partition, w.growth = p, c.Growth()
+	if err := n.checkPacked(p, &c); err != nil {
+		return w, err
+	}
+	w.partition, w.packs, w.growth = p, c.Value.Packing != kv.NotPacked, c.Growth()
 	return w, nil
 }
 
@@ -91,7 +101,7 @@ func (n *Node) answerWrite(w writeRequest, reply rpc.Reply[kv.Result]) {
 		reply.Fail(errFull())
 		return
 	}
-	n.o.Loop.Write(replica.Op{Partition: w.partition, Command: w.command, Reply: func(r entry.Reply) {
+	n.o.Loop.Write(replica.Op{Partition: w.partition, Command: w.command, Packs: w.packs, Reply: func(r entry.Reply) {
 		r.Result.Receipt.Node = n.o.Name
 		reply.Send(r.Result, r.Err)
 	}})

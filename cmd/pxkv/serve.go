@@ -14,12 +14,13 @@ import (
 	"github.com/spf13/pflag"
 
 	"pxkv/cmd/pxkv/server"
+	"pxkv/node/pack"
 )
 
 // serveFlags is what "pxkv serve" can be told.
 type serveFlags struct {
 	server.Options
-	store, reads, logFormat, logLevel string
+	store, reads, logFormat, logLevel, compression string
 	// environment variables that mean nothing, and what was perhaps meant
 	unknown map[string]string
 }
@@ -81,6 +82,9 @@ SIGTERM and SIGINT hand this node's leaderships over and end it in good order.`,
 	fs.IntVar(&f.Replicas, "replicas", 3, "replicas of each partition of a new cluster")
 	fs.IntVar(&f.CacheEntries, "cache-entries", 65536, "values kept decoded in memory; 0 is off")
 	fs.IntVar(&f.MaxValueBytes, "max-value-bytes", 8<<20, "largest value in bytes")
+	fs.StringVar(&f.compression, "compression", "none",
+		"none, zlib or zstd: how values of more than 256 bytes that are written through this node are compressed, if "+
+			"that makes them a sixteenth shorter at least")
 	fs.StringVar(&f.reads, "reads", "lease", "lease, or quorum to ask a majority for each batch of reads")
 	fs.StringVar(&f.logFormat, "log-format", "text", "text or json")
 	fs.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
@@ -136,6 +140,7 @@ func (f *serveFlags) validate() error {
 	}
 	oneOf("store", f.store, "disk", "memory")
 	oneOf("reads", f.reads, "lease", "quorum")
+	oneOf("compression", f.compression, "none", "zlib", "zstd")
 	oneOf("log-format", f.logFormat, "text", "json")
 	oneOf("log-level", f.logLevel, "debug", "info", "warn", "error")
 	between := func(flag string, value, lo, hi int) {
@@ -176,6 +181,7 @@ func (f *serveFlags) logger() *slog.Logger {
 func (f *serveFlags) server(log *slog.Logger) (*server.Server, error) {
 	o := f.Options
 	o.InMemory, o.QuorumReads = f.store == "memory", f.reads == "quorum"
+	o.Compression, _ = pack.Parse(f.compression) // validated
 	o.Version, o.Logger, o.Metrics = version, log, prometheus.NewRegistry()
 	o.Metrics.MustRegister(thisBuild().metric())
 	o.Exit = func(why string) {

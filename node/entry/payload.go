@@ -13,6 +13,10 @@ import (
 // another version stops the node: skipping it would make this replica differ from others.
 const version = 4
 
+// packing is the version of entries with packed values, and of no others: who has none in it is read by a pxkv that
+// knows no packing, which refuses this one by its number.
+const packing = 5
+
 // Older versions are read as well. What they mean otherwise is in Payload.KeepsIndex and HashesAll; version 3
 // has no TouchBytes.
 const (
@@ -20,8 +24,14 @@ const (
 	unbounded   = 3
 )
 
-// Format is that of log entries.
-var Format = kv.Format{Name: "log entries", Writes: version, Oldest: leavesIndex}
+// Format is that of log entries, as a node tells of it that packs values, or none.
+func Format(packs bool) kv.Format {
+	f := kv.Format{Name: "log entries", Writes: version, Oldest: leavesIndex, Newest: packing}
+	if packs {
+		f.Writes = packing
+	}
+	return f
+}
 
 // kind says what the rest is.
 type kind byte
@@ -61,6 +71,9 @@ type Payload struct {
 	// off. 0: any number.
 	TouchBytes int64
 
+	// Packs says that there are packed values in the commands.
+	Packs bool
+
 	// KeepsIndex is set in entries of version 2: a write leaves the record of the key's former deadline in the
 	// expiry index, where it stays until that deadline.
 	KeepsIndex bool
@@ -82,7 +95,11 @@ func (p *Payload) AppendTo(b []byte) []byte {
 	case p.Barrier:
 		k = barrier
 	}
-	b = append(b, version, byte(k))
+	v := byte(version)
+	if p.Packs {
+		v = packing
+	}
+	b = append(b, v, byte(k))
 	b = binary.AppendVarint(b, p.TimeMS)
 	b = binary.AppendUvarint(b, p.CheckIndex)
 	b = binary.LittleEndian.AppendUint64(b, p.CheckHash)
@@ -104,11 +121,11 @@ func Decode(data []byte) (Payload, error) {
 	var p Payload
 	d := kv.NewDecoder(data)
 	v := d.Byte()
-	if v < leavesIndex || v > version {
+	if v < leavesIndex || v > packing {
 		return p, fmt.Errorf("%w: version %d; this binary reads version %d: run the newer one", ErrUnreadable, v,
-			version)
+			packing)
 	}
-	p.KeepsIndex, p.HashesAll = v <= leavesIndex, v <= unbounded
+	p.KeepsIndex, p.HashesAll, p.Packs = v <= leavesIndex, v <= unbounded, v == packing
 	k := kind(d.Byte())
 	p.TimeMS = d.Varint()
 	p.CheckIndex = d.Uvarint()

@@ -59,7 +59,7 @@ func (c *Command) AppendTo(b []byte) []byte {
 	b = AppendBytes(b, c.Key)
 	switch c.Op {
 	case OpPut:
-		b = appendValue(b, &c.Value)
+		b = appendPutValue(b, &c.Value)
 	case OpIncr:
 		b = binary.AppendVarint(b, c.Delta)
 	case OpIncrFloat:
@@ -99,7 +99,7 @@ func (d *Decoder) ReadCommand() (c Command) {
 	c.Key = d.Bytes()
 	switch c.Op {
 	case OpPut:
-		c.Value = d.readValue()
+		c.Value = d.readPutValue()
 	case OpDelete, OpExpire, OpRead:
 	case OpIncr:
 		c.Delta = d.Varint()
@@ -129,6 +129,9 @@ func (c *Command) EncodedSize() int {
 		len(c.Value.Data)
 }
 
+// PlainSize is EncodedSize with the value unpacked: what limits are about.
+func (c *Command) PlainSize() int { return c.EncodedSize() - len(c.Value.Data) + c.Value.Length() }
+
 func appendValue(b []byte, v *Value) []byte {
 	b = append(b, byte(v.Kind))
 	b = AppendBytes(b, v.ContentType)
@@ -140,6 +143,36 @@ func (d *Decoder) readValue() (v Value) {
 	v.ContentType = d.String()
 	v.Data = d.Bytes()
 	if v.Kind < String || v.Kind > Binary {
+		d.fail()
+	}
+	return v
+}
+
+// packingShift is where the packing of a put value stands in the byte of its kind, which is none that a pxkv knows
+// that knows no packing. The plain length follows.
+const packingShift = 4
+
+// appendPutValue is appendValue for a value that may be packed.
+func appendPutValue(b []byte, v *Value) []byte {
+	if v.Packing == NotPacked {
+		return appendValue(b, v)
+	}
+	b = append(b, byte(v.Kind)|byte(v.Packing)<<packingShift)
+	b = binary.AppendUvarint(b, uint64(v.Plain))
+	b = AppendBytes(b, v.ContentType)
+	return AppendBytes(b, v.Data)
+}
+
+func (d *Decoder) readPutValue() (v Value) {
+	if len(d.b) == 0 || d.b[0]>>packingShift == 0 {
+		return d.readValue()
+	}
+	head, plain := d.Byte(), d.Uvarint()
+	v.Kind, v.Packing = Kind(head&(1<<packingShift-1)), Packing(head>>packingShift)
+	v.Plain = int(min(plain, DefaultMaxValueBytes+1))
+	v.ContentType = d.String()
+	v.Data = d.Bytes()
+	if v.Kind < String || v.Kind > Binary || !v.WellPacked() {
 		d.fail()
 	}
 	return v

@@ -5,14 +5,15 @@ package kv
 type Format struct {
 	Name   string // in the plural, as it stands in messages
 	Writes uint8
-	Oldest uint8 // the oldest that this node reads; 0: what it writes. The newest is what it writes
+	Oldest uint8 // the oldest that this node reads; 0: what it writes
+	Newest uint8 // the newest that this node reads; 0: what it writes
 }
 
 // Reads reports whether this node reads a version.
-func (f Format) Reads(version uint8) bool { return version >= f.oldest() && version <= f.Writes }
+func (f Format) Reads(version uint8) bool { return version >= f.oldest() && version <= f.newest() }
 
 // Range returns the versions that this node reads.
-func (f Format) Range() (oldest, newest uint8) { return f.oldest(), f.Writes }
+func (f Format) Range() (oldest, newest uint8) { return f.oldest(), f.newest() }
 
 func (f Format) oldest() uint8 {
 	if f.Oldest == 0 {
@@ -20,3 +21,5 @@ func (f Format) oldest() uint8 {
 	}
 	return f.Oldest
 }
+
+func (f Format) newest() uint8 { return max(f.Newest, f.Writes) }

@@ -3,6 +3,7 @@ package kv
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 )
 
 // Limits of a Transaction. It is one log entry, and is applied at a stroke.
@@ -87,6 +88,20 @@ func (t *Transaction) EncodedSize() int {
 		n += t.Commands[i].EncodedSize()
 	}
 	return n
+}
+
+// PlainSize is EncodedSize with all values unpacked: what limits are about.
+func (t *Transaction) PlainSize() int {
+	n := t.EncodedSize()
+	for i := range t.Commands {
+		n += t.Commands[i].PlainSize() - t.Commands[i].EncodedSize()
+	}
+	return n
+}
+
+// Packs reports whether it brings packed values.
+func (t *Transaction) Packs() bool {
+	return slices.ContainsFunc(t.Commands, func(c Command) bool { return c.Value.Packing != NotPacked })
 }
 
 // These stand where a command has its Op.
@@ -202,7 +217,7 @@ func (t *Transaction) Validate(maxValue int) error {
 			return err
 		}
 	}
-	if n := t.EncodedSize(); n > MaxTransactionBytes {
+	if n := t.PlainSize(); n > MaxTransactionBytes {
 		return Errorf(TooLarge, "Transaction of %d bytes is over the limit of %d bytes", n, MaxTransactionBytes)
 	}
 	return nil

@@ -9,8 +9,11 @@ func (c *Command) Validate(maxValue int) error {
 	if err := c.Cond.validate(c.Op); err != nil {
 		return err
 	}
-	if len(c.Value.Data) > maxValue {
-		return Errorf(TooLarge, "Value of %d bytes is larger than the limit of %d bytes", len(c.Value.Data), maxValue)
+	if n := c.Value.Length(); n > maxValue {
+		return Errorf(TooLarge, "Value of %d bytes is larger than the limit of %d bytes", n, maxValue)
+	}
+	if !c.Value.WellPacked() || c.Value.Packing != NotPacked && c.Op != OpPut {
+		return Errorf(Invalid, "packing %d of a value cannot be", c.Value.Packing)
 	}
 	if c.Expiry.Kind >= expiryKindLimit {
 		return Errorf(Invalid, "unknown kind of expiry %d", c.Expiry.Kind)

@@ -39,7 +39,52 @@ func (k Kind) String() string {
 type Value struct {
 	Kind        Kind
 	ContentType string // as a raw write gave it; empty for values written as JSON members
-	Data        []byte // UTF-8 text, JSON text or bytes, according to Kind
+	Data        []byte // UTF-8 text, JSON text or bytes, according to Kind; or these packed
+	// Packing and Plain are of a value on its way into the log, and as it is stored. What is read from a store, and
+	// what leaves a node, is not packed.
+	Packing Packing
+	Plain   int // how long Data is unpacked, in bytes; 0 when it is not packed
+}
+
+// Packing is how the data of a value was made shorter, for the log and the disk. Package pack does it.
+type Packing uint8
+
+// The numbers are in logs and on disks.
+const (
+	NotPacked    Packing = 0
+	Zlib         Packing = 1 // RFC 1950
+	Zstd         Packing = 2 // RFC 8878
+	packingLimit Packing = 3
+)
+
+// String returns "none", "zlib" or "zstd".
+func (p Packing) String() string {
+	switch p {
+	case NotPacked:
+		return "none"
+	case Zlib:
+		return "zlib"
+	case Zstd:
+		return "zstd"
+	}
+	return "unknown"
+}
+
+// Length is how long the data is in bytes, unpacked: the only length that users know.
+func (v *Value) Length() int {
+	if v.Packing != NotPacked {
+		return v.Plain
+	}
+	return len(v.Data)
+}
+
+// WellPacked reports whether what is said of the packing can be: a packing that this version knows, of data that
+// it has made shorter. Whether the data unpacks is for package pack to say.
+func (v *Value) WellPacked() bool {
+	if v.Packing == NotPacked {
+		return v.Plain == 0
+	}
+	return v.Packing < packingLimit && len(v.Data) > 0 && len(v.Data) < v.Plain && v.Plain <= DefaultMaxValueBytes
 }
 
 // RawValue makes the value of a raw write. A body that contentType calls JSON and that is

@@ -17,7 +17,7 @@ func (s *step) holds(c *kv.Command, old *held) (bool, error) {
 	case kv.CondPresent:
 		return old.exists, nil
 	case kv.CondValue:
-		return old.exists && string(old.Value.Data) == string(c.Cond.Value), nil
+		return s.holdsValue(c, old)
 	case kv.CondNewAbsent:
 		to, err := s.get(c.NewKey)
 		return !to.exists || !old.exists, err // without a key to rename there is nothing to decide

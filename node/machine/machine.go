@@ -140,6 +140,10 @@ func (s *step) command(c *kv.Command) (kv.Result, error) {
 	if err != nil {
 		return kv.Result{}, err
 	}
+	plain, err := s.plain(c, &old, met)
+	if err != nil {
+		return kv.Result{}, err
+	}
 	var res kv.Result
 	switch {
 	case !met:
@@ -153,15 +157,15 @@ func (s *step) command(c *kv.Command) (kv.Result, error) {
 	case c.Op == kv.OpRename:
 		res, err = s.rename(c, &old)
 	case c.Op == kv.OpIncr:
-		res = s.add(c, &old)
+		res = s.add(c, &plain)
 	case c.Op == kv.OpIncrFloat:
-		res = s.addFloat(c, &old)
+		res = s.addFloat(c, &plain)
 	case c.Op == kv.OpAppend:
-		res = s.append(c, &old)
+		res = s.append(c, &plain)
 	case c.Op == kv.OpSetRange:
-		res = s.setRange(c, &old)
+		res = s.setRange(c, &plain)
 	case c.Op == kv.OpRead:
-		res = s.read(&old)
+		res = s.read(&plain)
 	default:
 		return res, fmt.Errorf("%w: operation %d", entry.ErrUnreadable, c.Op)
 	}
@@ -169,7 +173,7 @@ func (s *step) command(c *kv.Command) (kv.Result, error) {
 		res.Deadline = old.DeadlineMS // nothing changed: it is told as it is
 	}
 	if c.ReturnOld && s.awaited && old.exists {
-		res.Item = new(old.Item())
+		res.Item = new(plain.Item())
 	}
 	return res, err
 }
@@ -229,10 +233,14 @@ func (m *KV) note(ap *state.Applied, op kv.Op, key []byte, rec *data.Record) {
 	binary.LittleEndian.PutUint64(head[16:], uint64(ap.TimeMS))
 	binary.LittleEndian.PutUint64(head[24:], uint64(rec.DeadlineMS))
 	binary.LittleEndian.PutUint32(head[32:], uint32(len(key)))
-	head[36], head[37] = byte(op), byte(rec.Value.Kind)
+	head[36], head[37] = byte(op), byte(rec.Value.Kind)|byte(rec.Value.Packing)<<4
 	m.digest.Reset()
 	m.digest.Write(head[:])
 	m.digest.Write(key)
+	if rec.Value.Packing != kv.NotPacked {
+		binary.LittleEndian.PutUint64(head[:], uint64(rec.Value.Plain))
+		m.digest.Write(head[:8])
+	}
 	m.digest.Write(rec.Value.Data)
 	ap.Hash = m.digest.Sum64()
 }

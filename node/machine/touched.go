@@ -43,6 +43,10 @@ type long struct {
 	key string
 	// own says that the value is in memory that this entry has allotted and nobody else knows.
 	own bool
+	// plain is the value unpacked, which must not be changed; nil when it is not packed, or nobody looked at it yet.
+	// unpacks says that this is counted.
+	plain   []byte
+	unpacks bool
 	// noted says that the value is to be hashed at the end of the entry, and bytes that its kind is
 	// to be found out.
 	noted, bytes bool
@@ -114,7 +118,7 @@ func (s *step) keepBytes(key []byte, rec data.Record) uint64 {
 	rec.Value.Kind = kv.Binary // until it is known
 	version := s.keep(key, rec)
 	l := s.know(key)
-	l.own, l.bytes = true, true
+	l.own, l.bytes, l.plain = true, true, nil
 	return version
 }
 
@@ -190,6 +194,7 @@ func (s *step) settle() error {
 func (s *step) mayTouch(t *kv.Transaction) (sum int64, err error) {
 	sizes := map[string]int64{} // at most, of the keys met so far
 	kept := map[string]int64{}  // the longest that a key has when it is changed
+	packs := map[string]bool{}  // may hold a packed value
 	of := func(key []byte) int64 {
 		n, ok := sizes[string(key)]
 		if !ok && err == nil {
@@ -198,6 +203,7 @@ func (s *step) mayTouch(t *kv.Transaction) (sum int64, err error) {
 			n = size(&h)
 			sizes[string(key)] = n
 			sum += n
+			packs[string(key)] = packs[string(key)] || h.Value.Packing != kv.NotPacked
 		}
 		return n
 	}
@@ -211,10 +217,15 @@ func (s *step) mayTouch(t *kv.Transaction) (sum int64, err error) {
 		c := &t.Commands[i]
 		if c.Op == kv.OpPut && c.Cond.Kind == kv.CondNone && !c.ReturnOld && c.Expiry.Kind != kv.ExpiryKeep {
 			sizes[string(c.Key)] = sizeAfter(c, 0)
+			packs[string(c.Key)] = c.Value.Packing != kv.NotPacked
 			continue
 		}
 		before := of(c.Key)
 		after := sizeAfter(c, before)
+		if packs[string(c.Key)] {
+			sum += before // unpacked
+		}
+		packs[string(c.Key)] = packs[string(c.Key)] || c.Value.Packing != kv.NotPacked
 		switch c.Op {
 		case kv.OpAppend, kv.OpSetRange:
 			change(c.Key, after)
@@ -223,6 +234,7 @@ func (s *step) mayTouch(t *kv.Transaction) (sum int64, err error) {
 			change(c.Key, after)
 		case kv.OpRename:
 			of(c.NewKey)
+			packs[string(c.NewKey)] = packs[string(c.NewKey)] || packs[string(c.Key)]
 			sizes[string(c.NewKey)] = max(sizes[string(c.NewKey)], before)
 			change(c.NewKey, before)
 		}

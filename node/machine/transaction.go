@@ -65,7 +65,7 @@ func (s *step) transact(t *kv.Transaction) (*kv.TransactionResult, error) {
 			case asked > maxTransactionReads:
 				r = kv.Result{Outcome: kv.ValueTooLarge, Version: old.Version, Deadline: old.DeadlineMS}
 			default:
-				asked += int64(len(old.Value.Data))
+				asked += int64(old.Value.Length())
 			}
 		}
 		if r.Outcome == 0 {
@@ -82,7 +82,7 @@ func (s *step) transact(t *kv.Transaction) (*kv.TransactionResult, error) {
 }
 
 // size is how long a key's value is in an answer.
-func size(h *held) int64 { return int64(len(h.Value.Data) + len(h.Value.ContentType)) }
+func size(h *held) int64 { return int64(h.Value.Length() + len(h.Value.ContentType)) }
 
 // answerBytes is how long the value in a command's result is at most, when that of its key has a
 // size now.
@@ -139,7 +139,7 @@ func sizeAfter(c *kv.Command, before int64) int64 {
 	after := before
 	switch c.Op {
 	case kv.OpPut:
-		after = int64(len(c.Value.Data) + len(c.Value.ContentType))
+		after = int64(c.Value.Length() + len(c.Value.ContentType))
 	case kv.OpDelete:
 		after = 0
 	case kv.OpIncr:

@@ -62,9 +62,14 @@ func (s *step) addFloat(c *kv.Command, old *held) kv.Result {
 	return res
 }
 
+// appends reports whether a value stays short enough when a command appends to it.
+func appends(c *kv.Command, old *held) bool {
+	return int64(old.Value.Length()) <= c.MaxLength()-int64(len(c.Value.Data))
+}
+
 // append adds to the end of a value.
 func (s *step) append(c *kv.Command, old *held) kv.Result {
-	if int64(len(old.Value.Data)) > c.MaxLength()-int64(len(c.Value.Data)) {
+	if !appends(c, old) {
 		return kv.Result{Outcome: kv.ValueTooLarge, Version: old.Version}
 	}
 	data := s.owned(c.Key, old.Value.Data, len(old.Value.Data)+len(c.Value.Data))
@@ -72,13 +77,20 @@ func (s *step) append(c *kv.Command, old *held) kv.Result {
 	return s.changeBytes(c.Key, append(data, c.Value.Data...), old)
 }
 
+// setsRange reports whether what a command writes over a value lies where it may.
+func setsRange(c *kv.Command) bool {
+	return c.Offset >= 0 && c.Offset <= c.MaxLength()-int64(len(c.Value.Data))
+}
+
 // setRange writes over a part of a value.
 func (s *step) setRange(c *kv.Command, old *held) kv.Result {
 	was, part := old.Value.Data, c.Value.Data
 	switch {
 	case len(part) == 0:
-		return kv.Result{Outcome: kv.Done, Version: old.Version, Number: int64(len(was)), Deadline: old.DeadlineMS}
-	case c.Offset < 0 || c.Offset > c.MaxLength()-int64(len(part)):
+		return kv.Result{
+			Outcome: kv.Done, Version: old.Version, Number: int64(old.Value.Length()), Deadline: old.DeadlineMS,
+		}
+	case !setsRange(c):
 		return kv.Result{Outcome: kv.ValueTooLarge, Version: old.Version}
 	}
 	length := max(len(was), int(c.Offset)+len(part))
@@ -93,7 +105,7 @@ func (s *step) setRange(c *kv.Command, old *held) kv.Result {
 // a string or binary now.
 func (s *step) changeBytes(key, value []byte, old *held) kv.Result {
 	rec := data.Record{
-		Value:      kv.Value{ContentType: old.Value.ContentType, Data: value},
+		Value:      changed(value, old),
 		ModifiedMS: s.ap.TimeMS, DeadlineMS: old.DeadlineMS,
 	}
 	return kv.Result{

@@ -176,7 +176,9 @@ func (h *Host) commitApply() {
 	err := a.Commit()
 	a.Touched(func(p kv.PartitionID, key []byte, now *data.Record) {
 		var it *kv.Item
-		if g := h.groups.of[p]; err == nil && now != nil && g != nil && g.leads() {
+		// What is packed is unpacked by the first read: the turn does not wait for that.
+		kept := err == nil && now != nil && now.Value.Packing == kv.NotPacked
+		if g := h.groups.of[p]; kept && g != nil && g.leads() {
 			it = new(now.Item())
 		}
 		h.cfg.Cache.End(p, key, it)

@@ -29,6 +29,7 @@ type Op struct {
 	Partition kv.PartitionID
 	Command   []byte // an encoded and valid kv.Command or kv.Transaction, not changed any more
 	Raw       []byte // a command of the meta group
+	Packs     bool   // there are packed values in Command
 	PurgeMS   int64  // purge what has expired up to then, Unix milliseconds
 	// Reply is called exactly once, on the goroutine of a turn: it must not block.
 	Reply func(entry.Reply)

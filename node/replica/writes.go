@@ -234,6 +234,7 @@ func (g *group) encode(ops []Op) []byte {
 		p.Barrier = true
 	default:
 		p.Count = len(ops)
+		p.Packs = slices.ContainsFunc(ops, func(op Op) bool { return op.Packs })
 	}
 	b := p.AppendTo(make([]byte, 0, size))
 	for i := range ops {

@@ -16,6 +16,7 @@ import (
 	"pxkv/node/machine"
 	"pxkv/node/member"
 	"pxkv/node/meta"
+	"pxkv/node/pack"
 	"pxkv/node/replica"
 	"pxkv/persist"
 )
@@ -60,6 +61,7 @@ type node struct {
 	host    *replica.Host // of core
 	machine *meta.Machine // of core
 	cache   *cache.Cache
+	packer  *pack.Packer // nil: it packs nothing
 
 	in        replica.Input
 	scheduled bool
@@ -150,6 +152,7 @@ func (n *node) start(bootstrap bool) {
 	ident := start.Identity
 	n.starts, n.incarnation, n.introduced = ident.Starts, start.Incarnation, false
 	n.heard = map[kv.NodeID]time.Duration{}
+	n.packer = w.packing.draw(&w.o)
 	n.db, n.cache, n.joined = db, cache.New(w.o.CacheSize), ident.Cluster != 0
 	n.core, err = core.New(core.Options{
 		DB: db, Start: start, Moves: w.o.Moves.Limits,

@@ -52,6 +52,7 @@ type Options struct {
 	Shutdown
 
 	Forming
+	Compression
 	Moves    Moves
 	Replace  int     // how a member comes to be replaced by another of its name; 0: none is
 	CopyRate float64 // per second: a disk is copied, and the copy used later
@@ -154,6 +155,7 @@ func Draw(seed uint64) Options {
 	o.drawFlips()
 	o.drawGivenUp()
 	o.drawTouch()
+	o.drawCompression()
 	return o
 }
 

@@ -22,12 +22,11 @@ func (n *node) serve(c *client, op *operation) {
 	n.taken++
 	if op.key[0] == '{' {
 		n.readPair(op.key, time.Duration(op.value%97)*100*time.Microsecond, pairTries)
-		n.serveWrite(c, op, p, pairOf(op).AppendTo(nil))
+		n.serveWrite(c, op, p, pairOf(op), false)
 	} else if op.kind == opGet {
 		n.serveGet(c, op, p)
 	} else {
-		cmd := commandOf(op)
-		n.serveWrite(c, op, p, cmd.AppendTo(nil))
+		n.serveWrite(c, op, p, &kv.Transaction{Commands: []kv.Command{*commandOf(op)}}, true)
 	}
 }
 
@@ -107,13 +106,14 @@ func pairOf(op *operation) *kv.Transaction {
 	return tx
 }
 
-func (n *node) serveWrite(c *client, op *operation, p kv.PartitionID, unit []byte) {
+// serveWrite proposes a transaction, or the one command in it alone.
+func (n *node) serveWrite(c *client, op *operation, p kv.PartitionID, tx *kv.Transaction, alone bool) {
 	if n.full() && op.kind != opDelete && op.kind != opGet {
 		n.w.stats.RefusedFull++
 		n.answer(func() { c.again(op, 0) })
 		return
 	}
-	n.write(replica.Op{Partition: p, Command: unit, Reply: func(r entry.Reply) {
+	n.write(n.proposal(p, tx, alone, func(r entry.Reply) {
 		if r.Err != nil {
 			n.answer(func() { c.wrote(op, r, 0) })
 			return
@@ -146,7 +146,7 @@ func (n *node) serveWrite(c *client, op *operation, p kv.PartitionID, unit []byt
 			return
 		}
 		n.answer(func() { c.wrote(op, r, latest) })
-	}})
+	}))
 }
 
 // same is all of a result in which two keys of a pair must not differ.

@@ -98,6 +98,7 @@ func (s *Stats) add(o Stats) {
 	s.Settled = max(s.Settled, o.Settled)
 	s.SnapshotsBroken += o.SnapshotsBroken
 	s.NoRoom += o.NoRoom
+	s.Packed += o.Packed
 	s.DiskFailures += o.DiskFailures
 	s.FullDisks += o.FullDisks
 	s.Stalls += o.Stalls

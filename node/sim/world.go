@@ -40,6 +40,7 @@ type World struct {
 	succession *succession   // nil: nobody is to be replaced
 	replacing  bool
 	decided    time.Duration // when the operator last gave a replica up
+	packing    packing
 }
 
 // Stats say what a run went through.
@@ -59,6 +60,7 @@ type Stats struct {
 	DiskFailures, FullDisks, Stalls, RefusedFull, Stops int
 	Copies, Refusals, Moved, Replaced                   int
 	Formed, Decided                                     int
+	Packed                                              int // proposals with packed values
 }
 
 type event struct {

@@ -94,6 +94,15 @@ func (c *Cursor) Version(want byte, what string) {
 	}
 }
 
+// Versions is Version for an encoding of which several are known, and returns which it is.
+func (c *Cursor) Versions(oldest, newest byte, what string) byte {
+	if len(c.Rest) > 0 && c.Rest[0] >= oldest && c.Rest[0] < newest {
+		return c.Byte()
+	}
+	c.Version(newest, what)
+	return newest
+}
+
 // End reports the first fault; bytes left over are one.
 func (c *Cursor) End(what string) error {
 	if c.Err == nil && len(c.Rest) > 0 {

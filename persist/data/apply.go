@@ -64,8 +64,8 @@ func (a *Apply) find(key []byte) (int, bool) {
 // while a is being filled, and one that is asked for again and again must not be loaded as often.
 const longRead = 4 << 10
 
-// Get reads a key as it is after the effects put into a so far. The record's data must not be
-// changed, but by who put it there: see Put.
+// Get reads a key as it is after the effects put into a so far, and as it is stored: the value may be packed, see
+// Unpack. The record's data must not be changed, but by who put it there: see Put.
 func (a *Apply) Get(p kv.PartitionID, key []byte) (Record, bool, error) {
 	k := a.effectKey(p, key)
 	if i, ok := a.find(k); ok {
@@ -75,7 +75,7 @@ func (a *Apply) Get(p kv.PartitionID, key []byte) (Record, bool, error) {
 	if rec, ok := a.read[string(k)]; ok {
 		return rec, true, nil
 	}
-	rec, ok, err := a.store.Get(p, key)
+	rec, ok, err := a.store.getStored(p, key)
 	if ok && len(rec.Value.Data) >= longRead {
 		if a.read == nil {
 			a.read = map[string]Record{}
@@ -83,6 +83,15 @@ func (a *Apply) Get(p kv.PartitionID, key []byte) (Record, bool, error) {
 		a.read[string(k)] = rec
 	}
 	return rec, ok, err
+}
+
+// Unpack returns the data of a value that Get returned, unpacked. It must not be changed where the value was not packed.
+func (a *Apply) Unpack(p kv.PartitionID, key []byte, v *kv.Value) ([]byte, error) {
+	plain, err := a.store.unpackApplied.Unpack(v)
+	if err != nil {
+		return nil, unpackError(p, key, err)
+	}
+	return plain, nil
 }
 
 // Changed tells what the effects put into a so far make of a key: its record, or nil where they delete it.

@@ -2,6 +2,7 @@ package data
 
 import (
 	"bytes"
+	"encoding/hex"
 	"slices"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"pxkv/node/kv"
+	"pxkv/node/pack"
 	"pxkv/persist/formattest"
 	"pxkv/persist/state"
 )
@@ -28,6 +30,13 @@ func TestFormat(t *testing.T) {
 	rec := Record{
 		Value:   kv.Value{Kind: kv.JSON, ContentType: "a/b", Data: []byte("{}")},
 		Version: 300, ModifiedMS: 1000, DeadlineMS: 2000,
+	}
+	// By zlib at its fastest, made once: another encoder may make other bytes.
+	packed, err := hex.DecodeString("78012a2b1b85c442c000513f8a49")
+	must(t, err)
+	if plain, err := pack.NewUnpacker(1).Unpack(&kv.Value{Data: packed, Packing: kv.Zlib, Plain: 300}); err != nil ||
+		string(plain) != strings.Repeat("v", 300) {
+		t.Errorf("the packed example is %q, %v", plain, err)
 	}
 	s := openTest(t, vfs.NewMem())
 	s.NewBirth(2, 7, &state.Applied{Index: 1, Term: 1}).Commit()
@@ -54,11 +63,14 @@ func TestFormat(t *testing.T) {
 		"data-key":         appendDataKey(nil, 2, []byte("user:1")),
 		"data-value":       rec.AppendTo(nil),
 		"data-value-plain": stringRecord("v", 1).AppendTo(nil),
-		"expiry-key":       wanted,
-		"expiry-value":     expiryValue,
-		"snapshot-expiry":  expiring[at:][:6+len(wanted)-kindPrefixLen],
-		"meta-data-key":    appendDataKey(nil, kv.Meta, []byte("x")),
-		"snapshot":         stream,
+		"data-value-packed": Record{
+			Value: kv.Value{Kind: kv.String, Data: packed, Packing: kv.Zlib, Plain: 300}, Version: 1,
+		}.AppendTo(nil),
+		"expiry-key":      wanted,
+		"expiry-value":    expiryValue,
+		"snapshot-expiry": expiring[at:][:6+len(wanted)-kindPrefixLen],
+		"meta-data-key":   appendDataKey(nil, kv.Meta, []byte("x")),
+		"snapshot":        stream,
 	})
 }
 

@@ -17,6 +17,7 @@ import (
 func FuzzDecodeRecord(f *testing.F) {
 	f.Add(stringRecord("v", 1).AppendTo(nil))
 	f.Add(Record{Value: kv.Value{Kind: kv.Binary, ContentType: "a/b"}, DeadlineMS: 5}.AppendTo(nil))
+	f.Add(Record{Value: kv.Value{Kind: kv.JSON, Data: []byte("p"), Packing: kv.Zlib, Plain: 300}}.AppendTo(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		rec, err := DecodeRecord(b)
 		if err != nil {
@@ -28,6 +29,9 @@ func FuzzDecodeRecord(f *testing.F) {
 		again, err := DecodeRecord(rec.AppendTo(nil))
 		if err != nil || !reflect.DeepEqual(again, rec) {
 			t.Fatalf("%v became %v, %v", rec, again, err)
+		}
+		if !rec.Value.WellPacked() || rec.Value.Length() > max(len(b), kv.DefaultMaxValueBytes) {
+			t.Fatalf("%d bytes by packing %d are said to be %d", len(rec.Value.Data), rec.Value.Packing, rec.Value.Plain)
 		}
 	})
 }

@@ -25,43 +25,101 @@ func (s *Store) Get(p kv.PartitionID, key []byte) (Record, bool, error) {
 }
 
 // GetPart is like Get, and returns a part of the record's data and the length of all of it. It copies
-// no more than the part.
+// no more than the part, and unpacks a value only for a part of its data. The error of one that does not unpack is
+// pack.ErrDamaged.
 func (s *Store) GetPart(p kv.PartitionID, key []byte, part kv.Part) (rec Record, length int64, found bool, err error) {
+	if e, ok, err := s.getPending(p, key); ok || err != nil {
+		if !e.deleted && err == nil {
+			length, err = s.take(p, key, &e.record, part, false)
+		}
+		return e.record, length, !e.deleted && err == nil, err
+	}
+	found, err = s.getPebble(p, key, func(stored Record) error {
+		rec = stored
+		length, err = s.take(p, key, &rec, part, true)
+		return err
+	})
+	return rec, length, found, err
+}
+
+// getStored is Get for a value as it is stored, packed or not.
+func (s *Store) getStored(p kv.PartitionID, key []byte) (rec Record, found bool, err error) {
+	if e, ok, err := s.getPending(p, key); ok || err != nil {
+		return e.record, !e.deleted && err == nil, err
+	}
+	found, err = s.getPebble(p, key, func(stored Record) error {
+		rec = stored
+		rec.Value.Data = copyOf(stored.Value.Data)
+		return nil
+	})
+	return rec, found, err
+}
+
+// getPending looks for a key in the write buffers; not ok: Pebble has to be asked.
+func (s *Store) getPending(p kv.PartitionID, key []byte) (e pending, ok bool, err error) {
 	if !s.disk.IsOpen() {
-		return Record{}, 0, false, disk.ErrClosed
+		return e, false, disk.ErrClosed
 	}
 	if b := s.bufferOf(p); b != nil {
-		if e, ok := b.get(key); ok {
-			length = e.record.cut(part, false)
-			return e.record, length, !e.deleted, nil
-		}
+		e, ok = b.get(key)
 	}
+	return e, ok, nil
+}
+
+// getPebble gives take the record of a key in Pebble, whose data is there during the call alone.
+func (s *Store) getPebble(p kv.PartitionID, key []byte, take func(Record) error) (found bool, err error) {
 	buf := keyBuffers.Get().(*[]byte)
 	*buf = appendDataKey((*buf)[:0], p, key)
 	v, closer, err := s.pebble.Get(*buf)
 	keyBuffers.Put(buf)
 	if errors.Is(err, pebble.ErrNotFound) {
-		return Record{}, 0, false, nil
+		return false, nil
 	}
 	if err != nil {
-		return Record{}, 0, false, s.readError(err)
+		return false, s.readError(err)
 	}
-	if rec, err = DecodeRecord(v); err == nil {
-		length = rec.cut(part, true)
+	rec, err := DecodeRecord(v)
+	if err != nil {
+		err = fmt.Errorf("partition %s, key %q: %w", p, key, err)
+	} else if damaged := take(rec); damaged != nil {
+		return false, errors.Join(damaged, closer.Close())
 	}
 	if err := errors.Join(err, closer.Close()); err != nil {
-		return Record{}, 0, false, s.readError(fmt.Errorf("partition %s, key %q: %w", p, key, err))
+		return false, s.readError(err)
 	}
-	return rec, length, true, nil
+	return true, nil
 }
 
-// cut leaves a part of the data, or a copy of it, and returns how long all of it was.
-func (rec *Record) cut(part kv.Part, copied bool) int64 {
-	length := int64(len(rec.Value.Data))
-	if rec.Value.Data = part.Of(rec.Value.Data); copied {
-		rec.Value.Data = append(make([]byte, 0, len(rec.Value.Data)), rec.Value.Data...)
+// take leaves a part of the data, unpacked, and returns how long all of it is. copied: it is not to be in
+// the memory in which it was.
+func (s *Store) take(p kv.PartitionID, key []byte, rec *Record, part kv.Part, copied bool) (int64, error) {
+	v := &rec.Value
+	length := int64(v.Length())
+	switch {
+	case v.Packing == kv.NotPacked:
+	case part.Kind == kv.NoValue:
+		v.Data = nil
+	default:
+		data, err := s.unpack.Unpack(v)
+		if err != nil {
+			return 0, unpackError(p, key, err)
+		}
+		// A part must not keep all of it in memory.
+		v.Data, copied = data, part.Kind != kv.WholeValue
 	}
-	return length
+	v.Packing, v.Plain = kv.NotPacked, 0
+	if v.Data = part.Of(v.Data); copied {
+		v.Data = copyOf(v.Data)
+	}
+	return length, nil
+}
+
+func copyOf(data []byte) []byte { return append(make([]byte, 0, len(data)), data...) }
+
+// unpackError is that of a value which does not unpack. It is no fault of the disk, whose checksums would tell: nothing
+// but this value is lost.
+func unpackError(p kv.PartitionID, key []byte, err error) error {
+	return fmt.Errorf("partition %s, key %q: %w", p, key, err)
 }
 
 // Query says which items a scan is about.
@@ -70,8 +128,10 @@ type Query struct {
 	To       []byte // and below it; empty is no bound
 	Prefix   []byte // that begin with it
 	KeysOnly bool   // without the values' data
-	// Keep, when not nil, says which of them are wanted. The item's memory is not its own.
-	Keep func(*kv.Item) bool
+	// Keep, when not nil, says which of them are wanted. The item's memory is not its own. It has its data only
+	// when KeepsByValue says that Keep looks at it.
+	Keep         func(*kv.Item) bool
+	KeepsByValue bool
 	// MaxItems and MaxBytes bound the answer, but it has at least one item if there is any. MaxLooked is how
 	// many keys are looked at for it, each value counting as one more for each lookedBytes. 0 is no limit.
 	MaxItems, MaxBytes, MaxLooked int
@@ -134,10 +194,13 @@ func (s *Store) scan(it *pebble.Iterator, p kv.PartitionID, q Query) (items []kv
 		if err != nil {
 			return nil, nil, s.readError(fmt.Errorf("partition %s, key %q: %w", p, key, err))
 		}
-		if q.Keep != nil && !rec.kept(key, q.Keep) {
+		item, kept, unpacked, err := s.look(key, rec, &q)
+		if looked += unpacked / lookedBytes; err != nil {
+			return nil, nil, unpackError(p, key, err)
+		}
+		if !kept {
 			continue
 		}
-		item := rec.item(key, q.KeysOnly)
 		bytes += len(item.Key) + len(item.Value.Data) + itemOverhead
 		items = append(items, item)
 	}
@@ -147,11 +210,39 @@ func (s *Store) scan(it *pebble.Iterator, p kv.PartitionID, q Query) (items []kv
 	return items, nil, nil
 }
 
-// kept asks whether an item is wanted, without making a copy of it.
-func (rec Record) kept(key []byte, keep func(*kv.Item) bool) bool {
+// look makes the item of a record if it is wanted. What was unpacked for that is counted in bytes. A value that nobody
+// looks at stays packed, and an item without data has no length to show.
+func (s *Store) look(key []byte, rec Record, q *Query) (item kv.Item, kept bool, unpacked int, err error) {
 	it := rec.Item()
 	it.Key = key
-	return keep(&it)
+	unpack := func() error {
+		v := &it.Value
+		if v.Packing == kv.NotPacked {
+			return nil
+		}
+		data, err := s.unpack.Unpack(v)
+		unpacked = len(data)
+		v.Data, v.Packing, v.Plain = data, kv.NotPacked, 0
+		return err
+	}
+	if q.Keep != nil {
+		if q.KeepsByValue {
+			err = unpack()
+		}
+		if err != nil || !q.Keep(&it) {
+			return kv.Item{}, false, unpacked, err
+		}
+	}
+	it.Key = append([]byte(nil), key...)
+	switch {
+	case q.KeysOnly:
+		it.Value.Data, it.Value.Packing, it.Value.Plain = nil, kv.NotPacked, 0
+	case it.Value.Packing != kv.NotPacked:
+		err = unpack()
+	case unpacked == 0:
+		it.Value.Data = copyOf(it.Value.Data)
+	}
+	return it, true, unpacked, err
 }
 
 // lookedBytes is how long a value is to look at which costs as much as a key.

@@ -17,13 +17,16 @@ type Record struct {
 
 const (
 	recordFormat = 1
+	// packedFormat is that of records whose value is packed, and of no others: a pxkv that knows no packing names it
+	// as one of a newer version.
+	packedFormat = 2
 
 	flagDeadline    = 1 << 0
 	flagContentType = 1 << 1
 	knownFlags      = flagDeadline | flagContentType
 
-	// maxRecordHeader: format, kind, flags, three varints, length byte, content type.
-	maxRecordHeader = 3 + 3*binary.MaxVarintLen64 + 1 + kv.MaxContentTypeBytes
+	// maxRecordHeader: format, packing, kind, flags, four varints, length byte, content type.
+	maxRecordHeader = 4 + 4*binary.MaxVarintLen64 + 1 + kv.MaxContentTypeBytes
 )
 
 // AppendTo appends the encoding of rec to b. A content type longer than
@@ -42,7 +45,12 @@ func (rec Record) appendHeader(b []byte) []byte {
 		flags |= flagContentType
 		contentType = contentType[:min(len(contentType), kv.MaxContentTypeBytes)]
 	}
-	b = append(b, recordFormat, byte(rec.Value.Kind), flags)
+	if rec.Value.Packing == kv.NotPacked {
+		b = append(b, recordFormat, byte(rec.Value.Kind), flags)
+	} else {
+		b = append(b, packedFormat, byte(rec.Value.Kind), flags, byte(rec.Value.Packing))
+		b = binary.AppendUvarint(b, uint64(rec.Value.Plain))
+	}
 	b = binary.AppendUvarint(b, rec.Version)
 	b = binary.AppendVarint(b, rec.ModifiedMS)
 	if flags&flagDeadline != 0 {
@@ -54,11 +62,11 @@ func (rec Record) appendHeader(b []byte) []byte {
 	return b
 }
 
-// DecodeRecord decodes what AppendTo made. Value.Data aliases b. An unknown format version,
-// kind or flag is an error (codec.ErrFormat or codec.ErrCorrupt), never a guess.
+// DecodeRecord decodes what AppendTo made. Value.Data aliases b, and may be packed. An unknown format version,
+// kind, flag or packing is an error (codec.ErrFormat or codec.ErrCorrupt), never a guess.
 func DecodeRecord(b []byte) (Record, error) {
 	c := codec.Cursor{Rest: b}
-	c.Version(recordFormat, "value")
+	format := c.Versions(recordFormat, packedFormat, "value")
 	kind, flags := kv.Kind(c.Byte()), c.Byte()
 	if c.Err == nil && (kind < kv.String || kind > kv.Binary) {
 		c.Fail("unknown kind of value")
@@ -66,7 +74,12 @@ func DecodeRecord(b []byte) (Record, error) {
 	if c.Err == nil && flags&^byte(knownFlags) != 0 {
 		c.Fail("unknown flag of value")
 	}
-	rec := Record{Value: kv.Value{Kind: kind}, Version: c.Uvarint(), ModifiedMS: c.Varint()}
+	rec := Record{Value: kv.Value{Kind: kind}}
+	if format == packedFormat {
+		rec.Value.Packing = kv.Packing(c.Byte())
+		rec.Value.Plain = int(min(c.Uvarint(), kv.DefaultMaxValueBytes+1))
+	}
+	rec.Version, rec.ModifiedMS = c.Uvarint(), c.Varint()
 	if flags&flagDeadline != 0 {
 		if rec.DeadlineMS = c.Varint(); rec.DeadlineMS == 0 {
 			c.Fail("empty deadline of value")
@@ -80,6 +93,9 @@ func DecodeRecord(b []byte) (Record, error) {
 		rec.Value.ContentType = string(c.Bytes(uint64(n)))
 	}
 	rec.Value.Data = c.Rest
+	if c.Err == nil && (!rec.Value.WellPacked() || (format == packedFormat) != (rec.Value.Packing != kv.NotPacked)) {
+		c.Fail("unknown packing of value")
+	}
 	c.Rest = nil
 	return rec, c.End("value")
 }
@@ -87,16 +103,4 @@ func DecodeRecord(b []byte) (Record, error) {
 // Item is the record in the words of the node, without its key. It shares the value's bytes.
 func (rec Record) Item() kv.Item {
 	return kv.Item{Value: rec.Value, Version: rec.Version, Modified: rec.ModifiedMS, Deadline: rec.DeadlineMS}
-}
-
-// item makes the kv.Item of a stored record. It owns its memory.
-func (rec Record) item(key []byte, keysOnly bool) kv.Item {
-	it := rec.Item()
-	it.Key = append([]byte(nil), key...)
-	if keysOnly {
-		it.Value.Data = nil
-	} else {
-		it.Value.Data = append(make([]byte, 0, len(rec.Value.Data)), rec.Value.Data...)
-	}
-	return it
 }

@@ -20,6 +20,11 @@ func TestRecordsSurvive(t *testing.T) {
 		{Value: kv.Value{
 			Kind: kv.Binary, ContentType: strings.Repeat("c", kv.MaxContentTypeBytes), Data: []byte{0},
 		}, ModifiedMS: math.MaxInt64, DeadlineMS: math.MinInt64},
+		{Value: kv.Value{Kind: kv.JSON, Data: []byte("packed"), Packing: kv.Zlib, Plain: 7}, Version: 1},
+		{Value: kv.Value{
+			Kind: kv.String, ContentType: strings.Repeat("c", kv.MaxContentTypeBytes), Data: []byte{0}, Packing: kv.Zstd,
+			Plain: kv.DefaultMaxValueBytes,
+		}, Version: math.MaxUint64, ModifiedMS: math.MinInt64, DeadlineMS: math.MinInt64},
 	} {
 		b := rec.AppendTo([]byte("before"))
 		got, err := DecodeRecord(b[len("before"):])
@@ -41,7 +46,7 @@ func TestRecordsOfTheFutureAreRefused(t *testing.T) {
 		err  error
 		text string
 	}{
-		{0, 2, codec.ErrFormat, "unknown format version 2 of value (this pxkv knows 1"},
+		{0, 3, codec.ErrFormat, "unknown format version 3 of value (this pxkv knows 2"},
 		{0, 0, codec.ErrFormat, "unknown format version 0"},
 		{1, 4, codec.ErrCorrupt, "unknown kind"},
 		{1, 0, codec.ErrCorrupt, "unknown kind"},
@@ -60,5 +65,35 @@ func TestRecordsOfTheFutureAreRefused(t *testing.T) {
 	}
 	if _, err := DecodeRecord(nil); !errors.Is(err, codec.ErrCorrupt) {
 		t.Errorf("nothing: %v", err)
+	}
+}
+
+// What is said of a packing must be able to be, whatever the data is.
+func TestRecordsOfUnknownPackingsAreRefused(t *testing.T) {
+	t.Parallel()
+	of := func(v kv.Value) []byte { return Record{Value: v, Version: 1}.AppendTo(nil) }
+	packed := kv.Value{Kind: kv.String, Data: []byte("packed"), Packing: kv.Zstd, Plain: 100}
+	if _, err := DecodeRecord(of(packed)); err != nil {
+		t.Fatal(err)
+	}
+	for what, change := range map[string]func(*kv.Value){
+		"a packing of the future": func(v *kv.Value) { v.Packing = 3 },
+		"longer than it was":      func(v *kv.Value) { v.Plain = 5 },
+		"as long as it was":       func(v *kv.Value) { v.Plain = 6 },
+		"longer than a value is":  func(v *kv.Value) { v.Plain = kv.DefaultMaxValueBytes + 1 },
+		"without data":            func(v *kv.Value) { v.Data = nil },
+	} {
+		v := packed
+		change(&v)
+		_, err := DecodeRecord(of(v))
+		if !errors.Is(err, codec.ErrCorrupt) {
+			t.Errorf("%s: %v", what, err)
+		}
+		wantText(t, err, "unknown packing of value")
+	}
+	b := of(packed)
+	b[3] = 0 // not packed, in the format of packed ones
+	if _, err := DecodeRecord(b); !errors.Is(err, codec.ErrCorrupt) {
+		t.Errorf("no packing: %v", err)
 	}
 }

@@ -114,8 +114,13 @@ func (t *tableWriter) add(key, value []byte) error {
 	if len(key) == 0 || string(next) <= string(t.key) {
 		return fmt.Errorf("%w: key %q is out of order", ErrSnapshotStream, key)
 	}
-	if _, err := DecodeRecord(value); err != nil {
+	rec, err := DecodeRecord(value)
+	if err != nil {
 		return fmt.Errorf("%w: key %q: %w", ErrSnapshotStream, key, err)
+	}
+	if packedMixedSnapshot && rec.Value.Packing != kv.NotPacked {
+		rec.Value.Packing, rec.Value.Plain = kv.NotPacked, 0
+		value = rec.AppendTo(nil)
 	}
 	return t.set(next, value)
 }

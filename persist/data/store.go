@@ -1,11 +1,13 @@
 package data
 
 import (
+	"runtime"
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
 
 	"pxkv/node/kv"
+	"pxkv/node/pack"
 	"pxkv/persist/disk"
 )
 
@@ -24,7 +26,13 @@ type Store struct {
 	flushes flushes
 	room    room
 	staged  atomic.Uint64 // numbers the directories of incoming snapshots
+
+	// unpack is for reads, which may be many; what is applied never waits for them.
+	unpack, unpackApplied *pack.Unpacker
 }
+
+// mostUnpacked is how many values are unpacked for reads at one time at most, on however many processors.
+const mostUnpacked = 16
 
 // Opening is a Store at a start. What nobody may do to one later are methods of this type alone: who holds
 // the Store does not have them.
@@ -32,7 +40,10 @@ type Opening struct{ *Store }
 
 // New makes a store, which Open opens.
 func New(d *disk.Disk, o Options) Opening {
-	s := &Store{disk: d, o: o}
+	s := &Store{
+		disk: d, o: o, unpack: pack.NewUnpacker(min(runtime.GOMAXPROCS(0), mostUnpacked)),
+		unpackApplied: pack.NewUnpacker(1),
+	}
 	s.buffers.all.Store(&map[kv.PartitionID]*writeBuffer{})
 	s.room.init()
 	return Opening{s}

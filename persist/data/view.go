@@ -78,7 +78,9 @@ func (v *View) GetPart(key []byte, part kv.Part) (rec Record, length int64, foun
 	if rec, err = DecodeRecord(value); err != nil {
 		return Record{}, 0, false, v.store.readError(fmt.Errorf("partition %s, key %q: %w", v.partition, key, err))
 	}
-	length = rec.cut(part, true)
+	if length, err = v.store.take(v.partition, key, &rec, part, true); err != nil {
+		return Record{}, 0, false, err
+	}
 	return rec, length, true, nil
 }
 

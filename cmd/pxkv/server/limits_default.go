@@ -14,6 +14,9 @@ import (
 // before it asks for values: it is the same in a whole cluster.
 const longestAnswer = 32 << 20
 
+// packLeast is how long a value is at least that is compressed: the default of package pack.
+const packLeast = 0
+
 // Limits at which the parts of a node cut work into pieces: their defaults, but with the build tag
 // tinylimits. The door for HTTP has none: its limits refuse.
 var (

@@ -19,6 +19,9 @@ import (
 // longestAnswer is that of a program for users, made small.
 const longestAnswer = 1 << 20
 
+// packLeast lets most values of the tests be compressed.
+const packLeast = 24
+
 var (
 	nodeLimits = node.Limits{
 		ValueBytes: 16 << 10, RequestBytes: 300, ReadBytes: 200, UnitBytes: 100, TransactionBytes: 512 << 10,

@@ -45,7 +45,7 @@ func (l *links) build(machine *meta.Machine, handler peer.Handler, budget *kv.Bu
 		Identity: peer.Identity{Node: l.self.Identity.Node, ClusterName: l.o.Cluster, Incarnation: l.self.Incarnation},
 		Handler:  handler,
 		Cluster:  func() kv.ClusterID { return kv.ClusterID(l.cluster.Load()) },
-		Formats:  node.Formats(), Repeatable: node.Repeatable,
+		Formats:  node.Formats(l.o.Compression != kv.NotPacked), Repeatable: node.Repeatable,
 		Resolve: l.resolve, Names: l.nameOf, Seen: func(id kv.NodeID) (netip.Addr, bool) { return l.gossip.Seen(id) },
 		MaxPayload: longestAnswer, Budget: budget, QueueBytes: peerLimits.QueueBytes,
 		SnapshotChunk: peerLimits.SnapshotChunk, SnapshotAhead: peerLimits.SnapshotAhead,

@@ -4,6 +4,8 @@ import (
 	"log/slog"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"pxkv/node/kv"
 )
 
 // Options are what a node is told. They are valid: cmd/pxkv has checked them.
@@ -25,9 +27,10 @@ type Options struct {
 
 	CacheEntries  int // values kept decoded; 0: none
 	MaxValueBytes int
-	QuorumReads   bool // ask a majority for each batch of reads
-	AllowFlush    bool // let Redis clients delete everything
-	Debug         bool // serve /debug/pprof/
+	Compression   kv.Packing // of the values that are written through this node
+	QuorumReads   bool       // ask a majority for each batch of reads
+	AllowFlush    bool       // let Redis clients delete everything
+	Debug         bool       // serve /debug/pprof/
 
 	// Given are the flags of the command line or the environment, by name: of these it is said when they
 	// have no effect.

@@ -19,6 +19,7 @@ import (
 	"pxkv/node/kv"
 	"pxkv/node/loop"
 	"pxkv/node/meta"
+	"pxkv/node/pack"
 	"pxkv/node/replica"
 	"pxkv/node/rpc"
 	"pxkv/persist"
@@ -170,8 +171,8 @@ func (s *Server) buildNode() error {
 		Peers: s.links.peers, Sight: sight{s.links}, Names: s.links.nameOf,
 		NotSent:     func(err error) bool { return errors.Is(err, peer.ErrNotSent) },
 		Unreachable: peer.Unreachable, NoRoom: peer.NoRoom,
-		MaxValueBytes: s.o.MaxValueBytes, Limits: s.limits(), Warnings: s.warnings, Waits: s.core.Planner.Waits,
-		Logger: s.log, Metrics: s.o.Metrics,
+		MaxValueBytes: s.o.MaxValueBytes, Packer: pack.NewPacker(s.o.Compression, packLeast), Limits: s.limits(),
+		Warnings: s.warnings, Waits: s.core.Planner.Waits, Logger: s.log, Metrics: s.o.Metrics,
 	})
 	return err
 }

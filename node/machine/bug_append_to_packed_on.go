@@ -1,0 +1,5 @@
+//go:build bug_append_to_packed
+
+package machine
+
+const appendToPacked = true
