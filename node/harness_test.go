@@ -23,6 +23,7 @@ import (
 	"pxkv/node/loop"
 	"pxkv/node/member"
 	"pxkv/node/meta"
+	"pxkv/node/pack"
 	"pxkv/node/parts"
 	"pxkv/node/rebalance"
 	"pxkv/node/replica"
@@ -54,6 +55,7 @@ type cluster struct {
 	tick       time.Duration
 	boot       func() time.Duration // Options.Boot; nil: the system's
 	log        *slog.Logger
+	packer     func(name string) *pack.Packer // of a node that starts; nil: none packs
 
 	mu      sync.Mutex
 	servers []*server // that run, in the order of their start
@@ -220,6 +222,7 @@ func (s *server) build() error {
 		Boot: c.boot, Peers: s.station, Sight: s.station, NotSent: func(err error) bool {
 			return errors.Is(err, errNotSent)
 		},
+		Packer:        s.packer(),
 		MaxValueBytes: c.maxValue, Silence: 500 * time.Millisecond, Limits: c.limits, AskInterval: askInterval,
 		Logger: log, Metrics: s.registry,
 	})
@@ -248,6 +251,13 @@ func (s *server) build() error {
 		Logger:   log,
 	})
 	return nil
+}
+
+func (s *server) packer() *pack.Packer {
+	if s.c.packer == nil {
+		return nil
+	}
+	return s.c.packer(s.name)
 }
 
 func draw() uint64 {

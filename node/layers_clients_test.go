@@ -39,7 +39,7 @@ func (k *client) someKey() string {
 // draw draws a write.
 func (k *client) draw() (kv.Command, operation) {
 	k.values++
-	value := fmt.Sprintf("v%d.%d", k.id, k.values)
+	value := fmt.Sprintf("v%d.%d%s", k.id, k.values, k.s.filling)
 	key := k.register()
 	seen, known := k.seen[key]
 	var cmd *kv.Command
@@ -200,7 +200,7 @@ func (k *client) transact(ctx context.Context, n *Node) {
 		return
 	}
 	k.values++
-	v := fmt.Sprintf("v%d.%d", k.id, k.values)
+	v := fmt.Sprintf("v%d.%d%s", k.id, k.values, k.s.filling)
 	op := operation{client: k.id, kind: doPut, key: pair + "a", value: v}
 	times := operation{client: k.id, kind: doIncr, key: pair + "n"}
 	tx := kv.Transaction{Commands: []kv.Command{*put(pair+"a", v), *put(pair+"b", v), incr(pair+"n", 1)}}

@@ -55,10 +55,11 @@ type schedule struct {
 	back  time.Time
 	wiped bool // a node has lost its disk
 	// budget is of what all nodes hold for clients; nil: there is none
-	budget *kv.Budget
-	tight  bool // batches take several requests and log entries
-	calm   bool // nothing happens but that nodes are asked to stop, and join: every request must be carried out
-	odds   odds
+	budget  *kv.Budget
+	tight   bool // batches take several requests and log entries
+	calm    bool // nothing happens but that nodes are asked to stop, and join: every request must be carried out
+	odds    odds
+	filling string // behind every value, so that it can be compressed
 }
 
 // odds are how often a request between nodes is lost in one way or the other.
@@ -93,6 +94,7 @@ func newSchedule(t *testing.T, seed uint64) *schedule {
 			c.limits.RequestBytes, c.limits.UnitBytes = 40+s.rng.IntN(300), 1+s.rng.IntN(60)
 		}
 		s.narrow(c)
+		s.compress(c)
 	})
 	return s
 }
