@@ -34,6 +34,7 @@ type node struct {
 	by                       []string // what starts the program; see launchWith
 	program                  string   // "" is the program under test
 	process                  *process
+	starts                   int
 }
 
 // cluster is the nodes of one test.
@@ -127,8 +128,8 @@ func freeAddress(t *testing.T) string {
 }
 
 func (n *node) commandLine() []string {
-	return append([]string{"serve", "--name", n.name, "--data-dir", n.dir, "--http", n.http, "--resp", n.resp, "--peer",
-		n.peer, "--gossip", n.gossip}, n.extra...)
+	return slices.Concat([]string{"serve", "--name", n.name, "--data-dir", n.dir, "--http", n.http, "--resp", n.resp, "--peer",
+		n.peer, "--gossip", n.gossip}, n.compression(), n.extra)
 }
 
 // start starts the node's process with its one and only command line.
