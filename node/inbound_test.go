@@ -255,7 +255,8 @@ func TestAFrameOfAnotherVersionIsToldApart(t *testing.T) {
 func TestFormatsKeepTheirPlaces(t *testing.T) {
 	t.Parallel()
 	want := []kv.Format{
-		{Name: "raft frames", Writes: 4}, {Name: "requests", Writes: 1}, {Name: "log entries", Writes: 4, Oldest: 2, Newest: 5},
+		{Name: "raft frames", Writes: 4}, {Name: "requests", Writes: 1},
+		{Name: "log entries", Writes: 4, Oldest: 2, Newest: 5},
 		{Name: "commands of the meta group", Writes: 1}, {Name: "snapshot headers", Writes: 3},
 		{Name: "snapshot streams", Writes: 1},
 	}

@@ -12,8 +12,8 @@ import (
 
 // The values of puts are packed on the node that a client speaks with, before they are encoded: so the network, the log
 // and the disks of all replicas have less of them. What limits are about is known before: the plain command was
-// validated. Whoever leads the partition checks that what another node packed unpacks, before it is proposed. So what is
-// in a log unpacks on every replica, and nothing has to be decided about a value that does not.
+// validated. Whoever leads the partition checks that what another node packed unpacks, before it is proposed. So what
+// is in a log unpacks on every replica, and nothing has to be decided about a value that does not.
 
 // mostChecked is how many values of other nodes are looked at at one time at most, on however many processors.
 const mostChecked = 8
@@ -80,11 +80,11 @@ func packingMetrics(p *pack.Packer) []prometheus.Collector {
 	}
 	const (
 		values     = "pxkv_compression_values_total"
-		valuesHelp = "Values that this node tried to compress before it proposed them, by whether they became shorter " +
-			"(packed) or not (left)."
+		valuesHelp = "Values that this node tried to compress before it proposed them, by whether they became " +
+			"shorter (packed) or not (left)."
 		bytes     = "pxkv_compression_bytes_total"
-		bytesHelp = "Bytes of the values that this node tried to compress, before and after, those included that were " +
-			"left as they were."
+		bytesHelp = "Bytes of the values that this node tried to compress, before and after, those included that " +
+			"were left as they were."
 	)
 	return []prometheus.Collector{
 		counter(values, valuesHelp, "result", "packed", &stats.Packed),

@@ -78,7 +78,8 @@ func TestNodesThatPackDifferently(t *testing.T) {
 				for _, v := range stored(t, servers, key) {
 					if by := mixed[s.name]; size > 256 && v.Packing != by || size <= 256 && v.Packing != kv.NotPacked ||
 						v.Length() != size || by != kv.NotPacked && size > 256 && len(v.Data) > size-size/16 {
-						t.Errorf("%s of %d bytes, through %s: %d are stored by %v", how, size, s.name, len(v.Data), v.Packing)
+						t.Errorf("%s of %d bytes, through %s: %d are stored by %v", how, size, s.name, len(v.Data),
+							v.Packing)
 					}
 				}
 			}
@@ -124,7 +125,8 @@ func TestNodesThatPackDifferently(t *testing.T) {
 				n++
 			}
 			for _, it := range items {
-				if w := want[string(it.Key)]; string(it.Value.Data) != w != q.KeysOnly || it.Value.Packing != kv.NotPacked {
+				w := want[string(it.Key)]
+				if string(it.Value.Data) != w != q.KeysOnly || it.Value.Packing != kv.NotPacked {
 					t.Errorf("%s lists %d bytes of %q, want %d", s.name, len(it.Value.Data), it.Key, len(w))
 				}
 			}
@@ -218,7 +220,8 @@ func TestLimitsAreOfPlainValues(t *testing.T) {
 		}
 		tx := &kv.Transaction{}
 		for i := range 3 {
-			tx.Commands = append(tx.Commands, *put(fmt.Sprint("{t}", i), longText("k", 1000)), reading(fmt.Sprint("{t}", i)))
+			key := fmt.Sprint("{t}", i)
+			tx.Commands = append(tx.Commands, *put(key, longText("k", 1000)), reading(key))
 		}
 		_, err = s.node.Transact(within(t, patience), tx)
 		wantKind(t, err, kv.TooLarge)
@@ -234,7 +237,8 @@ func TestRoomOfPackedValuesIsGivenBack(t *testing.T) {
 	_, servers := of(t, 3, packing(map[string]kv.Packing{"a": kv.Zstd, "b": kv.Zstd, "c": kv.Zstd}))
 	budget := kv.NewBudget(1 << 20)
 	for _, s := range servers {
-		for size, by := range map[int]kv.Packing{100_000: kv.Zstd, 700_000: kv.NotPacked} { // twice is beyond six eighths
+		// Twice the longer one is beyond six eighths of the budget.
+		for size, by := range map[int]kv.Packing{100_000: kv.Zstd, 700_000: kv.NotPacked} {
 			var held kv.Account
 			held.Open(budget, kv.OfClients)
 			ctx := kv.WithAccount(within(t, patience), &held)
@@ -244,7 +248,8 @@ func TestRoomOfPackedValuesIsGivenBack(t *testing.T) {
 					return err
 				},
 				"batch": func(key string) error {
-					for _, a := range s.node.Batch(ctx, []kv.Command{*put(key, longText("k", size)), incr(key+"n", 1)}) {
+					cmds := []kv.Command{*put(key, longText("k", size)), incr(key+"n", 1)}
+					for _, a := range s.node.Batch(ctx, cmds) {
 						if a.Err != nil {
 							return a.Err
 						}
@@ -350,7 +355,8 @@ func TestManyBombsInOneRequest(t *testing.T) {
 	t.Parallel()
 	_, servers := of(t, 1, func(c *cluster) { c.maxValue = kv.DefaultMaxValueBytes })
 	a := servers[0]
-	value := pack.NewPacker(kv.Zstd, 0).Pack(kv.Value{Kind: kv.String, Data: make([]byte, kv.DefaultMaxValueBytes-1000)})
+	value := kv.Value{Kind: kv.String, Data: make([]byte, kv.DefaultMaxValueBytes-1000)}
+	value = pack.NewPacker(kv.Zstd, 0).Pack(value)
 	steps := func(n int) (all []*step) {
 		for i := range n {
 			p := kv.PartitionID(i)
@@ -393,7 +399,8 @@ func TestEntriesSayThatTheyPack(t *testing.T) {
 			t.Fatalf("packs %v: %+v, %v", packs, got, err)
 		}
 		must(t, got.Units(func(c kv.Command) error {
-			if c.Value.Packing != cmd.Value.Packing || c.Value.Length() != 1000 || string(c.Value.Data) != string(cmd.Value.Data) {
+			if c.Value.Packing != cmd.Value.Packing || c.Value.Length() != 1000 ||
+				string(c.Value.Data) != string(cmd.Value.Data) {
 				t.Errorf("packs %v: %d bytes by %v of %d", packs, len(c.Value.Data), c.Value.Packing, c.Value.Plain)
 			}
 			return nil

@@ -128,8 +128,8 @@ func freeAddress(t *testing.T) string {
 }
 
 func (n *node) commandLine() []string {
-	return slices.Concat([]string{"serve", "--name", n.name, "--data-dir", n.dir, "--http", n.http, "--resp", n.resp, "--peer",
-		n.peer, "--gossip", n.gossip}, n.compression(), n.extra)
+	return slices.Concat([]string{"serve", "--name", n.name, "--data-dir", n.dir, "--http", n.http, "--resp", n.resp,
+		"--peer", n.peer, "--gossip", n.gossip}, n.compression(), n.extra)
 }
 
 // start starts the node's process with its one and only command line.

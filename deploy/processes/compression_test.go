@@ -3,7 +3,6 @@
 package processes
 
 import (
-	"bytes"
 	"fmt"
 	"hash/fnv"
 	"io"
@@ -51,9 +50,9 @@ func (n *node) compress(way string) {
 	n.extra[i+1] = way
 }
 
-// TestCompressionChangesAtRestarts writes through three nodes that compress differently, by both protocols, and restarts
-// them with other settings: what was written is what is read, by both protocols and through every node, before and
-// after; and the metrics tell of it.
+// TestCompressionChangesAtRestarts writes through three nodes that compress differently, by both protocols, and
+// restarts them with other settings: what was written is what is read, by both protocols and through every node, before
+// and after; and the metrics tell of it.
 func TestCompressionChangesAtRestarts(t *testing.T) {
 	ways := []string{"zlib", "zstd", "none"}
 	c := newCluster(t, 3)
@@ -79,7 +78,8 @@ func TestCompressionChangesAtRestarts(t *testing.T) {
 				}
 				want[key+"h"], want[key+"r"] = b.String(), b.String()+"more"
 				n.putRaw(t, key+"h", want[key+"h"])
-				if got := redis.do([]string{"SET", key + "r", b.String()}, []string{"APPEND", key + "r", "more"}); got[0] != "+OK" {
+				got := redis.do([]string{"SET", key + "r", b.String()}, []string{"APPEND", key + "r", "more"})
+				if got[0] != "+OK" {
 					t.Fatalf("SET through %s: %q", n.name, got)
 				}
 			}
@@ -93,7 +93,8 @@ func TestCompressionChangesAtRestarts(t *testing.T) {
 			for key, value := range want {
 				body, _, err := n.look("/kv/" + key)
 				if err != nil || string(body) != value {
-					t.Fatalf("round %d: GET /kv/%s through %s: %d bytes, want %d, %v", round, key, n.name, len(body), len(value), err)
+					t.Fatalf("round %d: GET /kv/%s through %s: %d bytes, want %d, %v", round, key, n.name, len(body),
+						len(value), err)
 				}
 				got := redis.do([]string{"GETRANGE", key, "3", "9"}, []string{"STRLEN", key})
 				if got[0] != "$"+strconv.Quote(value[3:10]) || got[1] != fmt.Sprint(":", len(value)) {
@@ -113,7 +114,7 @@ func TestCompressionChangesAtRestarts(t *testing.T) {
 
 func (n *node) putRaw(t *testing.T, key, value string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, n.url()+"/kv/"+key, bytes.NewReader([]byte(value)))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, n.url()+"/kv/"+key, strings.NewReader(value))
 	if err != nil {
 		t.Fatal(err)
 	}

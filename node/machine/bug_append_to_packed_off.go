@@ -2,6 +2,6 @@
 
 package machine
 
-// appendToPacked plants a known bug, which must be found: APPEND adds plain bytes to packed ones, and leaves it said that
-// all of them are packed.
+// appendToPacked plants a known bug, which must be found: APPEND adds plain bytes to packed ones, and leaves it said
+// that all of them are packed.
 const appendToPacked = false

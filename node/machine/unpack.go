@@ -71,8 +71,8 @@ func (s *step) countUnpacked(key []byte, old *held) *long {
 	return l
 }
 
-// changed is the value that a command has made of another one, byte by byte. A build with a planted bug has not unpacked
-// that one.
+// changed is the value that a command has made of another one, byte by byte. A build with a planted bug has not
+// unpacked that one.
 func changed(value []byte, old *held) kv.Value {
 	v := kv.Value{ContentType: old.Value.ContentType, Data: value}
 	if appendToPacked && old.Value.Packing != kv.NotPacked {

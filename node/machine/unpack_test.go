@@ -41,6 +41,11 @@ func TestPackedValuesAnswerAlike(t *testing.T) {
 	setRange := func(at int64, s string) kv.Command {
 		return kv.Command{Op: kv.OpSetRange, Key: k, Offset: at, Value: kv.Value{Data: []byte(s)}, Limit: 2000}
 	}
+	until := func(ms int64) kv.Command {
+		return kv.Command{Op: kv.OpExpire, Key: k, Expiry: kv.Expiry{Kind: kv.ExpiryAt, MS: ms}}
+	}
+	addOne := kv.Command{Op: kv.OpIncrFloat, Key: k, Value: text("1")}
+	rename := kv.Command{Op: kv.OpRename, Key: k, NewKey: n}
 	// Each is carried out on a key that holds long, or number where it says so.
 	for what, c := range map[string]struct {
 		holds string
@@ -61,9 +66,9 @@ func TestPackedValuesAnswerAlike(t *testing.T) {
 		"delete if equal":           {long, with(kv.Command{Op: kv.OpDelete, Key: k}, is(long), true)},
 		"incr":                      {long, kv.Command{Op: kv.OpIncr, Key: k, Delta: 1}},
 		"incr if equal":             {long, with(kv.Command{Op: kv.OpIncr, Key: k, Delta: 1}, is("x"), true)},
-		"incr float of a text":      {long, kv.Command{Op: kv.OpIncrFloat, Key: k, Value: text("1")}},
-		"incr float of a number":    {number, kv.Command{Op: kv.OpIncrFloat, Key: k, Value: text("1")}},
-		"incr float, old":           {number, with(kv.Command{Op: kv.OpIncrFloat, Key: k, Value: text("1")}, kv.Condition{}, true)},
+		"incr float of a text":      {long, addOne},
+		"incr float of a number":    {number, addOne},
+		"incr float, old":           {number, with(addOne, kv.Condition{}, true)},
 		"append":                    {long, appendTo("end")},
 		"append nothing":            {long, appendTo("")},
 		"append bytes":              {long, appendTo("\xff")},
@@ -77,14 +82,14 @@ func TestPackedValuesAnswerAlike(t *testing.T) {
 		"set range too far":         {long, setRange(1998, "xyz")},
 		"set range of nothing":      {long, setRange(3, "")},
 		"set range, old":            {long, with(setRange(3, "xyz"), kv.Condition{}, true)},
-		"expire":                    {long, kv.Command{Op: kv.OpExpire, Key: k, Expiry: kv.Expiry{Kind: kv.ExpiryIn, MS: 5}}},
+		"expire":                    {long, until(1005)},
 		"expire, old":               {long, kv.Command{Op: kv.OpExpire, Key: k, ReturnOld: true}},
-		"expire if there is no end": {long, with(kv.Command{Op: kv.OpExpire, Key: k, Expiry: kv.Expiry{Kind: kv.ExpiryAt, MS: 9999}}, kv.Condition{Kind: kv.CondNoDeadline}, false)},
-		"expire at once":            {long, kv.Command{Op: kv.OpExpire, Key: k, Expiry: kv.Expiry{Kind: kv.ExpiryAt, MS: 1}}},
-		"rename":                    {long, kv.Command{Op: kv.OpRename, Key: k, NewKey: n}},
+		"expire if there is no end": {long, with(until(9999), kv.Condition{Kind: kv.CondNoDeadline}, false)},
+		"expire at once":            {long, until(1)},
+		"rename":                    {long, rename},
 		"rename, old":               {long, kv.Command{Op: kv.OpRename, Key: k, NewKey: n, ReturnOld: true}},
 		"rename to itself":          {long, kv.Command{Op: kv.OpRename, Key: k, NewKey: k}},
-		"rename if absent":          {long, with(kv.Command{Op: kv.OpRename, Key: k, NewKey: n}, kv.Condition{Kind: kv.CondNewAbsent}, false)},
+		"rename if absent":          {long, with(rename, kv.Condition{Kind: kv.CondNewAbsent}, false)},
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
@@ -111,7 +116,8 @@ func TestPackedValuesAnswerAlike(t *testing.T) {
 					want = got
 				}
 				if got != want || second != want || third != want {
-					t.Errorf("packed by %v:\nalone  %s\nbehind %s\ninside %s\nwant   %s", kv.Packing(i), got, second, third, want)
+					t.Errorf("packed by %v:\nalone  %s\nbehind %s\ninside %s\nwant   %s", kv.Packing(i), got, second,
+						third, want)
 				}
 			}
 		})
@@ -245,7 +251,8 @@ func TestAValueThatDoesNotUnpack(t *testing.T) {
 		}
 	}
 	for _, c := range []kv.Command{
-		{Op: kv.OpRename, Key: []byte("other"), NewKey: []byte("new")}, {Op: kv.OpDelete, Key: []byte("k")}, set("k", "sound"),
+		{Op: kv.OpRename, Key: []byte("other"), NewKey: []byte("new")}, {Op: kv.OpDelete, Key: []byte("k")},
+		set("k", "sound"),
 	} {
 		if err := apply(c); err != nil {
 			t.Errorf("operation %d: %v", c.Op, err)

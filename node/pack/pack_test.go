@@ -43,7 +43,8 @@ func TestWhatIsPackedComesBack(t *testing.T) {
 			switch {
 			case err != nil || !bytes.Equal(plain, was) || !bytes.Equal(v.Data, was):
 				t.Fatalf("%v made %d bytes of %d, and of these %d, %v", by, len(got.Data), len(was), len(plain), err)
-			case !got.WellPacked() || got.Length() != len(was) || got.Kind != v.Kind || got.ContentType != v.ContentType:
+			case !got.WellPacked() || got.Length() != len(was) || got.Kind != v.Kind ||
+				got.ContentType != v.ContentType:
 				t.Fatalf("%v made %+v", by, got)
 			case got.Packing != kv.NotPacked && (got.Packing != by || len(got.Data) > len(was)-len(was)/leastShare ||
 				len(got.Data) > len(was)-leastGain || u.Check(&got) != nil):
@@ -91,7 +92,8 @@ func TestWhatIsLeft(t *testing.T) {
 			}
 		}
 	}
-	if p := NewPacker(kv.NotPacked, 0); p.Packs() || p.Pack(kv.Value{Data: make([]byte, 1000)}).Packing != kv.NotPacked {
+	none := NewPacker(kv.NotPacked, 0)
+	if none.Pack(kv.Value{Data: make([]byte, 1000)}).Packing != kv.NotPacked {
 		t.Error("none packs")
 	}
 	for _, by := range []kv.Packing{kv.NotPacked, kv.Zlib, kv.Zstd} {
@@ -156,11 +158,15 @@ func TestBombsAndDamage(t *testing.T) {
 		{"a stream, longer", kv.Value{Packing: kv.Zstd, Data: streamed(t, text), Plain: len(text) - 1}, false},
 		{"zlib and more", kv.Value{Packing: kv.Zlib, Data: append(zlibOf(text), 0), Plain: len(text)}, false},
 		{"zlib, cut", kv.Value{Packing: kv.Zlib, Data: zlibOf(text)[:20], Plain: len(text)}, false},
-		{"zlib, no checksum", kv.Value{Packing: kv.Zlib, Data: zlibOf(text)[:len(zlibOf(text))-4], Plain: len(text)}, false},
+		{"zlib, no checksum", kv.Value{
+			Packing: kv.Zlib, Data: zlibOf(text)[:len(zlibOf(text))-4], Plain: len(text),
+		}, false},
 		{"zstd, cut", kv.Value{Packing: kv.Zstd, Data: zstdOf(t, text)[:20], Plain: len(text)}, false},
 		{"a bomb of zlib", kv.Value{Packing: kv.Zlib, Data: zlibOf(zeros), Plain: kv.DefaultMaxValueBytes}, false},
 		{"a bomb of zstd", kv.Value{Packing: kv.Zstd, Data: zstdOf(t, zeros), Plain: kv.DefaultMaxValueBytes}, false},
-		{"a streamed bomb", kv.Value{Packing: kv.Zstd, Data: streamed(t, zeros), Plain: kv.DefaultMaxValueBytes}, false},
+		{"a streamed bomb", kv.Value{
+			Packing: kv.Zstd, Data: streamed(t, zeros), Plain: kv.DefaultMaxValueBytes,
+		}, false},
 		{"two frames", kv.Value{
 			Packing: kv.Zstd, Data: append(zstdOf(t, text), zstdOf(t, text)...), Plain: len(text),
 		}, false},

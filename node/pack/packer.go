@@ -87,9 +87,6 @@ func NewPacker(packing kv.Packing, least int) *Packer {
 	return p
 }
 
-// Packs reports whether it packs anything.
-func (p *Packer) Packs() bool { return p != nil }
-
 // Wants reports whether a value is one that is packed if it becomes shorter.
 func (p *Packer) Wants(v *kv.Value) bool {
 	return p != nil && v.Packing == kv.NotPacked && len(v.Data) >= p.least && len(v.Data) <= kv.DefaultMaxValueBytes

@@ -84,7 +84,8 @@ func (u *Unpacker) compare(v *kv.Value, plain []byte) error {
 // into unpacks into the memory of room, if there is enough.
 func (u *Unpacker) into(in *inflater, v *kv.Value, room []byte) ([]byte, error) {
 	if !v.WellPacked() {
-		return nil, fmt.Errorf("%w: %d bytes by packing %d are said to be %d", ErrDamaged, len(v.Data), v.Packing, v.Plain)
+		return nil, fmt.Errorf("%w: %d bytes by packing %d are said to be %d", ErrDamaged, len(v.Data), v.Packing,
+			v.Plain)
 	}
 	if cap(room) < v.Plain {
 		room = make([]byte, 0, v.Plain)

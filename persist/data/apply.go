@@ -85,7 +85,8 @@ func (a *Apply) Get(p kv.PartitionID, key []byte) (Record, bool, error) {
 	return rec, ok, err
 }
 
-// Unpack returns the data of a value that Get returned, unpacked. It must not be changed where the value was not packed.
+// Unpack returns the data of a value that Get returned, unpacked. It must not be changed where the value was not
+// packed.
 func (a *Apply) Unpack(p kv.PartitionID, key []byte, v *kv.Value) ([]byte, error) {
 	plain, err := a.store.unpackApplied.Unpack(v)
 	if err != nil {

@@ -31,7 +31,8 @@ func FuzzDecodeRecord(f *testing.F) {
 			t.Fatalf("%v became %v, %v", rec, again, err)
 		}
 		if !rec.Value.WellPacked() || rec.Value.Length() > max(len(b), kv.DefaultMaxValueBytes) {
-			t.Fatalf("%d bytes by packing %d are said to be %d", len(rec.Value.Data), rec.Value.Packing, rec.Value.Plain)
+			t.Fatalf("%d bytes by packing %d are said to be %d", len(rec.Value.Data), rec.Value.Packing,
+				rec.Value.Plain)
 		}
 	})
 }

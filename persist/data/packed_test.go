@@ -46,7 +46,8 @@ func TestPackedValuesAreReadPlain(t *testing.T) {
 				if v := got.Value; err != nil || !found || string(v.Data) != want || length != packedWhole ||
 					v.Packing != kv.NotPacked || v.Plain != 0 || v.Kind != kv.String || v.ContentType != "a/b" ||
 					got.Version != 7 || part.Kind != kv.WholeValue && cap(v.Data) > len(want) {
-					t.Errorf("%v, %s, %+v: %d bytes of %d, found %v, %v", by, where, part, len(v.Data), length, found, err)
+					t.Errorf("%v, %s, %+v: %d bytes of %d, found %v, %v", by, where, part, len(v.Data), length, found,
+						err)
 				}
 			}
 			if got, _, _, err := get([]byte("plain"), kv.Part{}); err != nil || string(got.Value.Data) != "v" {
@@ -71,8 +72,9 @@ func TestPackedValuesAreReadPlain(t *testing.T) {
 		must(t, err)
 		install(t, to, r, staged)
 		check("a copy", of(to))
-		if stored, _, err := to.NewApply().Get(1, []byte("k")); err != nil || !bytes.Equal(stored.Value.Data, rec.Value.Data) ||
-			stored.Value.Packing != by || stored.Value.Plain != packedWhole {
+		stored, _, err := to.NewApply().Get(1, []byte("k"))
+		if err != nil || !bytes.Equal(stored.Value.Data, rec.Value.Data) || stored.Value.Packing != by ||
+			stored.Value.Plain != packedWhole {
 			t.Errorf("the copy has %d bytes by %v, %v", len(stored.Value.Data), stored.Value.Packing, err)
 		}
 		shut(t, db)
@@ -115,7 +117,8 @@ func TestPackedValuesAreListedPlain(t *testing.T) {
 			if tc.q.KeysOnly {
 				want = 0
 			}
-			if v := it.Value; len(v.Data) != want || v.Packing != kv.NotPacked || v.Plain != 0 || v.ContentType != "a/b" {
+			v := it.Value
+			if len(v.Data) != want || v.Packing != kv.NotPacked || v.Plain != 0 || v.ContentType != "a/b" {
 				t.Errorf("%+v: item %q has %d bytes, by %v of %d", tc.q, it.Key, len(v.Data), v.Packing, v.Plain)
 			}
 		}

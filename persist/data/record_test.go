@@ -22,8 +22,8 @@ func TestRecordsSurvive(t *testing.T) {
 		}, ModifiedMS: math.MaxInt64, DeadlineMS: math.MinInt64},
 		{Value: kv.Value{Kind: kv.JSON, Data: []byte("packed"), Packing: kv.Zlib, Plain: 7}, Version: 1},
 		{Value: kv.Value{
-			Kind: kv.String, ContentType: strings.Repeat("c", kv.MaxContentTypeBytes), Data: []byte{0}, Packing: kv.Zstd,
-			Plain: kv.DefaultMaxValueBytes,
+			Kind: kv.String, ContentType: strings.Repeat("c", kv.MaxContentTypeBytes), Data: []byte{0},
+			Packing: kv.Zstd, Plain: kv.DefaultMaxValueBytes,
 		}, Version: math.MaxUint64, ModifiedMS: math.MinInt64, DeadlineMS: math.MinInt64},
 	} {
 		b := rec.AppendTo([]byte("before"))
