@@ -116,6 +116,10 @@ func sayExported(w io.Writer, name string, format transfer.Format, done transfer
 		fmt.Fprintf(w, "not kept by the format json: %s, %s; ndjson keeps them\n",
 			plural(done.Deadlines, "deadline"), plural(done.ContentTypes, "content type"))
 	}
+	if format == transfer.JSON && done.Lookalikes > 0 {
+		fmt.Fprintf(w, "%s of the one member $binary cannot be told from bytes in the format json; ndjson tells them apart\n",
+			plural(done.Lookalikes, "JSON object"))
+	}
 	to := ""
 	if name != "-" {
 		to = " to " + name

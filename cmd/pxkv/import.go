@@ -82,6 +82,9 @@ func runImport(cmd *cobra.Command, flags *importFlags, name string) error {
 			return usageError(cmd, "--format: %w", err)
 		}
 	}
+	if flags.retryFor < 0 {
+		return usageError(cmd, "--retry-for cannot be negative, as in %v; 0 tries everything once", flags.retryFor)
+	}
 	c, err := flags.client.client(cmd)
 	if err != nil {
 		return err
@@ -94,8 +97,11 @@ func runImport(cmd *cobra.Command, flags *importFlags, name string) error {
 	r := &importRun{cmd: cmd, flags: flags, in: in, format: format}
 	if flags.strict || flags.dryRun {
 		if counts, err := r.run(&transfer.Import{}); err != nil || flags.dryRun || counts.Bad > 0 {
-			return r.end(counts, err, true)
+			return r.end(counts, r.brokenCheck(err), true)
 		}
+	}
+	if err := in.lock(); err != nil {
+		return err
 	}
 	state, err := r.state(c)
 	if err != nil {
@@ -186,6 +192,14 @@ func (r *importRun) broken(state *transfer.State, err error) error {
 		return importError(err, "%w; what was read from standard input up to here may be written", err)
 	}
 	return importError(err, "%w; run it again, and it goes on from there", err)
+}
+
+// brokenCheck says what it means that the file was not looked through to its end.
+func (r *importRun) brokenCheck(err error) error {
+	if r.cmd.Context().Err() == nil || err == nil {
+		return err
+	}
+	return fmt.Errorf("interrupted while %s was checked; nothing was written", r.in.name)
 }
 
 // importError makes an error that has the exit code of its cause.

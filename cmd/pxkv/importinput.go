@@ -9,6 +9,8 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+
+	"pxkv/cmd/pxkv/transfer"
 )
 
 // importInput is what an import reads.
@@ -94,6 +96,18 @@ func (in *importInput) open() (io.Reader, error) {
 	}
 	_, err := in.file.Seek(0, io.SeekStart)
 	return in.file, err
+}
+
+// lock takes the file for this import, so that no other one writes down how far it is at the same place.
+func (in *importInput) lock() error {
+	if in.info == nil {
+		return nil
+	}
+	locked, err := transfer.Lock(in.file)
+	if err == nil && !locked {
+		return fmt.Errorf("another import of %s runs; wait for its end, or end it, and run this one again", in.name)
+	}
+	return err
 }
 
 func (in *importInput) close() {

@@ -89,7 +89,7 @@ func TestExportAndImportAgain(t *testing.T) {
 	}
 	do("export", "-", "--format", "ndjson", "--from", "c", "--to", "e").expect(t, exitFine, `{"key":"c",`, "exported 2 pairs")
 	do("export", "--type", "binary").expect(t, exitFine, `"AP8="`, "exported 1 pair\n")
-	if left, _ := filepath.Glob(in("*tmp")); len(left) > 0 {
+	if left, _ := filepath.Glob(in("*pxkv*")); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
 }
@@ -373,7 +373,7 @@ func TestInterruptedWhileWaitingForInput(t *testing.T) {
 	temporary := t.TempDir()
 	t.Setenv("TMPDIR", temporary)
 	for want, args := range map[string][]string{
-		"pxkv: interrupted\n":                      {"import", "-", "--dry-run", "--format=ndjson"},
+		"pxkv: interrupted while standard input was checked; nothing was written\n":                      {"import", "-", "--dry-run", "--format=ndjson"},
 		"to read it twice: interrupted; nothing w": {"import", "-", "--strict", "--format=ndjson"},
 	} {
 		ctx, cancel := context.WithCancelCause(t.Context())

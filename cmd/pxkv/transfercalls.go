@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"sync"
+	"time"
 
 	"pxkv/cmd/pxkv/transfer"
 )
@@ -87,21 +88,8 @@ const maxBatchAnswer = 16 << 20
 func (b *batcher) Batch(ctx context.Context, body []byte) ([]byte, error) {
 	c := b.take()
 	defer b.giveBack(c)
-	var resp *http.Response
-	var err error
-	next := false
-	for range c.bases {
-		c.base = c.bases[0]
-		resp, next, err = c.ask(ctx, &request{method: http.MethodPost, path: "/batch", body: body,
-			header: http.Header{"Content-Type": {"application/json"}}})
-		if err == nil {
-			break
-		}
-		c.turn() // also when the outcome is unknown: whoever did not answer may not do so the next time
-		if !next {
-			break
-		}
-	}
+	resp, next, err := c.askInTurn(ctx, &request{method: http.MethodPost, path: "/batch", body: body,
+		header: http.Header{"Content-Type": {"application/json"}}})
 	if err != nil {
 		return nil, batchFailure(err, next)
 	}
@@ -113,6 +101,51 @@ func (b *batcher) Batch(ctx context.Context, body []byte) ([]byte, error) {
 			Err: fmt.Errorf("outcome unknown: the answer of %s to a batch broke off: %w", c.base, err)}
 	}
 	return answer, nil
+}
+
+// Put implements transfer.Store.
+func (b *batcher) Put(ctx context.Context, e *transfer.Entry, ifAbsent bool) (present bool, err error) {
+	c := b.take()
+	defer b.giveBack(c)
+	r := &request{method: http.MethodPut, path: keyPath(string(e.Key)), body: e.Value.Data, query: url.Values{},
+		header: http.Header{}}
+	if e.Value.ContentType != "" {
+		r.header.Set("Content-Type", e.Value.ContentType)
+	}
+	if e.Expires != 0 {
+		// What has expired meanwhile is given the shortest life that there is.
+		left := max(time.Until(time.UnixMilli(e.Expires)), time.Millisecond)
+		r.query.Set("ttl", left.Round(time.Millisecond).String())
+	}
+	if ifAbsent {
+		r.header.Set("If-None-Match", "*")
+	}
+	resp, next, err := c.askInTurn(ctx, r)
+	if _, there := errors.AsType[*conditionError](err); there {
+		return true, nil
+	}
+	if err != nil {
+		return false, batchFailure(err, next)
+	}
+	return false, resp.Body.Close()
+}
+
+// askInTurn asks one server after the other until one does not say that another may be asked, as next does.
+func (c *client) askInTurn(ctx context.Context, r *request) (resp *http.Response, next bool, err error) {
+	for range c.bases {
+		c.base = c.bases[0]
+		if resp, next, err = c.ask(ctx, r); err == nil {
+			break
+		}
+		if _, there := errors.AsType[*conditionError](err); there {
+			break
+		}
+		c.turn() // also when the outcome is unknown: whoever did not answer may not do so the next time
+		if !next {
+			break
+		}
+	}
+	return resp, next, err
 }
 
 // batchFailure says how a call ended that was not answered with 200. again says that nothing was done for now.

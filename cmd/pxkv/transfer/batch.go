@@ -46,6 +46,8 @@ type operation struct {
 	begin, end int // in the batch's text
 	at         Place
 	key        uint64 // its hash
+	raw        *Entry // of one that is written raw, and alone in its batch; else nil
+	ifAbsent   bool   // of such a one
 }
 
 // seed is the same for all batches of a process; which keys have the same hash matters to none.

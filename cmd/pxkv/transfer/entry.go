@@ -16,6 +16,8 @@ type Entry struct {
 	Key     []byte
 	Value   kv.Value
 	Expires int64 // Unix milliseconds after which the pair is gone; 0 is never
+	// Raw says that no JSON body of a call says what the pair is: the JSON of its value is that of bytes, or is too long.
+	Raw bool
 	Place
 }
 
@@ -46,7 +48,7 @@ var (
 )
 
 // members are those of a line, by where they lie in it.
-type members struct{ key, value, expires, contentType, ttl jsontext.Span }
+type members struct{ key, value, kind, expires, contentType, ttl jsontext.Span }
 
 // readMembers finds the members of a line. Of members of one name the last counts, as for a node.
 func readMembers(line []byte) (m members, err error) {
@@ -56,6 +58,8 @@ func readMembers(line []byte) (m members, err error) {
 			m.key = at
 		case "value":
 			m.value = at
+		case "type":
+			m.kind = at
 		case "expires":
 			m.expires = at
 		case "content_type":
@@ -104,7 +108,9 @@ func parseEntry(line []byte) (e Entry, err error) {
 
 // setValue takes the value and what is known of it.
 func (e *Entry) setValue(line []byte, m *members) (err error) {
-	if e.Value, err = jsontext.Value(line, m.value); err != nil {
+	if looksLikeBytes(m.value.Of(line)) && string(m.kind.Of(line)) == `"object"` {
+		e.Value, e.Raw = kv.Value{Kind: kv.JSON, Data: jsontext.AppendCompact(nil, m.value.Of(line))}, true
+	} else if e.Value, err = jsontext.Value(line, m.value); err != nil {
 		return fmt.Errorf("its value: %w", err)
 	}
 	if n := len(e.Value.Data); n > kv.DefaultMaxValueBytes {
@@ -119,6 +125,7 @@ func (e *Entry) setValue(line []byte, m *members) (err error) {
 	} else {
 		e.Value.ContentType = text
 	}
+	e.Raw = e.Raw || e.tooLong()
 	when, ok := text(line, m.expires)
 	if !ok || when == "" {
 		if m.expires.End > 0 {

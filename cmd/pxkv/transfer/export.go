@@ -36,6 +36,9 @@ type Exported struct {
 	Pairs        int
 	Deadlines    int // pairs that have one
 	ContentTypes int // pairs that have one
+	// Lookalikes are JSON objects that are written as bytes are, as {"$binary":"..."}: by their type alone the two can be
+	// told apart.
+	Lookalikes int
 }
 
 // mostTries is how often in a row a list may break off without having brought a pair.
@@ -161,6 +164,9 @@ func (r *exporting) pair(line []byte) error {
 	}
 	if m.contentType.End > 0 {
 		r.done.ContentTypes++
+	}
+	if string(m.kind.Of(line)) == `"object"` && looksLikeBytes(m.value.Of(line)) {
+		r.done.Lookalikes++
 	}
 	r.bytes += int64(len(line))
 	r.tell.at(r.done.Pairs, r.bytes)

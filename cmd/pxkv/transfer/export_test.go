@@ -62,7 +62,7 @@ func exported(t *testing.T, l *fakeLister, format Format) (string, Exported, err
 func TestExportFormats(t *testing.T) {
 	t.Parallel()
 	got, done, err := exported(t, &fakeLister{pairs: 2}, JSON)
-	if want := "{\n\"k000\": 0,\n\"k001\": 1\n}\n"; err != nil || got != want || done != (Exported{2, 1, 0}) {
+	if want := "{\n\"k000\": 0,\n\"k001\": 1\n}\n"; err != nil || got != want || done != (Exported{Pairs: 2, Deadlines: 1}) {
 		t.Errorf("%q %+v %v", got, done, err)
 	}
 	got, _, err = exported(t, &fakeLister{pairs: 1}, Lines)
@@ -185,6 +185,28 @@ func TestFilesAreWrittenWhole(t *testing.T) {
 	}
 	if after, _ := os.ReadFile(name); !bytes.Equal(before, after) {
 		t.Error("an export that failed changed the file of before")
+	}
+	known = true
+	dead, err := os.OpenFile(TemporaryName(name), os.O_WRONLY|os.O_CREATE, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if locked, err := Lock(dead); err != nil || !locked {
+		t.Fatal(locked, err)
+	}
+	if err := WriteFile(name, fill(nil)); err == nil || !strings.Contains(err.Error(), "another export to "+name+" runs") {
+		t.Errorf("two exports to one file: %v", err)
+	}
+	io.WriteString(dead, strings.Repeat("what an export left that was killed", 100))
+	dead.Close() // as by a kill
+	if err := WriteFile(name, fill(nil)); err != nil {
+		t.Error(err)
+	}
+	if after, _ := os.ReadFile(name); !bytes.Equal(before, after) {
+		t.Errorf("it is %d bytes long, and was %d", len(after), len(before))
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "*pxkv*")); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
 	}
 	if err := WriteFile(os.DevNull, fill(nil)); err != nil {
 		t.Error(err)

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -19,10 +18,7 @@ func WriteFile(name string, fill func(io.Writer) error) error {
 	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
 		return writeDevice(name, fill)
 	}
-	f, err := os.OpenFile(fmt.Sprintf("%s.%d.tmp", name, os.Getpid()), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("%w: another export to it runs, or did not end; delete it in that case", err)
-	}
+	f, err := createTemporary(name)
 	if err != nil {
 		return err
 	}
@@ -30,15 +26,50 @@ func WriteFile(name string, fill func(io.Writer) error) error {
 	if err == nil {
 		err = outputError(f.Sync())
 	}
-	err = errors.Join(err, outputError(f.Close()))
 	if err == nil {
 		err = outputError(os.Rename(f.Name(), name))
 	}
 	if err != nil {
 		_ = os.Remove(f.Name())
+	}
+	// Closed last: from then on another export may take over what has the temporary name.
+	if err = errors.Join(err, outputError(f.Close())); err != nil {
 		return err
 	}
 	return syncDirectory(filepath.Dir(name))
+}
+
+// TemporaryName is where a file is until it is whole.
+func TemporaryName(file string) string { return file + ".pxkv-export" }
+
+// createTemporary makes the file under its temporary name, empty and locked: one that an export left which was killed is
+// taken over, and one that is being written is not.
+func createTemporary(name string) (*os.File, error) {
+	temporary := TemporaryName(name)
+	for {
+		f, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE, 0o666)
+		if err != nil {
+			return nil, err
+		}
+		locked, err := Lock(f)
+		if err == nil && !locked {
+			err = fmt.Errorf("another export to %s runs", name)
+		}
+		now, gone := os.Stat(temporary)
+		own, e := f.Stat()
+		if err = errors.Join(err, e); err == nil && (gone != nil || !os.SameFile(now, own)) {
+			_ = f.Close() // whoever had it is done with it
+			continue
+		}
+		if err == nil {
+			err = f.Truncate(0)
+		}
+		if err != nil {
+			_ = f.Close()
+			return nil, err
+		}
+		return f, nil
+	}
 }
 
 func writeDevice(name string, fill func(io.Writer) error) error {

@@ -163,7 +163,16 @@ func (r *running) resumed() int {
 // put adds a pair to the next batch, which it may send before and after.
 func (r *running) put(ctx context.Context, e *Entry) error {
 	hash := hashOf(e.Key)
-	if r.next.has(hash) {
+	var raw *Entry
+	if e.Raw {
+		var err error
+		if raw, err = e.raw(); err != nil {
+			r.next.counts.Bad++
+			r.report(&Fault{Place: e.Place, Why: err.Error()})
+			return nil
+		}
+	}
+	if r.next.has(hash) || raw != nil && len(r.next.ops) > 0 {
 		r.next.through-- // this pair is none of it
 		if err := r.dispatch(ctx); err != nil {
 			return err
@@ -172,6 +181,10 @@ func (r *running) put(ctx context.Context, e *Entry) error {
 	}
 	if r.inFlight(hash) {
 		r.flying.Wait()
+	}
+	if raw != nil {
+		r.next.addRaw(raw, hash, r.IfAbsent)
+		return r.dispatch(ctx)
 	}
 	r.next.add(e, hash, r.IfAbsent)
 	if len(r.next.ops) >= r.limits.Ops || len(r.next.text) >= r.limits.Bytes {

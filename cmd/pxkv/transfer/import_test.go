@@ -84,6 +84,25 @@ func (s *fakeStore) Batch(ctx context.Context, body []byte) ([]byte, error) {
 	return json.Marshal(answer)
 }
 
+func (s *fakeStore) Put(_ context.Context, e *Entry, ifAbsent bool) (present bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	call := len(s.calls)
+	p := put{Op: "raw", Key: string(e.Key), ContentType: e.Value.ContentType}
+	s.calls = append(s.calls, []put{p})
+	done, err := true, error(nil)
+	if s.before != nil {
+		done, err = s.before(call, []put{p})
+	}
+	if _, there := s.pairs[p.Key]; there && ifAbsent && err == nil {
+		return true, nil
+	}
+	if done {
+		s.pairs[p.Key] = string(e.Value.Data)
+	}
+	return false, err
+}
+
 // imported runs an import of a text that is lines or one object.
 func imported(t *testing.T, s *fakeStore, text string, edit func(*Import)) (counts Counts, faults []string, err error) {
 	t.Helper()

@@ -14,6 +14,9 @@ type Store interface {
 	// Batch carries out operations, the body of POST /batch, and returns the answer. An error that says how the call
 	// ended is a *Failure; after any other it makes no sense to go on. Several goroutines call it.
 	Batch(ctx context.Context, body []byte) ([]byte, error)
+	// Put writes one pair raw, as PUT /kv/{key} does. present says that nothing was written since the key is there, and
+	// ifAbsent was asked for. The error is as of Batch.
+	Put(ctx context.Context, e *Entry, ifAbsent bool) (present bool, err error)
 }
 
 // Ending is how a call failed.
@@ -80,6 +83,9 @@ func (s *sender) send(ctx context.Context, b *batch) (counts Counts, err error) 
 
 // try sends operations once, and returns those that must be sent again, in order, and why.
 func (s *sender) try(ctx context.Context, b *batch, ops []operation, counts *Counts) ([]operation, error) {
+	if ops[0].raw != nil {
+		return s.putRaw(ctx, ops[0], counts)
+	}
 	answer, err := s.store.Batch(ctx, b.body(ops))
 	if f, ok := errors.AsType[*Failure](err); ok && f.Ending == Refused {
 		return s.divide(ctx, b, ops, counts, f)
