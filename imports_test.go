@@ -29,42 +29,43 @@ const (
 // links (transport) never know the node, the node never knows them, and only the composition
 // root knows all.
 var rooms = map[string][]string{
-	"node/kv":            {},
-	"node/pack":          {"node/kv"},
-	"ring":               {"node/kv"},
-	"persist/codec":      {},
-	"persist/limit":      {},
-	"persist/disk":       {},
-	"persist/state":      {"node/kv", "persist/codec"},
-	"persist/wal":        {"persist/disk"},
-	"persist/raftlog":    {"node/kv", "persist/codec", "persist/disk", "persist/limit", "persist/state", "persist/wal"},
-	"persist/data":       {"node/kv", "node/pack", "persist/codec", "persist/disk", "persist/limit", "persist/state"},
-	"persist/disktest":   {},
-	"persist/formattest": {},
-	"persist":            {"node/kv", "ring"},
-	"transport/gossip":   {"node/kv", "ring"},
-	"transport/peer":     {"node/kv", "ring", "transport/socket"},
-	"transport/resp":     {"node/kv", "ring", "transport/socket"},
-	"transport/httpapi":  {"node/kv", "node/match", "transport/http1", "transport/jsontext"},
-	"transport/http1":    {"transport/socket"},
-	"transport/jsontext": {"node/kv"},
-	"transport/socket":   {},
-	"transport/wiretest": {}, // what tests share
-	"node":               {"node", "persist", "ring"},
-	"node/match":         {"node/kv"},
-	"node/health":        {"node/kv", "node/meta", "node/replica"},
-	"node/entry":         {"node/kv"},
-	"node/loop":          {"node/entry", "node/kv", "node/replica", "persist"},
-	"node/machine":       {"node/entry", "node/kv", "persist/data", "persist/state"}, // it knows no Raft
-	"node/replica":       {"node/entry", "node/kv", "persist"},                       // it knows no state machine
-	"node/rpc":           {"node/kv", "node/loop", "node/meta", "node/replica"},      // it knows no operation
-	"node/local":         {"node", "persist/data", "persist/state"},
-	"cmd/pxkv":           {"cmd/pxkv", "node/kv", "node/meta", "node/pack", "persist"},
-	"cmd/pxkv/server":    {everyPackage},
-	"cmd/pxkv/load":      {}, // it measures other servers too
-	"cmd/pxkv/monitor":   {},
-	"cmd/pxkv/transfer":  {"node/kv", "transport/jsontext"}, // it knows no HTTP
-	"deploy":             {"node/kv"},
+	"node/kv":               {},
+	"node/pack":             {"node/kv"},
+	"ring":                  {"node/kv"},
+	"persist/codec":         {},
+	"persist/limit":         {},
+	"persist/disk":          {},
+	"persist/state":         {"node/kv", "persist/codec"},
+	"persist/wal":           {"persist/disk"},
+	"persist/raftlog":       {"node/kv", "persist/codec", "persist/disk", "persist/limit", "persist/state", "persist/wal"},
+	"persist/data":          {"node/kv", "node/pack", "persist/codec", "persist/disk", "persist/limit", "persist/state"},
+	"persist/disktest":      {},
+	"persist/formattest":    {},
+	"persist":               {"node/kv", "ring"},
+	"transport/gossip":      {"node/kv", "ring"},
+	"transport/peer":        {"node/kv", "ring", "transport/socket"},
+	"transport/resp":        {"node/kv", "ring", "transport/socket"},
+	"transport/httpapi":     {"node/kv", "node/match", "transport/http1", "transport/jsontext"},
+	"transport/http1":       {"transport/socket"},
+	"transport/jsontext":    {"node/kv"},
+	"transport/socket":      {},
+	"transport/wiretest":    {}, // what tests share
+	"node":                  {"node", "persist", "ring"},
+	"node/match":            {"node/kv"},
+	"node/health":           {"node/kv", "node/meta", "node/replica"},
+	"node/entry":            {"node/kv"},
+	"node/loop":             {"node/entry", "node/kv", "node/replica", "persist"},
+	"node/machine":          {"node/entry", "node/kv", "persist/data", "persist/state"}, // it knows no Raft
+	"node/replica":          {"node/entry", "node/kv", "persist"},                       // it knows no state machine
+	"node/rpc":              {"node/kv", "node/loop", "node/meta", "node/replica"},      // it knows no operation
+	"node/local":            {"node", "persist/data", "persist/state"},
+	"cmd/pxkv":              {"cmd/pxkv", "node/kv", "node/meta", "node/pack", "persist"},
+	"cmd/pxkv/server":       {everyPackage},
+	"cmd/pxkv/load":         {}, // it measures other servers too
+	"cmd/pxkv/monitor":      {},
+	"cmd/pxkv/transfer":     {"node/kv", "transport/jsontext"}, // it knows no HTTP
+	"deploy":                {"node/kv"},
+	"cmd/pxkv/transfer/rdb": {}, // it knows no pxkv
 }
 
 // emptyWords say nothing about what is in a package.

@@ -56,7 +56,7 @@ func runExport(cmd *cobra.Command, flags *exportFlags, name string) error {
 	format := cmp.Or(transfer.FormatOf(name), transfer.JSON)
 	if cmd.Flags().Changed("format") {
 		var err error
-		if format, err = transfer.ParseFormat(flags.format); err != nil {
+		if format, err = transfer.ParseFormat(flags.format, transfer.JSON, transfer.Lines); err != nil {
 			return usageError(cmd, "--format: %w", err)
 		}
 	}

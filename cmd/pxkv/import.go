@@ -25,6 +25,7 @@ type importFlags struct {
 	dryRun   bool
 	strict   bool
 	restart  bool
+	database uint64
 	retryFor time.Duration
 }
 
@@ -64,8 +65,9 @@ all is done. It holds to the file, the cluster and the options; --restart begins
 	flags.client.add(cmd)
 	flags.output.add(cmd)
 	f := cmd.Flags()
-	f.StringVar(&flags.format, "format", "", "json or ndjson (default: see above)")
+	f.StringVar(&flags.format, "format", "", "json, ndjson or rdb (default: see above)")
 	f.StringVar(&flags.prefix, "prefix", "", "only keys that begin so")
+	f.Uint64Var(&flags.database, "db", 0, "of a dump of Redis, only the keys of this database")
 	f.BoolVar(&flags.ifAbsent, "if-absent", false, "only keys that are not there")
 	f.BoolVar(&flags.dryRun, "dry-run", false, "check all and write nothing; no node is asked")
 	f.BoolVar(&flags.strict, "strict", false, "write nothing when a pair is bad; standard input is kept in a file")
@@ -78,7 +80,7 @@ func runImport(cmd *cobra.Command, flags *importFlags, name string) error {
 	format := transfer.FormatOf(name)
 	if cmd.Flags().Changed("format") {
 		var err error
-		if format, err = transfer.ParseFormat(flags.format); err != nil {
+		if format, err = transfer.ParseFormat(flags.format, transfer.JSON, transfer.Lines, transfer.Dump); err != nil {
 			return usageError(cmd, "--format: %w", err)
 		}
 	}
@@ -135,8 +137,11 @@ func (r *importRun) state(c *client) (*transfer.State, error) {
 	if r.in.info == nil {
 		return nil, nil
 	}
-	options := fmt.Sprintf("--format=%s --prefix=%q --if-absent=%v", cmp.Or(r.format, "by content"), r.flags.prefix,
-		r.flags.ifAbsent)
+	format := cmp.Or(r.format, "by content")
+	options := fmt.Sprintf("--format=%s --prefix=%q --if-absent=%v", format, r.flags.prefix, r.flags.ifAbsent)
+	if r.flags.database != 0 {
+		options += fmt.Sprintf(" --db=%d", r.flags.database)
+	}
 	state := transfer.NewState(r.in.name, r.in.info, cluster.ID.String(), options)
 	if r.flags.restart {
 		return state, nil
@@ -162,10 +167,14 @@ func (r *importRun) run(im *transfer.Import) (counts transfer.Counts, err error)
 		return counts, fmt.Errorf("reading %s: %w; nothing was written", r.in.name, err)
 	}
 	defer from.Close()
+	if from.Format != transfer.Dump && r.cmd.Flags().Changed("db") {
+		return counts, usageError(r.cmd, "--db is for dumps of Redis, and %s is none", r.in.name)
+	}
 	stderr := r.cmd.ErrOrStderr()
 	line := newTransferLine(stderr, r.in.size)
 	defer line.clear()
 	im.IfAbsent, im.Prefix, im.Now = r.flags.ifAbsent, []byte(r.flags.prefix), time.Now
+	im.Database = r.flags.database
 	im.Progress, im.Bytes = line.report(), counted.Bytes
 	im.Warn = func(err error) {
 		line.clear()
@@ -185,6 +194,9 @@ const mostFaults = 20
 
 // broken says what an import that did not end has to do with the next one.
 func (r *importRun) broken(state *transfer.State, err error) error {
+	if exitCode(err) == exitUsage {
+		return err
+	}
 	if errors.Is(err, context.Canceled) {
 		err = errors.New("interrupted")
 	}
@@ -220,6 +232,9 @@ type importSummary struct {
 
 // end tells what became of the pairs. check says that nothing was to be written.
 func (r *importRun) end(counts transfer.Counts, err error, check bool) error {
+	if exitCode(err) == exitUsage {
+		return err // nothing was read
+	}
 	if more := r.faults - mostFaults; more > 0 {
 		fmt.Fprintf(r.cmd.ErrOrStderr(), "%s: and %s more that cannot be imported\n", r.in.name, plural(more, "pair"))
 	}
@@ -242,6 +257,13 @@ func (r *importRun) end(counts transfer.Counts, err error, check bool) error {
 	return fmt.Errorf("%s of %s could not be imported", plural(counts.Bad, "pair"), r.in.name)
 }
 
+func were(n int) string {
+	if n == 1 {
+		return "was"
+	}
+	return "were"
+}
+
 // writeCounts prints a summary for people.
 func writeCounts(w io.Writer, c transfer.Counts, check bool) error {
 	verb := "imported"
@@ -252,15 +274,23 @@ func writeCounts(w io.Writer, c transfer.Counts, check bool) error {
 	for _, skipped := range []struct {
 		n    int
 		what string
-	}{{c.Present, "present"}, {c.Expired, "expired"}, {c.Filtered, "with another prefix"}} {
+	}{{c.Present, "present"}, {c.Expired, "expired"}, {c.Filtered, "with another prefix"},
+		{c.Others.Sum(), "of other types"}, {c.Elsewhere, "of other databases"}} {
 		if skipped.n > 0 {
 			out = append(out, fmt.Sprintf("%d %s", skipped.n, skipped.what))
 		}
 	}
-	text := fmt.Sprintf("%s %s, skipped %d", verb, plural(c.Imported, "pair"), c.Present+c.Expired+c.Filtered)
+	text := fmt.Sprintf("%s %s, skipped %d", verb, plural(c.Imported, "pair"), c.Skipped())
 	if len(out) > 0 {
 		text += " (" + strings.Join(out, ", ") + ")"
 	}
-	_, err := fmt.Fprintf(w, "%s, bad %d\n", text, c.Bad)
+	text += fmt.Sprintf(", bad %d\n", c.Bad)
+	if n := c.Others.Sum(); n > 0 {
+		text += fmt.Sprintf("%s of other types %s left out: %s\n", plural(n, "key"), were(n), c.Others)
+	}
+	if n := c.Elsewhere; n > 0 {
+		text += fmt.Sprintf("%s of other databases %s left out: --db N takes those of one\n", plural(n, "key"), were(n))
+	}
+	_, err := io.WriteString(w, text)
 	return err
 }

@@ -63,3 +63,37 @@ func TestTwoImportsOfOneFile(t *testing.T) {
 	command(t, url, nil, "import", name).expect(t, exitFine, "imported 1 pair", "")
 	command(t, url, nil, "import", name, "--retry-for", "-1s").expect(t, exitUsage, "", "--retry-for cannot be negative")
 }
+
+// A dump of Redis is known by its content, also when it is compressed, and of other formats --db says nothing.
+func TestImportOfADumpOfRedis(t *testing.T) {
+	url, _, _ := realNode(t, nil)
+	do := func(args ...string) outcome { return command(t, url, nil, args...) }
+	dump, err := os.ReadFile("transfer/rdb/testdata/redis7-lfu.rdb")
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(t.TempDir(), "dump.json.zst")
+	file, err := os.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := transfer.Compress(file, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write(dump); err != nil || w.Close() != nil || file.Close() != nil {
+		t.Fatal(err)
+	}
+	do("import", name).expect(t, exitFine, "imported 12 pairs, skipped 14 (11 of other types, 3 of other databases), bad 0\n"+
+		"11 keys of other types were left out: 2 hash, 2 list, 3 set, 2 zset, 2 stream\n"+
+		"3 keys of other databases were left out: --db N takes those of one\n", "")
+	do("get", "int32").expect(t, exitFine, "-1234567", "")
+	do("import", name, "--db", "3", "--if-absent", "--format", "rdb", "-o", "json").
+		expect(t, exitFine, `"imported": 1`, "")
+	do("import", name, "--db", "3", "-o", "json").expect(t, exitFine, `"list": 1`, "")
+	do("get", "int8").expect(t, exitFine, "other", "")
+	other := write(t, filepath.Join(t.TempDir(), "a.json"), "{}")
+	do("import", other, "--db", "1").expect(t, exitUsage, "", "--db is for dumps of Redis")
+	do("import", other, "--format", "rdb").expect(t, exitFailed, "", "as a dump of Redis: ")
+	do("export", other, "--format", "rdb").expect(t, exitUsage, "", "a format is json or ndjson")
+}

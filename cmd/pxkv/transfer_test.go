@@ -132,7 +132,7 @@ func TestImportOptions(t *testing.T) {
 	do("import", old).expect(t, exitFine, "imported 0 pairs, skipped 1 (1 expired), bad 0\n", "")
 	do("import", dir).expect(t, exitFailed, "", "is a directory; nothing was written")
 	do("import", name+"x").expect(t, exitFailed, "", "no such file")
-	do("import", name, "--format", "xml").expect(t, exitUsage, "", "json or ndjson")
+	do("import", name, "--format", "xml").expect(t, exitUsage, "", "json, ndjson or rdb")
 	do("import").expect(t, exitUsage, "", "missing FILE")
 	do("export", "a", "b").expect(t, exitUsage, "", "unexpected argument")
 	do("export", "--prefix", "").expect(t, exitUsage, "", "--prefix is empty")
@@ -373,8 +373,8 @@ func TestInterruptedWhileWaitingForInput(t *testing.T) {
 	temporary := t.TempDir()
 	t.Setenv("TMPDIR", temporary)
 	for want, args := range map[string][]string{
-		"pxkv: interrupted while standard input was checked; nothing was written\n":                      {"import", "-", "--dry-run", "--format=ndjson"},
-		"to read it twice: interrupted; nothing w": {"import", "-", "--strict", "--format=ndjson"},
+		"pxkv: interrupted while standard input was checked; nothing was written\n": {"import", "-", "--dry-run", "--format=ndjson"},
+		"to read it twice: interrupted; nothing w":                                  {"import", "-", "--strict", "--format=ndjson"},
 	} {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		in := &silentInput{

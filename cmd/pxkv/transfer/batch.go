@@ -16,6 +16,9 @@ type Counts struct {
 	Expired  int `json:"expired"` // left out, since its deadline has passed
 	Filtered int `json:"filtered"`
 	Bad      int `json:"bad"`
+	// Of a dump: keys of other types than string, and those of other databases than the one that is imported.
+	Others    Others `json:"other_types,omitzero"`
+	Elsewhere int    `json:"other_databases,omitzero"`
 }
 
 func (c *Counts) add(d Counts) {
@@ -24,10 +27,17 @@ func (c *Counts) add(d Counts) {
 	c.Expired += d.Expired
 	c.Filtered += d.Filtered
 	c.Bad += d.Bad
+	c.Others.add(d.Others)
+	c.Elsewhere += d.Elsewhere
 }
 
 // Read is how many pairs of the file these are.
-func (c *Counts) Read() int { return c.Imported + c.Present + c.Expired + c.Filtered + c.Bad }
+func (c *Counts) Read() int { return c.Imported + c.Skipped() + c.Bad }
+
+// Skipped is how many are not in the cluster, or not by this import, and are not bad.
+func (c *Counts) Skipped() int {
+	return c.Present + c.Expired + c.Filtered + c.Others.Sum() + c.Elsewhere
+}
 
 // batch is what is sent at once: operations, no two of them on one key.
 type batch struct {

@@ -7,6 +7,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"pxkv/cmd/pxkv/transfer/rdb"
 	"pxkv/node/kv"
 	"pxkv/transport/jsontext"
 )
@@ -18,12 +19,15 @@ type Entry struct {
 	Expires int64 // Unix milliseconds after which the pair is gone; 0 is never
 	// Raw says that no JSON body of a call says what the pair is: the JSON of its value is that of bytes, or is too long.
 	Raw bool
+	// Database and Type are of a key of a dump. Only a string has a value here.
+	Database uint64
+	Type     rdb.Type
 	Place
 }
 
 // Place is where a pair stands in its file.
 type Place struct {
-	Line   int // the line in which it begins, from 1
+	Line   int // the line in which it begins, from 1; 0 in a file that has none
 	Number int // the how many-th pair it is, from 1; good and bad ones count
 }
 
@@ -36,10 +40,14 @@ type Fault struct {
 
 // Error implements error.
 func (f *Fault) Error() string {
-	if f.Last {
-		return fmt.Sprintf("line %d, pair %d: %s; what is behind it cannot be read", f.Line, f.Number, f.Why)
+	text := fmt.Sprintf("pair %d: %s", f.Number, f.Why)
+	if f.Line > 0 {
+		text = fmt.Sprintf("line %d, %s", f.Line, text)
 	}
-	return fmt.Sprintf("line %d, pair %d: %s", f.Line, f.Number, f.Why)
+	if f.Last {
+		text += "; what is behind it cannot be read"
+	}
+	return text
 }
 
 var (

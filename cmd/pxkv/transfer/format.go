@@ -22,14 +22,21 @@ const (
 	JSON Format = "json"
 	// Lines is one object a line: key, value, and what is known of the pair.
 	Lines Format = "ndjson"
+	// Dump is an RDB file of Redis or Valkey. It is only read, and known by its content alone.
+	Dump Format = "rdb"
 )
 
-// ParseFormat reads the name of a format.
-func ParseFormat(text string) (Format, error) {
-	if f := Format(text); f == JSON || f == Lines {
-		return f, nil
+// ParseFormat reads the name of one of some formats.
+func ParseFormat(text string, of ...Format) (Format, error) {
+	var names []string
+	for _, f := range of {
+		if Format(text) == f {
+			return f, nil
+		}
+		names = append(names, string(f))
 	}
-	return "", fmt.Errorf("a format is json or ndjson, not %q", text)
+	last := len(names) - 1
+	return "", fmt.Errorf("a format is %s or %s, not %q", strings.Join(names[:last], ", "), names[last], text)
 }
 
 // FormatOf returns the format that a file's name tells, or "".

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"pxkv/cmd/pxkv/transfer/rdb"
 	"pxkv/node/kv"
 )
 
@@ -18,6 +19,7 @@ type Import struct {
 	Store    Store         // nil: everything is checked, and nothing written
 	IfAbsent bool          // only keys that are not there; of two pairs with one key the first
 	Prefix   []byte        // only keys that begin so
+	Database uint64        // only keys of this database of a dump
 	RetryFor time.Duration // how long a batch is tried in vain before the import ends
 	State    *State        // nil: it cannot be resumed
 	Now      func() time.Time
@@ -129,12 +131,16 @@ func (r *running) read(ctx context.Context, from *Reader) error {
 		}
 		r.next.through = number
 		switch {
+		case from.Format == Dump && !(bad && fault.Last) && e.Database != r.Database:
+			r.next.counts.Elsewhere++
 		case bad:
 			r.next.counts.Bad++
 			r.report(fault)
 			if fault.Last {
 				return nil
 			}
+		case e.Type != rdb.String:
+			*r.next.counts.Others.of(e.Type)++
 		case !bytes.HasPrefix(e.Key, r.Prefix):
 			r.next.counts.Filtered++
 		case kv.Expired(e.Expires, r.Now().UnixMilli()):

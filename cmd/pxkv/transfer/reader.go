@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"pxkv/cmd/pxkv/transfer/rdb"
+	"pxkv/node/kv"
 )
 
 // maxEntryBytes bounds the text of one pair: an 8 MiB value of which every byte is escaped, and what is known of it.
@@ -32,9 +35,13 @@ func open(file io.Reader, format Format, limit int) (*Reader, error) {
 	if mark, _ := in.Peek(3); string(mark) == "\xef\xbb\xbf" { // a byte order mark, as Windows writes it
 		_, _ = in.Discard(len(mark))
 	}
-	if begin, _ := in.Peek(5); string(begin) == "REDIS" {
-		end()
-		return nil, errors.New("it is a dump of Redis, which is not read")
+	if begin, _ := in.Peek(6); rdb.Is(begin) || format == Dump {
+		dump, err := rdb.NewReader(in, rdb.Limits{KeyBytes: kv.MaxKeyBytes, ValueBytes: kv.DefaultMaxValueBytes})
+		if err != nil {
+			end()
+			return nil, fmt.Errorf("as a dump of Redis: %w", err)
+		}
+		return &Reader{Format: Dump, close: end, next: (&dumpEntries{from: dump}).next}, nil
 	}
 	if format == "" {
 		begin, _ := in.Peek(peeked)

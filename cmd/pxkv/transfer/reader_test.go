@@ -115,7 +115,7 @@ func TestFilesAreRead(t *testing.T) {
 				`line 13, pair 12: its "content_type" is no string` + "\n" +
 				`line 14, pair 13: its "content_type" is no text of printable ASCII` + "\n" + `15/14 "z"=json "1"`,
 		},
-		"a dump of Redis": {file: "REDIS0011", want: "refused: it is a dump of Redis, which is not read"},
+		"a dump of Redis": {file: "REDIS0099\xff", want: `refused: as a dump of Redis: it is no dump that can be read: its version is REDIS "0099", and the newest that is read is 12`},
 		"torn gzip":       {file: "\x1f\x8b", want: "refused: it is compressed and cannot be read: unexpected EOF"},
 	} {
 		t.Run(name, func(t *testing.T) {
