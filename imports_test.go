@@ -39,6 +39,7 @@ var rooms = map[string][]string{
 	"persist/wal":           {"persist/disk"},
 	"persist/raftlog":       {"node/kv", "persist/codec", "persist/disk", "persist/limit", "persist/state", "persist/wal"},
 	"persist/data":          {"node/kv", "node/pack", "persist/codec", "persist/disk", "persist/limit", "persist/state"},
+	"persist/overlay":       {},
 	"persist/disktest":      {},
 	"persist/formattest":    {},
 	"persist":               {"node/kv", "ring"},

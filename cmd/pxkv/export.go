@@ -16,6 +16,7 @@ import (
 type exportFlags struct {
 	client clientFlags
 	narrow narrowFlags
+	dirs   dirFlags
 	format string
 }
 
@@ -48,6 +49,7 @@ several --server. It is not one snapshot: a key that is written meanwhile has it
 	}
 	flags.client.add(cmd)
 	flags.narrow.add(cmd)
+	flags.dirs.add(cmd)
 	cmd.Flags().StringVar(&flags.format, "format", "", "json or ndjson (default: by the file's name, else json)")
 	return cmd
 }
@@ -63,6 +65,12 @@ func runExport(cmd *cobra.Command, flags *exportFlags, name string) error {
 	if err := flags.narrow.check(cmd); err != nil {
 		return err
 	}
+	if err := flags.dirs.check(cmd); err != nil {
+		return err
+	}
+	if len(flags.dirs.dirs) > 0 {
+		return exportDirs(cmd, flags, format, name)
+	}
 	c, err := flags.client.client(cmd)
 	if err != nil {
 		return err
@@ -72,15 +80,10 @@ func runExport(cmd *cobra.Command, flags *exportFlags, name string) error {
 		From: &lister{client: c}, Query: flags.narrow.query(), Format: format, Progress: line.report(),
 	}
 	var done transfer.Exported
-	fill := func(w io.Writer) (err error) {
+	err = writeExport(cmd, name, func(w io.Writer) (err error) {
 		done, err = x.Run(cmd.Context(), w)
 		return err
-	}
-	if name == "-" {
-		err = fill(cmd.OutOrStdout())
-	} else {
-		err = transfer.WriteFile(name, fill)
-	}
+	})
 	line.clear()
 	if err != nil {
 		return exportError(cmd.Context(), c, name, done.Pairs, err)

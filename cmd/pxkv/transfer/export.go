@@ -28,6 +28,7 @@ type Export struct {
 	Query    url.Values // which pairs
 	Format   Format
 	Progress func(Progress)
+	Once     bool          // a list that broke off is not asked for again
 	Pause    time.Duration // before a list that broke off is asked for again; grows. 0 is 100 ms
 }
 
@@ -70,7 +71,7 @@ func (x *Export) Run(ctx context.Context, w io.Writer) (Exported, error) {
 			tries, wait = 1, pause
 		}
 		_, output := errors.AsType[*OutputError](err)
-		if output || r.last == nil || tries >= mostTries || ctx.Err() != nil {
+		if output || r.Once || r.last == nil || tries >= mostTries || ctx.Err() != nil {
 			r.out.Flush() // the other error counts
 			return r.done, err
 		}
