@@ -60,9 +60,12 @@ func (s *Salvage) choosePartition(p kv.PartitionID, o *Options) (*replica, error
 	}
 	to := best.last
 	if above := best.last - min(committed, best.last); above > 0 {
-		if majority || o.Uncommitted {
+		switch {
+		case majority:
+			s.report.Elected += above
+		case o.Uncommitted:
 			s.report.Taken += above
-		} else {
+		default:
 			s.report.LeftOut += above
 			to = committed
 		}

@@ -22,9 +22,9 @@ type Report struct {
 	Void    []Place          // known to be wrong, or given up; not used
 	Wrong   []Place          // differ from a majority; not used
 	Stale   []string         // directories that are of an earlier start than others know of
-	// LeftOut are log entries that are not known to be committed, and were not taken; Taken were, since an election would
-	// take them, or since that was asked for.
-	LeftOut, Taken uint64
+	// Log entries that are not known to be committed. Elected were taken, since a majority is here, and an election would
+	// commit them; of the others LeftOut were not, and Taken were, since that was asked for.
+	Elected, LeftOut, Taken uint64
 }
 
 // Report tells what was found.
@@ -65,8 +65,12 @@ func (r *Report) Lines() (lines []string) {
 			"(--with-uncommitted takes them)", r.LeftOut)
 	}
 	if r.Taken > 0 {
-		add("%d log entries were taken that are not known to be committed: writes among them may never have been "+
-			"acknowledged", r.Taken)
+		add("%d log entries were taken that are not known to be committed: their writes may have been acknowledged, or "+
+			"refused", r.Taken)
+	}
+	if r.Elected > 0 {
+		add("%d log entries were taken as an election among these nodes would take them: their writes were acknowledged, "+
+			"or have an unknown outcome", r.Elected)
 	}
 	for _, dir := range r.Stale {
 		add("%s is an older copy of its directory, or of an earlier start: it does not count for a majority", dir)
