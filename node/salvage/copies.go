@@ -61,7 +61,7 @@ func (s *Salvage) choosePartition(p kv.PartitionID, o *Options) (*replica, error
 	to := best.last
 	if above := best.last - min(committed, best.last); above > 0 {
 		switch {
-		case majority:
+		case majority && !salvageCommittedOnly:
 			s.report.Elected += above
 		case o.Uncommitted:
 			s.report.Taken += above
@@ -102,6 +102,9 @@ func (s *Salvage) copies(p kv.PartitionID) (all []*replica, err error) {
 		all = append(all, r)
 	}
 	slices.SortStableFunc(all, func(a, b *replica) int {
+		if salvageLongestLog {
+			return cmp.Compare(b.last, a.last)
+		}
 		return cmp.Or(cmp.Compare(b.lastTerm, a.lastTerm), cmp.Compare(b.last, a.last))
 	})
 	return all, nil
@@ -131,6 +134,9 @@ func (s *Salvage) bring(p kv.PartitionID, usable []*replica, best *replica, to u
 	var there, behind []*replica
 	for _, r := range usable {
 		reached, err := r.replay(best, to)
+		if err == nil && !reached {
+			_, err = r.replay(r, r.store.Committed()) // as far as it goes by itself
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", r.dir.name, err)
 		}

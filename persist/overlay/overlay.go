@@ -83,6 +83,9 @@ func (o *FS) Link(oldname, newname string) error {
 	}
 	c, err := o.own(oldname)
 	if err == nil {
+		err = o.mustBeDir(o.PathDir(o.path(newname)))
+	}
+	if err == nil {
 		o.nodes[o.path(newname)] = &node{content: c}
 	}
 	return err
@@ -211,7 +214,7 @@ func (o *FS) rename(oldname, newname string) error {
 	if err == nil {
 		err = o.mustBeDir(o.PathDir(o.path(newname)))
 	}
-	if err == nil && o.path(oldname) != o.path(newname) {
+	if there := o.nodes[o.path(newname)]; err == nil && (there == nil || there.content != c) { // else nothing is to be done
 		o.nodes[o.path(newname)] = &node{content: c}
 		o.nodes[o.path(oldname)] = &node{}
 	}

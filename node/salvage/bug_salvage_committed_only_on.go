@@ -1,0 +1,5 @@
+//go:build bug_salvage_committed_only
+
+package salvage
+
+const salvageCommittedOnly = true
