@@ -71,6 +71,10 @@ planted: ## plant each known bug and require that it is found (BUG=NAME: only th
 processes: ## faults against three real processes, checked for linearizability
 	go test -timeout 20m -count=1 -v -tags processes -skip '^TestRedis' ./deploy/processes
 
+.PHONY: million
+million: ## import IMPORT_PAIRS=1000000 pairs into three real processes, killed five times, and export them
+	IMPORT_PAIRS=$(or $(IMPORT_PAIRS),1000000) go test -timeout 20m -count=1 -v -tags processes -run '^TestMillionPairs$$' ./deploy/processes
+
 .PHONY: soak
 soak: ## all faults at once against real processes for SOAK=3m, and a table of what they used (root: networks and full disks too)
 	SOAK=$(SOAK) go test -timeout 0 -count=1 -v -tags processes,soak -run '^TestSoak$$' ./deploy/processes

@@ -60,7 +60,7 @@ var rooms = map[string][]string{
 	"node/replica":          {"node/entry", "node/kv", "persist"},                       // it knows no state machine
 	"node/rpc":              {"node/kv", "node/loop", "node/meta", "node/replica"},      // it knows no operation
 	"node/local":            {"node", "persist/data", "persist/state"},
-	"cmd/pxkv":              {"cmd/pxkv", "node/kv", "node/meta", "node/pack", "persist"},
+	"cmd/pxkv":              {"cmd/pxkv", "node/kv", "node/meta", "node/pack", "node/salvage", "persist"},
 	"cmd/pxkv/server":       {everyPackage},
 	"cmd/pxkv/load":         {}, // it measures other servers too
 	"cmd/pxkv/monitor":      {},

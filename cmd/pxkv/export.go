@@ -34,9 +34,14 @@ which: .ndjson and .jsonl, else json. A name that ends with .gz or .zst is compr
 
 FILE appears when it is whole and on disk; until then, and when something fails, there is none, or the
 one of before. When the connection breaks, the export goes on behind the last pair, at the next of
-several --server. It is not one snapshot: a key that is written meanwhile has its old or its new value.`,
+several --server. It is not one snapshot: a key that is written meanwhile has its old or its new value.
+
+With --data-dir it reads the data directories of stopped nodes, as they are, and changes nothing in them:
+the way out when a majority is lost for good. With those of a majority it writes all that was ever
+acknowledged. With fewer it says what may be missing, and writes what there is with --partial.`,
 		Example: "  pxkv export store.json\n  pxkv export all.ndjson.zst\n" +
-			"  pxkv export --prefix user: users.ndjson\n  pxkv export --format ndjson | grep -c '\"expires\":'",
+			"  pxkv export --prefix user: users.ndjson\n" +
+			"  pxkv export --data-dir /data/n1 --data-dir /data/n2 all.ndjson\n  pxkv export --format ndjson | grep -c '\"expires\":'",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 1 {
 				return usageError(cmd, "unexpected argument %q", args[1])

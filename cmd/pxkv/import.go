@@ -40,7 +40,9 @@ one JSON object of pairs of any origin. It may be compressed with gzip or zstd.
 Formats: json is one object of pairs, ndjson one object a line, with "key", "value" and perhaps "expires"
 and "content_type". The file's name tells which: .json, or .ndjson and .jsonl, perhaps with .gz or .zst;
 else its content: ndjson, when its first line is by itself an object of a "key" that is a string, a
-"value", and no member that lines do not have. --format overrides both.
+"value", and no member that lines do not have. --format overrides both. A dump of Redis or Valkey (an
+RDB file) is known by its content: its strings come in with their deadlines, keys of other types are
+left out and counted, and so are those of other databases than --db.
 
 A pair that cannot be imported is reported with its line, the others are imported, and the exit code is
 1; with --strict nothing is written then. Pairs whose deadline has passed are left out. Pairs of one
@@ -53,7 +55,7 @@ first try was not answered, and that is there when it is tried again, counts as 
 When an import is interrupted, run it again: FILE` + transfer.StateName("") + ` tells it where to go on. That file goes when
 all is done. It holds to the file, the cluster and the options; --restart begins anew.`,
 		Example: "  pxkv import store.json\n  pxkv import all.ndjson.zst --if-absent\n" +
-			"  pxkv import store.json --dry-run\n  zcat old.gz | pxkv import - --strict --prefix user:",
+			"  pxkv import store.json --dry-run\n  pxkv import /var/lib/redis/dump.rdb\n  zcat old.gz | pxkv import - --strict --prefix user:",
 		Args: takes("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := flags.output.check(cmd); err != nil {

@@ -35,7 +35,7 @@ func (l *transferLine) report() func(transfer.Progress) {
 			done = fmt.Sprintf("  %3.0f%%", 100*float64(p.Bytes)/float64(l.size))
 		}
 		fmt.Fprintf(l.w, eraseLine+"%10d pairs  %8.1f MiB  %8.0f pairs/s%s", p.Pairs, float64(p.Bytes)/(1<<20),
-			float64(p.Pairs)/time.Since(l.begun).Seconds(), done)
+			float64(p.Pairs-p.Before)/time.Since(l.begun).Seconds(), done)
 		l.shown = true
 	}
 }

@@ -60,7 +60,7 @@ func (im *Import) Run(ctx context.Context, from *Reader) (Counts, error) {
 	r.room = make(chan struct{}, r.limits.Batches)
 	r.keys = make(map[uint64]struct{})
 	if im.State != nil {
-		r.counts, r.entries = im.State.Counts, im.State.Entries
+		r.counts, r.entries, r.tell.before = im.State.Counts, im.State.Entries, im.State.begun
 	}
 	err := r.read(ctx, from)
 	if err == nil {
