@@ -41,7 +41,8 @@ the way out when a majority is lost for good. With those of a majority it writes
 acknowledged. With fewer it says what may be missing, and writes what there is with --partial.`,
 		Example: "  pxkv export store.json\n  pxkv export all.ndjson.zst\n" +
 			"  pxkv export --prefix user: users.ndjson\n" +
-			"  pxkv export --data-dir /data/n1 --data-dir /data/n2 all.ndjson\n  pxkv export --format ndjson | grep -c '\"expires\":'",
+			"  pxkv export --data-dir /data/n1 --data-dir /data/n2 all.ndjson\n" +
+			"  pxkv export --format ndjson | grep -c '\"expires\":'",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 1 {
 				return usageError(cmd, "unexpected argument %q", args[1])
@@ -125,7 +126,8 @@ func sayExported(w io.Writer, name string, format transfer.Format, done transfer
 			plural(done.Deadlines, "deadline"), plural(done.ContentTypes, "content type"))
 	}
 	if format == transfer.JSON && done.Lookalikes > 0 {
-		fmt.Fprintf(w, "%s of the one member $binary cannot be told from bytes in the format json; ndjson tells them apart\n",
+		fmt.Fprintf(w, "%s of the one member $binary cannot be told from bytes in the format json; ndjson tells them "+
+			"apart\n",
 			plural(done.Lookalikes, "JSON object"))
 	}
 	to := ""

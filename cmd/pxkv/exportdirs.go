@@ -93,8 +93,8 @@ func dirsError(ctx context.Context, name string, pairs int, err error) error {
 	return fmt.Errorf("after %s: %w; %s", plural(pairs, "pair"), err, left)
 }
 
-// dirLister is what an export asks that asks no node. One goroutine reads the directories and writes the list as fast as
-// it is taken: a store that finds itself damaged says so and then keeps whoever reads it, for ever.
+// dirLister is what an export asks that asks no node. One goroutine reads the directories and writes the list as fast
+// as it is taken: a store that finds itself damaged says so and then keeps whoever reads it, for ever.
 type dirLister struct {
 	list   *io.PipeReader
 	opened chan error // how opening ended, nil when there is a list
@@ -145,8 +145,8 @@ func tellFound(stderr io.Writer, r salvage.Report, partial bool) error {
 	if r.Whole() || partial {
 		return nil
 	}
-	return errors.New("not all is in these directories: give those of more nodes, or take what there is by --partial; " +
-		"nothing was written")
+	return errors.New("not all is in these directories: give those of more nodes, or take what there is by " +
+		"--partial; nothing was written")
 }
 
 // wait waits until the directories are open.

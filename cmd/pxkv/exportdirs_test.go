@@ -22,7 +22,8 @@ func aNode(t *testing.T, dir string) (url string, kill func()) {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	cmd := exec.Command(os.Args[0], "serve", "--data-dir", dir, "--partitions", "8", "--replicas", "1", "--http", "127.0.0.1:0",
+	cmd := exec.Command(os.Args[0], "serve", "--data-dir", dir, "--partitions", "8", "--replicas", "1", "--http",
+		"127.0.0.1:0",
 		"--resp", "", "--peer", "127.0.0.1:0", "--gossip", "127.0.0.1:0", "--advertise", "127.0.0.1")
 	cmd.Env = append(os.Environ(), asCommand+"=1")
 	cmd.Stdout, cmd.Stderr = log, log
@@ -105,7 +106,8 @@ func TestExportOfADirectory(t *testing.T) {
 	if got.out != want.out {
 		t.Errorf("the directory has other pairs than the node had, of %d and %d bytes", len(got.out), len(want.out))
 	}
-	offline("--data-dir", dir, "--prefix", "k000", "--where", "size < 5").expect(t, exitFine, `"k0003": "vvv"`, "exported 3 pairs")
+	offline("--data-dir", dir, "--prefix", "k000", "--where", "size < 5").
+		expect(t, exitFine, `"k0003": "vvv"`, "exported 3 pairs")
 	if printOf(t, dir) != before {
 		t.Error("the directory was changed")
 	}

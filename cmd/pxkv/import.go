@@ -55,7 +55,8 @@ first try was not answered, and that is there when it is tried again, counts as 
 When an import is interrupted, run it again: FILE` + transfer.StateName("") + ` tells it where to go on. That file goes when
 all is done. It holds to the file, the cluster and the options; --restart begins anew.`,
 		Example: "  pxkv import store.json\n  pxkv import all.ndjson.zst --if-absent\n" +
-			"  pxkv import store.json --dry-run\n  pxkv import /var/lib/redis/dump.rdb\n  zcat old.gz | pxkv import - --strict --prefix user:",
+			"  pxkv import store.json --dry-run\n  pxkv import /var/lib/redis/dump.rdb\n" +
+			"  zcat old.gz | pxkv import - --strict --prefix user:",
 		Args: takes("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := flags.output.check(cmd); err != nil {

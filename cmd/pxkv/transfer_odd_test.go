@@ -25,7 +25,8 @@ func TestWhatNoBodySaysIsKept(t *testing.T) {
 		t.Fatalf("it is no object: %.200s", before)
 	}
 	do("export", in("all.ndjson.gz")).expect(t, exitFine, "", "exported 3 pairs")
-	do("export", in("all.json")).expect(t, exitFine, "", "1 JSON object of the one member $binary cannot be told from bytes")
+	do("export", in("all.json")).expect(t, exitFine, "",
+		"1 JSON object of the one member $binary cannot be told from bytes")
 	do("del", "long", "like", "bytes").expect(t, exitFine, "", "")
 	do("import", in("all.ndjson.gz")).expect(t, exitFine, "imported 3 pairs, skipped 0, bad 0\n", "")
 	after := do("list", "--meta", "-o", "json").out
@@ -33,7 +34,8 @@ func TestWhatNoBodySaysIsKept(t *testing.T) {
 		t.Errorf("got %.300s\nwant %.300s", after, before)
 	}
 	do("ttl", "long").expect(t, exitFine, "", "")
-	do("import", in("all.ndjson.gz"), "--if-absent").expect(t, exitFine, "imported 0 pairs, skipped 3 (3 present), bad 0\n", "")
+	do("import", in("all.ndjson.gz"), "--if-absent").expect(t, exitFine,
+		"imported 0 pairs, skipped 3 (3 present), bad 0\n", "")
 }
 
 // strip takes out of a list when its only deadline is: a raw write gives it as what is left.
@@ -61,7 +63,8 @@ func TestTwoImportsOfOneFile(t *testing.T) {
 	command(t, url, nil, "import", name, "--dry-run").expect(t, exitFine, "could import 1 pair", "")
 	other.Close()
 	command(t, url, nil, "import", name).expect(t, exitFine, "imported 1 pair", "")
-	command(t, url, nil, "import", name, "--retry-for", "-1s").expect(t, exitUsage, "", "--retry-for cannot be negative")
+	command(t, url, nil, "import", name, "--retry-for", "-1s").expect(t, exitUsage, "",
+		"--retry-for cannot be negative")
 }
 
 // A dump of Redis is known by its content, also when it is compressed, and of other formats --db says nothing.
@@ -84,9 +87,10 @@ func TestImportOfADumpOfRedis(t *testing.T) {
 	if _, err := w.Write(dump); err != nil || w.Close() != nil || file.Close() != nil {
 		t.Fatal(err)
 	}
-	do("import", name).expect(t, exitFine, "imported 12 pairs, skipped 14 (11 of other types, 3 of other databases), bad 0\n"+
-		"11 keys of other types were left out: 2 hash, 2 list, 3 set, 2 zset, 2 stream\n"+
-		"3 keys of other databases were left out: --db N takes those of one\n", "")
+	do("import", name).expect(t, exitFine,
+		"imported 12 pairs, skipped 14 (11 of other types, 3 of other databases), bad 0\n"+
+			"11 keys of other types were left out: 2 hash, 2 list, 3 set, 2 zset, 2 stream\n"+
+			"3 keys of other databases were left out: --db N takes those of one\n", "")
 	do("get", "int32").expect(t, exitFine, "-1234567", "")
 	do("import", name, "--db", "3", "--if-absent", "--format", "rdb", "-o", "json").
 		expect(t, exitFine, `"imported": 1`, "")

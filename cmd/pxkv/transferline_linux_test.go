@@ -44,7 +44,8 @@ func terminal(t *testing.T) (tty *os.File, seen func() string) {
 	}
 }
 
-// On a terminal a line tells how far an import or export is: of a file in per cent of its bytes, as they are compressed.
+// On a terminal a line tells how far an import or export is: of a file in per cent of its bytes, as they are
+// compressed.
 func TestProgressOnATerminal(t *testing.T) {
 	url, _, _ := realNode(t, nil)
 	const pairs = 50_000

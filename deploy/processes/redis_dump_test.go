@@ -48,7 +48,8 @@ func TestRedisDump(t *testing.T) {
 		said := mustDo(t, "import", file, "--server="+n.url())
 		t.Logf("%v: %s", settings, said)
 		if want := fmt.Sprintf("imported %d pairs, skipped 29 (25 of other types, 4 of other databases), bad 0\n"+
-			"25 keys of other types were left out: 5 hash, 5 list, 5 set, 5 zset, 5 stream\n", len(strings)); said[:min(len(said),
+			"25 keys of other types were left out: 5 hash, 5 list, 5 set, 5 zset, 5 stream\n",
+			len(strings)); said[:min(len(said),
 			len(want))] != want {
 			t.Errorf("it said %s, want %s", said, want)
 		}

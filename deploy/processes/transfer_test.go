@@ -127,8 +127,9 @@ func TestMillionPairs(t *testing.T) {
 		killImport(t, file, all, from+rng.IntN(pairs/(kills+1)))
 	}
 	said := mustDo(t, "import", file, all)
-	if !strings.Contains(said, "going on behind pair ") || !strings.Contains(said, fmt.Sprintf("imported %d pairs, skipped 0, bad 0",
-		pairs)) {
+	if !strings.Contains(said, "going on behind pair ") || !strings.Contains(said,
+		fmt.Sprintf("imported %d pairs, skipped 0, bad 0",
+			pairs)) {
 		t.Errorf("the last import said %s", said)
 	}
 	t.Logf("imported %d pairs in %v, killed %d times", pairs, round(time.Since(begin)), kills)
@@ -146,7 +147,8 @@ func TestMillionPairs(t *testing.T) {
 	begin = time.Now()
 	mustDo(t, "import", short, all)
 	imported := float64(measured) / time.Since(begin).Seconds()
-	t.Logf("over pairs that are there: import %.0f pairs/s, batches of 1,000 that were ready %.0f pairs/s: %.0f %%", imported,
+	t.Logf("over pairs that are there: import %.0f pairs/s, batches of 1,000 that were ready %.0f pairs/s: %.0f %%",
+		imported,
 		rate, 100*imported/rate)
 }
 
@@ -214,7 +216,8 @@ func ratesOfBatches(t *testing.T, nodes []*node, pairs int) float64 {
 				if i >= len(bodies) {
 					return
 				}
-				resp, err := client.Post(nodes[s%len(nodes)].url()+"/batch", "application/json", bytes.NewReader(bodies[i]))
+				resp, err := client.Post(nodes[s%len(nodes)].url()+"/batch", "application/json",
+					bytes.NewReader(bodies[i]))
 				if err != nil {
 					t.Error(err)
 					return
@@ -241,7 +244,8 @@ func TestExportOfDirectories(t *testing.T) {
 	writePairs(t, file, pairs)
 	mustDo(t, "import", file, servers(c.nodes))
 	acknowledged, maybe := writeUntilKilled(t, c)
-	t.Logf("%d writes were acknowledged, %d keys have a write that may or may not be done", len(acknowledged), len(maybe))
+	t.Logf("%d writes were acknowledged, %d keys have a write that may or may not be done", len(acknowledged),
+		len(maybe))
 	before := printOf(t, c.nodes)
 
 	for _, nodes := range [][]*node{c.nodes[:2], c.nodes[1:], {c.nodes[2], c.nodes[0]}, c.nodes} {
@@ -262,8 +266,9 @@ func TestExportOfDirectories(t *testing.T) {
 	for _, n := range c.nodes {
 		out := filepath.Join(dir, n.name+".ndjson")
 		said, code := pxkv(t, "export", out, "--data-dir", n.dir)
-		if _, err := os.Stat(out); code != 1 || err == nil || !strings.Contains(said, "acknowledged writes of partitions 0-63 may be "+
-			"missing") {
+		if _, err := os.Stat(out); code != 1 || err == nil || !strings.Contains(said,
+			"acknowledged writes of partitions 0-63 may be "+
+				"missing") {
 			t.Errorf("%s alone: %d, %v, %s", n.name, code, err, said)
 		}
 		said = mustDo(t, "export", out, "--data-dir", n.dir, "--partial")
@@ -308,7 +313,8 @@ func writeUntilKilled(t *testing.T, c *cluster) (acknowledged map[string]int, ma
 		writers.Go(func() {
 			for i := 1; ctx.Err() == nil; i++ {
 				key := fmt.Sprintf("w%02d-%02d", w, i%40)
-				req, err := http.NewRequest(http.MethodPut, c.nodes[w%3].url()+"/kv/"+key, strings.NewReader(strconv.Itoa(i)))
+				req, err := http.NewRequest(http.MethodPut, c.nodes[w%3].url()+"/kv/"+key,
+					strings.NewReader(strconv.Itoa(i)))
 				if err != nil {
 					t.Error(err)
 					return

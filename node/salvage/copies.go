@@ -112,7 +112,10 @@ func (s *Salvage) copies(p kv.PartitionID) (all []*replica, err error) {
 
 // newestVoters are those of the newest configuration that is known to be committed.
 func newestVoters(all []*replica) (quorum.JointConfig, error) {
-	newest := slices.MaxFunc(all, func(a, b *replica) int { return cmp.Compare(a.store.Committed(), b.store.Committed()) })
+	newest := slices.MaxFunc(all, func(a, b *replica) int {
+		return cmp.Compare(a.store.Committed(),
+			b.store.Committed())
+	})
 	return newest.store.Voters()
 }
 
@@ -153,7 +156,10 @@ func (s *Salvage) bring(p kv.PartitionID, usable []*replica, best *replica, to u
 			return nil, nil
 		}
 		s.report.Behind = append(s.report.Behind, p)
-		return slices.MaxFunc(behind, func(a, b *replica) int { return cmp.Compare(a.applied.Index, b.applied.Index) }), nil
+		return slices.MaxFunc(behind, func(a, b *replica) int {
+			return cmp.Compare(a.applied.Index,
+				b.applied.Index)
+		}), nil
 	}
 	return s.agree(p, there, voters), nil
 }

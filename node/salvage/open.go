@@ -72,7 +72,8 @@ func (s *Salvage) open(o *Options) error {
 					other.id.Cluster)
 			}
 			if d.id.Node == other.id.Node {
-				return fmt.Errorf("%s and %s are of one node (%s): leave the older copy out", other.name, name, d.id.Node)
+				return fmt.Errorf("%s and %s are of one node (%s): leave the older copy out", other.name, name,
+					d.id.Node)
 			}
 		}
 	}

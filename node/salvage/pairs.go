@@ -31,7 +31,8 @@ func (s *Salvage) Pairs(q Query, f func(*kv.Item) error) error {
 		if p.from == nil {
 			continue
 		}
-		c := &cursor{of: p, query: data.Query{Prefix: q.Prefix, From: q.From, To: q.To, KeysOnly: true, MaxItems: pageKeys}}
+		c := &cursor{of: p, query: data.Query{Prefix: q.Prefix, From: q.From, To: q.To, KeysOnly: true,
+			MaxItems: pageKeys}}
 		if more, err := c.advance(); err != nil {
 			return err
 		} else if more {

@@ -22,8 +22,8 @@ type Report struct {
 	Void    []Place          // known to be wrong, or given up; not used
 	Wrong   []Place          // differ from a majority; not used
 	Stale   []string         // directories that are of an earlier start than others know of
-	// Log entries that are not known to be committed. Elected were taken, since a majority is here, and an election would
-	// commit them; of the others LeftOut were not, and Taken were, since that was asked for.
+	// Log entries that are not known to be committed. Elected were taken, since a majority is here, and an election
+	// would commit them; of the others LeftOut were not, and Taken were, since that was asked for.
 	Elected, LeftOut, Taken uint64
 }
 
@@ -65,18 +65,19 @@ func (r *Report) Lines() (lines []string) {
 			"(--with-uncommitted takes them)", r.LeftOut)
 	}
 	if r.Taken > 0 {
-		add("%d log entries were taken that are not known to be committed: their writes may have been acknowledged, or "+
-			"refused", r.Taken)
+		add("%d log entries were taken that are not known to be committed: their writes may have been acknowledged, "+
+			"or refused", r.Taken)
 	}
 	if r.Elected > 0 {
-		add("%d log entries were taken as an election among these nodes would take them: their writes were acknowledged, "+
-			"or have an unknown outcome", r.Elected)
+		add("%d log entries were taken as an election among these nodes would take them: their writes were "+
+			"acknowledged, or have an unknown outcome", r.Elected)
 	}
 	for _, dir := range r.Stale {
 		add("%s is an older copy of its directory, or of an earlier start: it does not count for a majority", dir)
 	}
 	for _, at := range r.Void {
-		add("the copy of partition %s in %s was not used: it is known to be wrong, or was given up", at.Partition, at.Dir)
+		add("the copy of partition %s in %s was not used: it is known to be wrong, or was given up", at.Partition,
+			at.Dir)
 	}
 	for _, at := range r.Wrong {
 		add("the copy of partition %s in %s was not used: it differs from a majority", at.Partition, at.Dir)

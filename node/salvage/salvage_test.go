@@ -70,9 +70,11 @@ func (h had) make(t *testing.T) string {
 	cluster := max(h.cluster, 77)
 	must(db.SaveIdentity(persist.Identity{Node: kv.NodeID(h.node), Name: fmt.Sprintf("n%d", h.node), Cluster: cluster,
 		Starts: max(h.starts, 1), MetaReplica: kv.ReplicaID(h.node)}))
-	s := meta.Bootstrap(cluster, "c", 2, 3, meta.Member{ID: 1, Name: "n1", Starts: 2, Incarnation: 1, Addresses: kv.Addresses{
-		Peer: "127.0.0.1:1", HTTP: "127.0.0.1:2", RESP: "127.0.0.1:3"}})
-	initial := &state.Applied{Index: 1, Term: 1, Conf: &raftpb.ConfState{Voters: []uint64{1, 2, 3}, VotersOutgoing: h.outgoing}}
+	s := meta.Bootstrap(cluster, "c", 2, 3, meta.Member{ID: 1, Name: "n1", Starts: 2, Incarnation: 1,
+		Addresses: kv.Addresses{
+			Peer: "127.0.0.1:1", HTTP: "127.0.0.1:2", RESP: "127.0.0.1:3"}})
+	initial := &state.Applied{Index: 1, Term: 1, Conf: &raftpb.ConfState{Voters: []uint64{1, 2, 3},
+		VotersOutgoing: h.outgoing}}
 	b := db.NewBatch()
 	m := b.Create(kv.Meta, kv.ReplicaID(h.node), initial)
 	meta.NewMachine(db.Store, kv.NodeID(h.node)).Seed(&s)(b, m)
@@ -156,7 +158,8 @@ func TestWhatIsTaken(t *testing.T) {
 		whole       bool // but for partition 1, of which there never is a copy
 	}{
 		"the log with the highest term, not the longest": {
-			dirs: []had{{node: 1, terms: []uint64{1, 1, 1, 1}, commit: 3, starts: 2}, {node: 2, terms: []uint64{1, 1, 2}, commit: 3, applied: 2}},
+			dirs: []had{{node: 1, terms: []uint64{1, 1, 1, 1}, commit: 3, starts: 2}, {node: 2, terms: []uint64{1, 1,
+				2}, commit: 3, applied: 2}},
 			last: "2.4", keys: 4, says: "1 log entries were taken as an election", whole: true,
 		},
 		"the longest of those": {
@@ -182,29 +185,36 @@ func TestWhatIsTaken(t *testing.T) {
 			says: "partition 0 may be missing|n1 is an older copy",
 		},
 		"the log of a copy whose state is void": {
-			dirs: []had{{node: 1, terms: three, commit: 3, starts: 2}, {node: 2, terms: []uint64{1, 1, 1, 1}, commit: 3, applied: 3,
+			dirs: []had{{node: 1, terms: three, commit: 3, starts: 2}, {node: 2, terms: []uint64{1, 1, 1, 1},
+				commit: 3, applied: 3,
 				wrong: true, void: true}},
-			last: "1.5", keys: 5, says: "the copy of partition 0 in |/n2 was not used: it is known to be wrong", whole: true,
+			last: "1.5", keys: 5, says: "the copy of partition 0 in |/n2 was not used: it is known to be wrong",
+			whole: true,
 		},
 		"nobody comes up to the log of a void one": {
-			dirs: []had{{node: 1, terms: three[:1], commit: 2, starts: 2}, {node: 2, terms: []uint64{1, 1, 1, 1}, commit: 5, applied: 5,
+			dirs: []had{{node: 1, terms: three[:1], commit: 2, starts: 2}, {node: 2, terms: []uint64{1, 1, 1, 1},
+				commit: 5, applied: 5,
 				cut: 4, void: true}},
 			last: "1.2", keys: 2, says: "acknowledged writes of partition 0 are missing: the only copy",
 		},
 		"only void ones": {
-			dirs: []had{{node: 1, terms: three, commit: 4, applied: 4, void: true, starts: 2}}, says: "all of partitions 0-1 is missing",
+			dirs: []had{{node: 1, terms: three, commit: 4, applied: 4, void: true, starts: 2}},
+			says: "all of partitions 0-1 is missing",
 		},
 		"a majority is right": {
-			dirs: []had{{node: 1, terms: three, commit: 4, applied: 4, wrong: true, starts: 2}, {node: 2, terms: three, commit: 4},
+			dirs: []had{{node: 1, terms: three, commit: 4, applied: 4, wrong: true, starts: 2}, {node: 2,
+				terms: three, commit: 4},
 				{node: 3, terms: three, commit: 4, applied: 3}},
 			last: "1.4", keys: 4, says: "/n1 was not used: it differs from a majority", whole: true,
 		},
 		"nobody knows who is right": {
-			dirs: []had{{node: 1, terms: three, commit: 4, applied: 3, starts: 2}, {node: 2, terms: three, commit: 4, applied: 4, wrong: true}},
+			dirs: []had{{node: 1, terms: three, commit: 4, applied: 3, starts: 2}, {node: 2, terms: three, commit: 4,
+				applied: 4, wrong: true}},
 			last: "1.4", keys: 4, says: "the copies of partition 0 differ",
 		},
 		"what has expired by the time of the group is gone": {
-			dirs: []had{{node: 1, terms: three, commit: 4, starts: 2, expires: true}, {node: 2, terms: three, commit: 4, expires: true}},
+			dirs: []had{{node: 1, terms: three, commit: 4, starts: 2, expires: true}, {node: 2, terms: three,
+				commit: 4, expires: true}},
 			last: "1.4", keys: 3, whole: true,
 		},
 	} {
@@ -251,7 +261,8 @@ func TestWhatIsNotRead(t *testing.T) {
 	empty := t.TempDir()
 	for want, dirs := range map[string][]string{
 		"no data directory is given": nil, "are of one node": {one, again}, "the cluster with the id": {one, other},
-		"never was in a cluster": {fresh}, "no data directory of a node": {empty}, "no such file": {filepath.Join(empty, "none")},
+		"never was in a cluster": {fresh}, "no data directory of a node": {empty},
+		"no such file": {filepath.Join(empty, "none")},
 	} {
 		if s, err := Open(Options{Dirs: dirs}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: %v, %v; want %q", dirs, s, err, want)

@@ -214,7 +214,8 @@ func (o *FS) rename(oldname, newname string) error {
 	if err == nil {
 		err = o.mustBeDir(o.PathDir(o.path(newname)))
 	}
-	if there := o.nodes[o.path(newname)]; err == nil && (there == nil || there.content != c) { // else nothing is to be done
+	// Two names of one file stay both.
+	if there := o.nodes[o.path(newname)]; err == nil && (there == nil || there.content != c) {
 		o.nodes[o.path(newname)] = &node{content: c}
 		o.nodes[o.path(oldname)] = &node{}
 	}

@@ -124,7 +124,8 @@ func TestAnOverlayIsLikeACopy(t *testing.T) {
 				ended[i] = err
 			}
 			if (ended[0] == nil) != (ended[1] == nil) {
-				t.Fatalf("seed %d, step %d: operation %d on %s and %s: %v, and in a directory of its own %v", seed, step, op, one,
+				t.Fatalf("seed %d, step %d: operation %d on %s and %s: %v, and in a directory of its own %v", seed,
+					step, op, one,
 					two, ended[0], ended[1])
 			}
 		}
@@ -213,7 +214,8 @@ func TestAStoreInAnOverlay(t *testing.T) {
 		for i := range 500 {
 			db.Set(fmt.Append(nil, i), []byte("above"), pebble.Sync)
 		}
-		if err := errors.Join(db.Flush(), db.Compact(t.Context(), []byte("0"), []byte("9"), false), db.Close()); err != nil {
+		if err := errors.Join(db.Flush(), db.Compact(t.Context(), []byte("0"), []byte("9"), false),
+			db.Close()); err != nil {
 			t.Fatal(err)
 		}
 		db = open(over)

@@ -46,7 +46,8 @@ func (d *dumpEntries) next() (Entry, error) {
 	case len(it.Key) == 0:
 		why = "its key is empty, which no key can be"
 	case it.Value == nil:
-		why = fmt.Sprintf("its value of %d bytes is larger than the limit of %d bytes", it.ValueBytes, kv.DefaultMaxValueBytes)
+		why = fmt.Sprintf("its value of %d bytes is larger than the limit of %d bytes", it.ValueBytes,
+			kv.DefaultMaxValueBytes)
 	}
 	if why != "" {
 		// The rest tells whether it is wanted at all.

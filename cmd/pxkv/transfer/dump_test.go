@@ -40,7 +40,8 @@ func TestImportOfADump(t *testing.T) {
 	}
 	s = &fakeStore{}
 	counts, _, err = imported(t, s, string(file), func(im *Import) { im.Database, im.Prefix = 3, []byte("l") })
-	if want := (Counts{Imported: 1, Filtered: 1, Others: Others{Lists: 1}, Elsewhere: 23}); err != nil || counts != want ||
+	if want := (Counts{Imported: 1, Filtered: 1, Others: Others{Lists: 1}, Elsewhere: 23}); err != nil ||
+		counts != want ||
 		s.pairs["last"] != `"end"` {
 		t.Errorf("%+v %v %v", counts, s.pairs, err)
 	}
@@ -54,7 +55,8 @@ func TestImportOfADump(t *testing.T) {
 	}
 	// A damaged one is not taken for whole.
 	_, faults, err = imported(t, &fakeStore{}, string(file[:len(file)-1])+"x", nil)
-	if err != nil || len(faults) != 1 || !strings.Contains(faults[0], "pair 27: the file cannot be read on: the checksum") {
+	if err != nil || len(faults) != 1 || !strings.Contains(faults[0],
+		"pair 27: the file cannot be read on: the checksum") {
 		t.Errorf("%v %v", faults, err)
 	}
 	_, faults, err = imported(t, &fakeStore{}, string(file[:len(file)/2]), nil)
@@ -81,7 +83,8 @@ func TestOddKeysOfADump(t *testing.T) {
 	if p := s.calls[0][0]; p.Key != "c" || p.Expires != "9999-12-31T23:59:59.999Z" {
 		t.Errorf("%+v", p)
 	}
-	for i, want := range []string{"pair 4: its key is empty", "pair 5: its key of 4097 bytes is longer than the limit"} {
+	for i, want := range []string{"pair 4: its key is empty",
+		"pair 5: its key of 4097 bytes is longer than the limit"} {
 		if !strings.HasPrefix(faults[i], want) {
 			t.Errorf("%s, want %s", faults[i], want)
 		}

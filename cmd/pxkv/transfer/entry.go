@@ -17,7 +17,8 @@ type Entry struct {
 	Key     []byte
 	Value   kv.Value
 	Expires int64 // Unix milliseconds after which the pair is gone; 0 is never
-	// Raw says that no JSON body of a call says what the pair is: the JSON of its value is that of bytes, or is too long.
+	// Raw says that no JSON body of a call says what the pair is: the JSON of its value is that of bytes, or is too
+	// long.
 	Raw bool
 	// Database and Type are of a key of a dump. Only a string has a value here.
 	Database uint64

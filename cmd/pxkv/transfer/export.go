@@ -37,8 +37,8 @@ type Exported struct {
 	Pairs        int
 	Deadlines    int // pairs that have one
 	ContentTypes int // pairs that have one
-	// Lookalikes are JSON objects that are written as bytes are, as {"$binary":"..."}: by their type alone the two can be
-	// told apart.
+	// Lookalikes are JSON objects that are written as bytes are, as {"$binary":"..."}: by their type alone the two
+	// can be told apart.
 	Lookalikes int
 }
 

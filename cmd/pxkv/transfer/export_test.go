@@ -62,7 +62,8 @@ func exported(t *testing.T, l *fakeLister, format Format) (string, Exported, err
 func TestExportFormats(t *testing.T) {
 	t.Parallel()
 	got, done, err := exported(t, &fakeLister{pairs: 2}, JSON)
-	if want := "{\n\"k000\": 0,\n\"k001\": 1\n}\n"; err != nil || got != want || done != (Exported{Pairs: 2, Deadlines: 1}) {
+	if want := "{\n\"k000\": 0,\n\"k001\": 1\n}\n"; err != nil || got != want || done != (Exported{Pairs: 2,
+		Deadlines: 1}) {
 		t.Errorf("%q %+v %v", got, done, err)
 	}
 	got, _, err = exported(t, &fakeLister{pairs: 1}, Lines)
@@ -194,7 +195,8 @@ func TestFilesAreWrittenWhole(t *testing.T) {
 	if locked, err := Lock(dead); err != nil || !locked {
 		t.Fatal(locked, err)
 	}
-	if err := WriteFile(name, fill(nil)); err == nil || !strings.Contains(err.Error(), "another export to "+name+" runs") {
+	if err := WriteFile(name, fill(nil)); err == nil || !strings.Contains(err.Error(),
+		"another export to "+name+" runs") {
 		t.Errorf("two exports to one file: %v", err)
 	}
 	io.WriteString(dead, strings.Repeat("what an export left that was killed", 100))

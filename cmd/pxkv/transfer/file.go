@@ -42,8 +42,8 @@ func WriteFile(name string, fill func(io.Writer) error) error {
 // TemporaryName is where a file is until it is whole.
 func TemporaryName(file string) string { return file + ".pxkv-export" }
 
-// createTemporary makes the file under its temporary name, empty and locked: one that an export left which was killed is
-// taken over, and one that is being written is not.
+// createTemporary makes the file under its temporary name, empty and locked: one that an export left which was killed
+// is taken over, and one that is being written is not.
 func createTemporary(name string) (*os.File, error) {
 	temporary := TemporaryName(name)
 	for {

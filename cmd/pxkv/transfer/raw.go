@@ -23,8 +23,8 @@ func (e *Entry) tooLong() bool {
 	return len(jsontext.AppendString(nil, e.Value.Data)) > room
 }
 
-// looksLikeBytes reports whether a JSON text is an object of the single member "$binary", which is how bytes are written
-// in JSON. One that is nevertheless an object is known by its type only.
+// looksLikeBytes reports whether a JSON text is an object of the single member "$binary", which is how bytes are
+// written in JSON. One that is nevertheless an object is known by its type only.
 func looksLikeBytes(text []byte) bool {
 	if len(text) == 0 || text[0] != '{' || !bytes.Contains(text[:min(len(text), 64)], []byte(`"$binary"`)) {
 		return false
@@ -40,8 +40,8 @@ func looksLikeBytes(text []byte) bool {
 // jsonType is what a value that is written raw must be called to be JSON.
 const jsonType = "application/json"
 
-var errNotRaw = errors.New("its value is too long for a JSON body, and no raw one can say that it is text and not JSON, " +
-	"as its content type calls it")
+var errNotRaw = errors.New("its value is too long for a JSON body, and no raw one can say that it is text and " +
+	"not JSON, as its content type calls it")
 
 // raw returns the pair as a raw write has it, with memory of its own.
 func (e *Entry) raw() (*Entry, error) {

@@ -65,7 +65,8 @@ func TestImportOfWhatIsWrittenRaw(t *testing.T) {
 func TestExportCountsWhatLooksLikeBytes(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]bool{
-		`{"$binary":"AA=="}`: true, `{ "$binary" : 5 }`: true, `{"$binary":"a","b":1}`: false, `{"b":{"$binary":1}}`: false,
+		`{"$binary":"AA=="}`: true, `{ "$binary" : 5 }`: true, `{"$binary":"a","b":1}`: false,
+		`{"b":{"$binary":1}}`: false,
 		`{}`: false, `5`: false, ``: false, `{"\u0024binary":1}`: false,
 	} {
 		if looksLikeBytes([]byte(text)) != want {

@@ -101,7 +101,8 @@ func NewReader(in io.Reader, limits Limits) (*Reader, error) {
 		newest, name = newestValkey, "VALKEY"
 	}
 	if err != nil || v < 1 || v > newest {
-		return nil, fmt.Errorf("%w: its version is %s %q, and the newest that is read is %d", ErrFormat, name, header[n:], newest)
+		return nil, fmt.Errorf("%w: its version is %s %q, and the newest that is read is %d", ErrFormat, name,
+			header[n:], newest)
 	}
 	r.version = v
 	r.skipPeeked(headerBytes)

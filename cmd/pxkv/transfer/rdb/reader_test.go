@@ -66,10 +66,12 @@ func TestRealDumps(t *testing.T) {
 			t.Fatalf("%s: %v", name, err)
 		}
 		want := []string{
-			`0 hash "bighash"`, `0 hash "hash"`, `0 list "biglist"`, `0 list "list"`, `0 set "bigset"`, `0 set "intset"`,
+			`0 hash "bighash"`, `0 hash "hash"`, `0 list "biglist"`, `0 list "list"`,
+			`0 set "bigset"`, `0 set "intset"`,
 			`0 set "set"`, `0 stream "plainstream"`, `0 stream "stream"`, `0 string "bytes"="\xff\x00\x01"`,
 			`0 string "empty"=""`, `0 string "hll"="HYLL`, `0 string "int16"="1234"`, `0 string "int32"="-1234567"`,
-			`0 string "int64"="123456789012"`, `0 string "int8"="-7"`, `0 string "long"="`, `0 string "packed"="abcabcabc`,
+			`0 string "int64"="123456789012"`, `0 string "int8"="-7"`, `0 string "long"="`,
+			`0 string "packed"="abcabcabc`,
 			`0 string "text"="hello"`, `0 string @32503680000000 "later"="y"`, `0 string @9999999999000 "past"="x"`,
 			`0 zset "bigzset"`, `0 zset "zset"`, `3 list "list"`, `3 string "int8"="other"`, `3 string "last"="end"`,
 		}
@@ -77,14 +79,16 @@ func TestRealDumps(t *testing.T) {
 		if !slices.EqualFunc(items, want, strings.HasPrefix) {
 			t.Errorf("%s has\n%s\nwant\n%s", name, strings.Join(items, "\n"), strings.Join(want, "\n"))
 		}
-		for _, in := range []io.Reader{iotest.OneByteReader(bytes.NewReader(file)), iotest.DataErrReader(bytes.NewReader(file))} {
+		for _, in := range []io.Reader{iotest.OneByteReader(bytes.NewReader(file)),
+			iotest.DataErrReader(bytes.NewReader(file))} {
 			again, err := read(in)
 			slices.Sort(again)
 			if err != nil || !slices.Equal(items, again) {
 				t.Errorf("%s, read in other pieces: %v, %v", name, again, err)
 			}
 		}
-		// A dump that is cut short, or has a byte more or another one, is not whole; without a checksum the last shows not.
+		// A dump that is cut short, or has a byte more or another one, is not whole; without a checksum the last
+		// shows not.
 		for cut := 0; cut < len(file); cut += 1 + len(file)/1000 {
 			if _, err := read(bytes.NewReader(file[:cut])); err == nil {
 				t.Fatalf("%s, cut at %d of %d, is whole", name, cut, len(file))
@@ -143,12 +147,13 @@ func TestEveryEncoding(t *testing.T) {
 		value  []byte
 		want   Type
 	}{
-		"list":              {"REDIS0001", 1, join(2, "a", "b"), List},
-		"set":               {"REDIS0001", 2, join(2, "a", 0xc0, 5), Set},
-		"zset":              {"REDIS0001", 3, join(4, "a", "1.25", "b", 253, "c", 254, "d", 255), SortedSet},
-		"hash":              {"REDIS0001", 4, join(1, "a", "b"), Hash},
-		"zset 2":            {"REDIS0008", 5, join(1, "a", raw(8)), SortedSet},
-		"module":            {"REDIS0008", 7, join(0x81, raw(8), 1, 5, 2, 0x80, raw(4), 3, raw(4), 4, raw(8), 5, "text", 0), Module},
+		"list":   {"REDIS0001", 1, join(2, "a", "b"), List},
+		"set":    {"REDIS0001", 2, join(2, "a", 0xc0, 5), Set},
+		"zset":   {"REDIS0001", 3, join(4, "a", "1.25", "b", 253, "c", 254, "d", 255), SortedSet},
+		"hash":   {"REDIS0001", 4, join(1, "a", "b"), Hash},
+		"zset 2": {"REDIS0008", 5, join(1, "a", raw(8)), SortedSet},
+		"module": {"REDIS0008", 7, join(0x81, raw(8), 1, 5, 2, 0x80, raw(4), 3, raw(4), 4, raw(8), 5,
+			"text", 0), Module},
 		"zipmap":            {"REDIS0002", 9, join("zipmap"), Hash},
 		"ziplist":           {"REDIS0002", 10, join("ziplist"), List},
 		"intset":            {"REDIS0002", 11, join("intset"), Set},
@@ -184,13 +189,17 @@ func TestEveryEncoding(t *testing.T) {
 func TestPartsBetweenKeys(t *testing.T) {
 	t.Parallel()
 	raw := make([]byte, 8)
-	file := dump("VALKEY080", 250, "aux", "value", 245, "function", 246, "name", "lua", 1, "text", "code", 246, "name", "lua", 0,
-		"code", 247, 0x81, raw, 2, 7, 5, "text", 0, 243, "job", 2, 1, 5, 7, 0x40, 0x80, 244, 1, 2, 3, 251, 0x80, 0, 0, 1, 0, 5,
-		248, 0x80, 0, 0, 0, 9, 249, 200, 252, binary.LittleEndian.AppendUint64(nil, 1234567890123), 0, "a", 0xc1, 0xd2, 0x04,
+	file := dump("VALKEY080", 250, "aux", "value", 245, "function", 246, "name", "lua", 1, "text", "code", 246,
+		"name", "lua", 0,
+		"code", 247, 0x81, raw, 2, 7, 5, "text", 0, 243, "job", 2, 1, 5, 7, 0x40, 0x80, 244, 1, 2, 3, 251, 0x80, 0,
+		0, 1, 0, 5,
+		248, 0x80, 0, 0, 0, 9, 249, 200, 252, binary.LittleEndian.AppendUint64(nil, 1234567890123), 0, "a", 0xc1,
+		0xd2, 0x04,
 		253, binary.LittleEndian.AppendUint32(nil, 1_000_000), 0, "b", 0xc2, 0xff, 0xff, 0xff, 0xff,
 		0, strings.Repeat("k", 101-41)+strings.Repeat("l", 2), "v", 254, 0x81, raw[:7], 9, 0, "", "", 255, raw)
 	items, err := read(bytes.NewReader(file))
-	want := []string{`0 string @1234567890123 "a"="1234"`, `0 string @1000000000 "b"="-1"`, `0 string "kkkkkkkkkkkkkkkkkkkk"="v"`,
+	want := []string{`0 string @1234567890123 "a"="1234"`, `0 string @1000000000 "b"="-1"`,
+		`0 string "kkkkkkkkkkkkkkkkkkkk"="v"`,
 		`9 string ""=""`}
 	if err != nil || !slices.Equal(items, want) {
 		t.Errorf("%q, %v; want %q", items, err, want)
