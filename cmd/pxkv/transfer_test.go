@@ -373,8 +373,9 @@ func TestInterruptedWhileWaitingForInput(t *testing.T) {
 	temporary := t.TempDir()
 	t.Setenv("TMPDIR", temporary)
 	for want, args := range map[string][]string{
-		"pxkv: interrupted while standard input was checked; nothing was written\n": {"import", "-", "--dry-run", "--format=ndjson"},
-		"to read it twice: interrupted; nothing w":                                  {"import", "-", "--strict", "--format=ndjson"},
+		"pxkv: interrupted while standard input was checked; nothing was written\n": {
+			"import", "-", "--dry-run", "--format=ndjson"},
+		"to read it twice: interrupted; nothing w": {"import", "-", "--strict", "--format=ndjson"},
 	} {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		in := &silentInput{

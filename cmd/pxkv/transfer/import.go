@@ -171,10 +171,10 @@ func (r *running) put(ctx context.Context, e *Entry) error {
 	hash := hashOf(e.Key)
 	var raw *Entry
 	if e.Raw {
-		var err error
-		if raw, err = e.raw(); err != nil {
+		var fault *Fault
+		if raw, fault = e.raw(); fault != nil {
 			r.next.counts.Bad++
-			r.report(&Fault{Place: e.Place, Why: err.Error()})
+			r.report(fault)
 			return nil
 		}
 	}

@@ -40,18 +40,18 @@ func looksLikeBytes(text []byte) bool {
 // jsonType is what a value that is written raw must be called to be JSON.
 const jsonType = "application/json"
 
-var errNotRaw = errors.New("its value is too long for a JSON body, and no raw one can say that it is text and " +
-	"not JSON, as its content type calls it")
+const notRaw = "its value is too long for a JSON body, and no raw one can say that it is text and not JSON, as its " +
+	"content type calls it"
 
 // raw returns the pair as a raw write has it, with memory of its own.
-func (e *Entry) raw() (*Entry, error) {
+func (e *Entry) raw() (*Entry, *Fault) {
 	own := *e
 	own.Key, own.Value.Data = slices.Clone(e.Key), slices.Clone(e.Value.Data)
 	if own.Value.Kind == kv.JSON && own.Value.ContentType == "" {
 		own.Value.ContentType = jsonType
 	}
 	if kv.RawValue(own.Value.Data, own.Value.ContentType).Kind != own.Value.Kind {
-		return nil, errNotRaw
+		return nil, &Fault{Place: e.Place, Why: notRaw}
 	}
 	return &own, nil
 }

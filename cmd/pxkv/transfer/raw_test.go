@@ -67,7 +67,7 @@ func TestExportCountsWhatLooksLikeBytes(t *testing.T) {
 	for text, want := range map[string]bool{
 		`{"$binary":"AA=="}`: true, `{ "$binary" : 5 }`: true, `{"$binary":"a","b":1}`: false,
 		`{"b":{"$binary":1}}`: false,
-		`{}`: false, `5`: false, ``: false, `{"\u0024binary":1}`: false,
+		`{}`:                  false, `5`: false, ``: false, `{"\u0024binary":1}`: false,
 	} {
 		if looksLikeBytes([]byte(text)) != want {
 			t.Errorf("%s: want %v", text, want)
