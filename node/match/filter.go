@@ -7,12 +7,12 @@ import (
 	"pxkv/node/kv"
 )
 
-// Filter is a kv.Filter, compiled. It belongs to one goroutine at a time.
+// Filter is a kv.Filter, compiled. It does not change, and serves many goroutines at once.
 type Filter struct {
 	glob  []byte
 	regex *regexp.Regexp
 	want  string // type
-	where *where
+	where eval
 }
 
 // Compile compiles a filter, nil for one that lets everything through. The error is of kind Invalid and says
@@ -78,9 +78,6 @@ func checkType(name string) *kv.Error {
 		"Parameter type: %.64q is none of string, json, number, bool, object, array, binary", name)
 }
 
-// NeedsValue reports whether what an item holds is looked at, and not just its key and what is known of it.
-func (f *Filter) NeedsValue() bool { return f.where != nil || f.want != "" }
-
 // Match reports whether the item is wanted, at a time in Unix milliseconds. It keeps nothing of it.
 func (f *Filter) Match(it *kv.Item, nowMS int64) bool {
 	switch {
@@ -93,5 +90,5 @@ func (f *Filter) Match(it *kv.Item, nowMS int64) bool {
 	case f.want != "" && f.want != anyJSON && string(it.Value.Type()) != f.want:
 		return false
 	}
-	return f.where == nil || f.where.holds(it, nowMS)
+	return f.where == nil || holds(f.where, it, nowMS)
 }

@@ -1,7 +1,9 @@
 package match
 
 import (
+	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
 
 	"pxkv/node/kv"
@@ -66,6 +68,77 @@ func TestWhere(t *testing.T) {
 		{`(value.age ?? 0) > 30`, ann, true},
 
 		// What is not there does not match, however it is asked, and spoils nothing else.
+		{`(value.height > 1) == nil`, ann, true},
+		{`(value.height > 1) == false`, ann, false},
+		{`(value.age > 1) == true`, ann, true},
+		{`value.height > 1 ? true : true`, ann, false},
+		{`((value.height > 1) ?? true) && true`, ann, true},
+
+		// A function of what it cannot be asked of is not there, and spoils nothing either.
+		{`len(value.age) > 0 || key == "user:1"`, ann, true},
+		{`key == "user:1" || len(value.age) > 0`, ann, true},
+		{`len(value.height) > 0 || key == "user:1"`, ann, true},
+		{`trim(value.age) == "x" || key == "user:1"`, ann, true},
+		{`lower(value.tags) == "x" || key == "user:1"`, ann, true},
+		{`abs(value.name) > 1 || key == "user:1"`, ann, true},
+		{`number(value.tags) > 1 || key == "user:1"`, ann, true},
+		{`string(value.tags) == "x" || key == "user:1"`, ann, true},
+		{`value.a.b > 1 || key == "user:1"`, ann, true},
+		{`any(value.age, # == 1) || key == "user:1"`, ann, true},
+		{`all(value.height, # == 1) || key == "user:1"`, ann, true},
+		{`count(value.name) > 0 || key == "user:1"`, ann, true},
+		{`map(value.name, #)[0] == 1 || key == "user:1"`, ann, true},
+		{`filter(value.at, true) == [] || key == "user:1"`, ann, true},
+		{`find(value.at, true) == 1 || key == "user:1"`, ann, true},
+		{`value.age[0:1] == "x" || key == "user:1"`, ann, true},
+		{`value.tags["a":] == [] || key == "user:1"`, ann, true},
+		{`value.name[0:1.5] == "x" || key == "user:1"`, ann, true},
+		{`value.name[1:] == "nn" && value.name[:-1] == "an" && value.tags[1:] == ["y"]`, ann, true},
+		{`value.name[5:2] == "" && value.name[-99:99] == "ann"`, ann, true},
+		{`not any(value.age, # == 1)`, ann, false},
+		{`not all(value.height, # == 1)`, ann, false},
+		{`none(value.height, # == 1)`, ann, false},
+		{`count(value.height, # == 1) == 0`, ann, false},
+		{`not (count(value.height, # == 1) > 0)`, ann, false},
+		{`-value.age == -31 && +value.age == 31 && -value.name == nil`, ann, true},
+		{`9223372036854775807 + 1 > 0 && -9223372036854775807 - 9 < 0 && 9223372036854775807 * 2 > 0`, ann, true},
+		{`value.big * 1e308 * 10 == nil && value.age / 2 == 15.5`, ann, true},
+
+		// Elements of which it is not sure are neither counted nor left out.
+		{`any(value, # > 1)`, `[null,2]`, true},
+		{`any(value, # > 1)`, `[null,1]`, false},
+		{`not any(value, # > 1)`, `[null,1]`, false},
+		{`not any(value, # > 1)`, `[0,1]`, true},
+		{`all(value, # > 1)`, `[null,2]`, false},
+		{`not all(value, # > 1)`, `[null,2]`, false},
+		{`not all(value, # > 1)`, `[null,1]`, true},
+		{`none(value, # > 1)`, `[null,1]`, false},
+		{`not none(value, # > 1)`, `[null,2]`, true},
+		{`one(value, # > 1)`, `[2,1]`, true},
+		{`one(value, # > 1)`, `[2,null]`, false},
+		{`not one(value, # > 1)`, `[2,null]`, false},
+		{`not one(value, # > 1)`, `[2,3,null]`, true},
+		{`not one(value, # > 1)`, `[0,1]`, true},
+		{`count(value, # > 1) == 2`, `[2,3,1]`, true},
+		{`count(value, # > 1) >= 2`, `[2,3,null]`, true},
+		{`count(value, # > 1) >= 3`, `[2,3,null]`, false},
+		{`not (count(value, # > 1) >= 3)`, `[2,3,null]`, false},
+		{`not (count(value, # > 1) >= 4)`, `[2,3,null]`, true},
+		{`count(value, # > 1) == 2`, `[2,3,null]`, false},
+		{`count(value, # > 1) != 2`, `[2,3,null]`, false},
+		{`count(value, # > 1) != 4`, `[2,3,null]`, true},
+		{`count(value, # > 1) in 2..3`, `[2,3,null]`, true},
+		{`count(value, # > 1) in 3..9`, `[2,3,null]`, false},
+		{`not (count(value, # > 1) in 3..9)`, `[2,3,null]`, false},
+		{`not (count(value, # > 1) in 4..9)`, `[2,3,null]`, true},
+		{`count(value, # > 1) + 1 > 0`, `[2,3,null]`, false},
+		{`count(value) == 2`, `[true,false,true]`, true},
+		{`len(filter(value, # > 1)) == 2`, `[2,3,null]`, true},
+		{`find(value, # > 1) == 3`, `[1,null,3,4]`, true},
+		{`find(value, # > 9) == nil`, `[1,null,3,4]`, true},
+		{`map(value, # + 1) == [2, nil]`, `[1,null]`, true},
+		{`value == {"a": [1, {"b": nil}]}`, `{"a":[1,{"b":null}]}`, true},
+
 		{`value.height > 1`, ann, false},
 		{`value.height < 1`, ann, false},
 		{`value.height == 1`, ann, false},
@@ -153,8 +226,24 @@ func TestBadFilters(t *testing.T) {
 		{`key startsWith 3`, `at character`},
 		{`"text"`, `expected bool, but got string at character 1 of 6`},
 		{`value.f()`, `there is no such function`},
-		{`repeat("x", 1000000) == key`, `repeat`},
-		{`split(key, "") == []`, `split`},
+		{`repeat("x", 1000000) == key`, `there is no function repeat of 2 arguments at character 1 of 27`},
+		{`split(key, "") == []`, `there is no function split of 2 arguments at character 1 of 20`},
+		{`true && sum(value) > 1`, `there is no function sum at character 9 of 22`},
+		{`findIndex(value, # > 1) == 0`, `there is no function findIndex at character 1 of 28`},
+		{`findLast(value, # > 1) == 0`, `there is no function findLast at`},
+		{`findLastIndex(value, # > 1) == 0`, `there is no function findLastIndex at`},
+		{`sortBy(value, #)[0] == 1`, `there is no function sortBy at`},
+		{`groupBy(value, #)["a"] == [1]`, `there is no function groupBy at`},
+		{`reduce(value, #acc + #) == 1`, `there is no function reduce at`},
+		{`value | sum() > 3`, `there is no function sum at`},
+		{`int(value) == 1`, `there is no function int of 1 arguments at character 1 of 15`},
+		{`trim(key, "x") == "a"`, `at character`},
+		{`any(value, #acc == 1)`, `at character`},
+		{`any(value, #index == 1)`, `at character`},
+		{`b"a" == value`, `this is not known here at character 1 of 13`},
+		{`value == {(key): 1}`, `the name of a member must be written out`},
+		{`value == {a: 1..3}`, `a range has its place behind in only`},
+		{`value ^ 2 == 4`, `there is no operator ^`},
 		{`len(1..1000000) > 1`, `a range has its place behind in only`},
 		{`any(1..1000000, # > 5)`, `a range has its place`},
 		{`[1..1000000] == value`, `a range has its place`},
@@ -241,6 +330,9 @@ func TestNoExpressionTakesTheSquareOfALength(t *testing.T) {
 		`all(value.xs, value.s + value.s != "x")`:                 false,
 		`all(value.xs, len(lower(value.s)) > 1)`:                  false,
 		`all(value.xs, value.s <= value.s)`:                       false,
+		`map(value.xs, value) == map(value.xs, value)`:            false,
+		`len(map(value.xs, value.s + value.s)) > 1`:               false,
+		`len(map(value.xs, value.s[1:])) > 1`:                     false,
 		`all(value.xs, value.s > "a" && # <= len(value.xs))`:      true,
 		`value.xs == value.xs && value == value && 2 in value.xs`: true,
 		`value.s + value.s contains "aa" && value.s matches "a$"`: true,
@@ -254,6 +346,118 @@ func TestNoExpressionTakesTheSquareOfALength(t *testing.T) {
 	if f, _ := Compile(kv.Filter{Where: `all(value, # in value)`}); !f.Match(item("k", short), now) {
 		t.Error("a short array is not compared with itself")
 	}
+}
+
+// An expression that is true while members are missing is false for nothing that they could be, however its parts are
+// joined.
+func TestWhatIsSureStaysSo(t *testing.T) {
+	t.Parallel()
+	rng := rand.New(rand.NewPCG(11, 11))
+	pick := func(texts ...string) string { return texts[rng.IntN(len(texts))] }
+	atom := func() string {
+		left := pick("value.a", "value.b", "value.c", "len(value.t)", "value.t[0]", "value.n + 1")
+		return pick(
+			left+pick(" > ", " < ", " == ", " != ", " <= ", " >= ")+pick("1", "2", `"x"`, "value.a"),
+			left+pick(" in ", " not in ")+pick("[1, 2]", "0..1", "value.t"),
+			left+pick(" contains ", " startsWith ", " matches ")+`"x"`,
+			pick("any", "all", "none", "one")+"(value.t, # "+pick("> 1", "== value.b", "!= value.n", `startsWith "x"`)+")",
+			"count(value.t, # "+pick("> 1", "< value.b", "== value.n")+") "+pick(">", "<", "==", "!=", ">=")+" "+pick("0", "1", "2"),
+			"value.n", "value.b")
+	}
+	var expression func(depth int) string
+	expression = func(depth int) string {
+		if depth == 0 {
+			return atom()
+		}
+		a, b := expression(depth-1), expression(depth-1)
+		return pick("("+a+" && "+b+")", "("+a+" || "+b+")", "not ("+a+")", "("+a+" ? "+b+" : "+a+")", a)
+	}
+	const known = `"a":1,"c":"x","t":[1,2,3]`
+	completions := []string{`1`, `2`, `0`, `true`, `false`, `"x"`, `"y"`, `[1]`, `{}`, `1.5`}
+	sure := 0
+	for range 5_000 {
+		where := expression(rng.IntN(4))
+		f, err := Compile(kv.Filter{Where: where})
+		if err != nil {
+			continue // its types do not fit, or it is too large
+		}
+		if !f.Match(item("k", "{"+known+"}"), now) {
+			continue
+		}
+		sure++
+		for _, b := range completions {
+			for _, n := range completions {
+				if it := item("k", `{`+known+`,"b":`+b+`,"n":`+n+`}`); !f.Match(it, now) && !unsureOfTypes(f, it) {
+					t.Fatalf("%s is true of {%s}, and false with b=%s, n=%s", where, known, b, n)
+				}
+			}
+		}
+	}
+	if sure < 500 {
+		t.Errorf("only %d expressions were true", sure)
+	}
+}
+
+// unsureOfTypes reports whether an expression is not sure of an item either way, as of a text that is to be larger
+// than a number.
+func unsureOfTypes(f *Filter, it *kv.Item) bool {
+	s := scope{item: it, nowMS: now}
+	s.begin(len(it.Value.Data))
+	return f.where(&s) == nil
+}
+
+// A filter is compiled once while it is remembered, and what is refused is refused each time.
+func TestFiltersAreCompiledOnce(t *testing.T) {
+	t.Parallel()
+	c := NewCache()
+	want := kv.Filter{Where: "value.age > 30", Glob: "u*"}
+	first, err := c.Compile(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, _ := c.Compile(want); again != first {
+		t.Error("compiled again")
+	}
+	if other, _ := c.Compile(kv.Filter{Where: "value.age > 31", Glob: "u*"}); other == first {
+		t.Error("another filter is taken for it")
+	}
+	for range 2 {
+		if f, err := c.Compile(kv.Filter{Where: "value."}); err == nil || f != nil {
+			t.Error("a bad filter is not refused")
+		}
+		if f, err := c.Compile(kv.Filter{}); err != nil || f != nil {
+			t.Error("no filter is one")
+		}
+	}
+	for i := range cached {
+		if _, err := c.Compile(kv.Filter{Glob: strings.Repeat("x", i+1)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if again, _ := c.Compile(want); again == first {
+		t.Errorf("remembered behind %d others", cached)
+	}
+}
+
+// Filters have no state: many goroutines use one.
+func TestAFilterServesManyAtOnce(t *testing.T) {
+	t.Parallel()
+	f, err := Compile(kv.Filter{Where: `any(value, # > 1 && key == "b")`})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for _, key := range []string{"a", "b", "c", "b"} {
+		wg.Go(func() {
+			for range 1000 {
+				if f.Match(item(key, "[1,2]"), now) != (key == "b") {
+					t.Errorf("wrong for %s", key)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // FuzzWhere holds that no expression and no value make it panic.

@@ -4,10 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"math"
-	"regexp"
 	"strconv"
-	"strings"
-	"unicode/utf8"
 
 	"pxkv/node/kv"
 )
@@ -61,98 +58,87 @@ func numbers(x any) any {
 	return x
 }
 
-// comparisons tell whether something holds of their arguments, or that it is not sure.
-var comparisons = map[string]func(p []any) (is, sure bool){
-	"equal":   func(p []any) (bool, bool) { return equal(p[0], p[1]) },
-	"unequal": func(p []any) (bool, bool) { is, sure := equal(p[0], p[1]); return !is, sure },
-	"true":    func(p []any) (bool, bool) { is, sure := p[0].(bool); return is, sure },
-	"less":    func(p []any) (bool, bool) { c, sure := compare(p[0], p[1]); return c < 0, sure },
-	"atmost":  func(p []any) (bool, bool) { c, sure := compare(p[0], p[1]); return c <= 0, sure },
-	"more":    func(p []any) (bool, bool) { c, sure := compare(p[0], p[1]); return c > 0, sure },
-	"atleast": func(p []any) (bool, bool) { c, sure := compare(p[0], p[1]); return c >= 0, sure },
-	"between": func(p []any) (bool, bool) {
-		low, sureLow := compare(p[0], p[1])
-		high, sureHigh := compare(p[0], p[2])
-		return low >= 0 && high <= 0, sureLow && sureHigh
-	},
-	"in":         func(p []any) (bool, bool) { return in(p[0], p[1]) },
-	"contains":   texts(strings.Contains),
-	"startsWith": texts(strings.HasPrefix),
-	"endsWith":   texts(strings.HasSuffix),
-	"matches":    matches,
-}
+// span is a number that is not known better than this: how many elements there are for which a condition holds, when it
+// is not sure for some of them.
+type span struct{ low, high int }
 
-// operators says which function stands for an operator.
-var operators = map[string]string{
-	"==": "equal", "!=": "unequal", "<": "less", "<=": "atmost", ">": "more", ">=": "atleast", "in": "in",
-	"contains": "contains", "startsWith": "startsWith", "endsWith": "endsWith", "matches": "matches",
-	"+": "plus", "-": "minus", "*": "times", "/": "over", "%": "modulo",
-}
-
-func texts(f func(a, b string) bool) func(p []any) (bool, bool) {
-	return func(p []any) (bool, bool) {
-		a, okA := p[0].(string)
-		b, okB := p[1].(string)
-		return okA && okB && f(a, b), okA && okB
+// ends are the least and the greatest that a value may be.
+func ends(a any) (low, high any) {
+	if s, ok := a.(span); ok {
+		return s.low, s.high
 	}
+	return a, a
 }
 
-// matches looks for a pattern. Expressions have few, written out, and each is compiled when it is met first.
-func matches(p []any) (is, sure bool) {
-	text, okText := p[0].(string)
-	re, okRe := p[1].(*regexp.Regexp)
-	return okText && okRe && re.MatchString(text), okText && okRe
+// settled is a value for what does not know spans.
+func settled(a any) any {
+	if _, ok := a.(span); ok {
+		return nil
+	}
+	return a
 }
 
-// equal compares any two values. Of different types they are not equal; that nothing is there is not sure.
-func equal(a, b any) (is, sure bool) {
+// equal compares any two values: true or false, or nil when it is not sure, as of what is not there. Values of
+// different types are surely not equal.
+func (s *scope) equal(a, b any) any {
 	if a == nil || b == nil {
-		return false, false
+		return nil
 	}
-	if c, ok := compare(a, b); ok {
-		return c == 0, true
+	lowA, highA := ends(a)
+	lowB, highB := ends(b)
+	if c, ok := s.compare(lowA, highB); ok {
+		d, _ := s.compare(highA, lowB)
+		switch {
+		case c == 0 && d == 0:
+			return true
+		case c > 0 || d < 0:
+			return false
+		}
+		return nil
 	}
 	switch a := a.(type) {
 	case bool:
 		other, ok := b.(bool)
-		return ok && a == other, true
+		return ok && a == other
 	case []any:
 		other, ok := b.([]any)
-		return ok && sameList(a, other), true
+		return ok && s.sameList(a, other)
 	case map[string]any:
 		other, ok := b.(map[string]any)
-		return ok && sameObject(a, other), true
+		return ok && s.sameObject(a, other)
 	}
-	return false, true
+	return false
 }
 
 // same is equality within a value, where null is as good as any.
-func same(a, b any) bool {
+func (s *scope) same(a, b any) bool {
+	if !s.spend(1) {
+		return false
+	}
 	if a == nil || b == nil {
 		return a == nil && b == nil
 	}
-	is, _ := equal(a, b)
-	return is
+	return s.equal(a, b) == true
 }
 
-func sameList(a, b []any) bool {
+func (s *scope) sameList(a, b []any) bool {
 	if len(a) != len(b) {
 		return false
 	}
 	for i := range a {
-		if !same(a[i], b[i]) {
+		if !s.same(a[i], b[i]) {
 			return false
 		}
 	}
 	return true
 }
 
-func sameObject(a, b map[string]any) bool {
+func (s *scope) sameObject(a, b map[string]any) bool {
 	if len(a) != len(b) {
 		return false
 	}
 	for k, v := range a {
-		if other, ok := b[k]; !ok || !same(v, other) {
+		if other, ok := b[k]; !ok || !s.same(v, other) {
 			return false
 		}
 	}
@@ -160,7 +146,7 @@ func sameObject(a, b map[string]any) bool {
 }
 
 // compare orders two numbers or two texts. Others have no order.
-func compare(a, b any) (order int, ok bool) {
+func (s *scope) compare(a, b any) (order int, ok bool) {
 	switch a := a.(type) {
 	case int:
 		switch b := b.(type) {
@@ -177,8 +163,8 @@ func compare(a, b any) (order int, ok bool) {
 			return three(a < b, a > b), true
 		}
 	case string:
-		if b, ok := b.(string); ok {
-			return strings.Compare(a, b), true
+		if b, ok := b.(string); ok && s.spend(min(len(a), len(b))/bytesPerStep) {
+			return three(a < b, a > b), true
 		}
 	}
 	return 0, false
@@ -195,87 +181,30 @@ func three(less, more bool) int {
 }
 
 // in reports whether a is an element of the array b, or the name of a member of the object b.
-func in(a, b any) (is, sure bool) {
-	if a == nil {
-		return false, false
+func (s *scope) in(a, b any) any {
+	if a = settled(a); a == nil {
+		return nil
 	}
 	switch b := b.(type) {
 	case []any:
 		for _, e := range b {
-			if same(a, e) {
-				return true, true
+			if s.same(a, e) {
+				return true
+			}
+			if s.spent() {
+				return nil
 			}
 		}
-		return false, true
+		return false
 	case map[string]any:
 		name, ok := a.(string)
+		if !ok {
+			return nil
+		}
 		_, there := b[name]
-		return ok && there, ok
+		return there
 	}
-	return false, false
-}
-
-// calculations make a value of two. What cannot be calculated is not there.
-var calculations = map[string]func(a, b any) any{
-	"plus": func(a, b any) any {
-		if a, ok := a.(string); ok {
-			if b, ok := b.(string); ok && len(a)+len(b) <= maxText {
-				return a + b
-			}
-			return nil
-		}
-		return calculate(a, b, func(a, b int) int { return a + b }, func(a, b float64) float64 { return a + b })
-	},
-	"minus": func(a, b any) any {
-		return calculate(a, b, func(a, b int) int { return a - b }, func(a, b float64) float64 { return a - b })
-	},
-	"times": func(a, b any) any {
-		return calculate(a, b, func(a, b int) int { return a * b }, func(a, b float64) float64 { return a * b })
-	},
-	"over": func(a, b any) any {
-		x, okX := number(a)
-		y, okY := number(b)
-		if !okX || !okY || y == 0 {
-			return nil
-		}
-		return x / y
-	},
-	"modulo": func(a, b any) any {
-		x, okX := a.(int)
-		y, okY := b.(int)
-		if !okX || !okY || y == 0 {
-			return nil
-		}
-		return x % y
-	},
-	"member": member,
-}
-
-// maxText is the longest text that + makes, in bytes.
-const maxText = 2 * kv.DefaultMaxValueBytes
-
-func calculate(a, b any, whole func(a, b int) int, other func(a, b float64) float64) any {
-	if a, ok := a.(int); ok {
-		if b, ok := b.(int); ok {
-			return whole(a, b)
-		}
-	}
-	x, okX := number(a)
-	y, okY := number(b)
-	if !okX || !okY {
-		return nil
-	}
-	return other(x, y)
-}
-
-func number(a any) (float64, bool) {
-	switch a := a.(type) {
-	case int:
-		return float64(a), true
-	case float64:
-		return a, true
-	}
-	return 0, false
+	return nil
 }
 
 // member is a member of an object, or an element of an array, also from the end. What is not there is nil.
@@ -298,79 +227,102 @@ func member(of, name any) any {
 	return nil
 }
 
-// called are the functions that clients can call, but for those over elements.
-var called = map[string]func(a any) any{
-	"len":    length,
-	"lower":  text(strings.ToLower),
-	"upper":  text(strings.ToUpper),
-	"trim":   text(strings.TrimSpace),
-	"abs":    func(a any) any { return rounded(a, math.Abs) },
-	"floor":  func(a any) any { return rounded(a, math.Floor) },
-	"ceil":   func(a any) any { return rounded(a, math.Ceil) },
-	"round":  func(a any) any { return rounded(a, math.Round) },
-	"number": toNumber,
-	"string": toText,
-}
-
-// length counts characters, elements or members.
-func length(a any) any {
-	switch a := a.(type) {
-	case string:
-		return utf8.RuneCountInString(a)
+// part is what of an array, or of the characters of a text, stands from one place on and before another, both also from
+// the end; nil is its begin or end.
+func (s *scope) part(of, from, to any) any {
+	switch of := of.(type) {
 	case []any:
-		return len(a)
-	case map[string]any:
-		return len(a)
-	}
-	return nil
-}
-
-func text(f func(string) string) func(any) any {
-	return func(a any) any {
-		if s, ok := a.(string); ok {
-			return f(s)
+		if a, b, ok := places(len(of), from, to); ok {
+			return of[a:b]
 		}
-		return nil
-	}
-}
-
-func rounded(a any, f func(float64) float64) any {
-	x, ok := number(a)
-	if !ok {
-		return nil
-	}
-	if x = f(x); x == math.Trunc(x) && math.Abs(x) < 1<<53 {
-		return int(x)
-	}
-	return x
-}
-
-// toNumber reads a text as a JSON number.
-func toNumber(a any) any {
-	s, ok := a.(string)
-	if !ok {
-		if _, ok := number(a); ok {
-			return a
-		}
-		return nil
-	}
-	if s = strings.TrimSpace(s); !json.Valid([]byte(s)) {
-		return nil
-	}
-	n := numbers(json.Number(s))
-	return n
-}
-
-func toText(a any) any {
-	switch a := a.(type) {
 	case string:
-		return a
-	case int:
-		return strconv.Itoa(a)
-	case float64:
-		return strconv.FormatFloat(a, 'g', -1, 64)
-	case bool:
-		return strconv.FormatBool(a)
+		if !s.spend(len(of)) {
+			return nil
+		}
+		runes := []rune(of)
+		if a, b, ok := places(len(runes), from, to); ok {
+			return string(runes[a:b])
+		}
 	}
 	return nil
+}
+
+func places(length int, from, to any) (a, b int, ok bool) {
+	place := func(of any) int {
+		i, whole := of.(int)
+		ok = ok && whole
+		if i < 0 {
+			i += length
+		}
+		return min(max(i, 0), length)
+	}
+	ok = true
+	a, b = place(from), place(to)
+	return a, max(a, b), ok
+}
+
+// add, subtract and multiply calculate with whole numbers as long as these have 64 bits.
+func add(a, b any) any {
+	return calculate(a, b, func(a, b int) (int, bool) { c := a + b; return c, (c > a) == (b > 0) },
+		func(a, b float64) float64 { return a + b })
+}
+
+func subtract(a, b any) any {
+	return calculate(a, b, func(a, b int) (int, bool) { c := a - b; return c, (c < a) == (b > 0) },
+		func(a, b float64) float64 { return a - b })
+}
+
+func multiply(a, b any) any {
+	return calculate(a, b, func(a, b int) (int, bool) {
+		c := a * b
+		return c, a == 0 || c/a == b && !(a == -1 && b == math.MinInt)
+	}, func(a, b float64) float64 { return a * b })
+}
+
+func divide(a, b any) any {
+	if y, ok := number(b); !ok || y == 0 {
+		return nil
+	}
+	return calculate(a, b, func(int, int) (int, bool) { return 0, false },
+		func(a, b float64) float64 { return a / b })
+}
+
+func modulo(a, b any) any {
+	x, okX := a.(int)
+	y, okY := b.(int)
+	if !okX || !okY || y == 0 {
+		return nil
+	}
+	return x % y
+}
+
+// calculate makes a number of two. What cannot be calculated is not there.
+func calculate(a, b any, whole func(a, b int) (int, bool), other func(a, b float64) float64) any {
+	if a, ok := a.(int); ok {
+		if b, ok := b.(int); ok {
+			if c, fits := whole(a, b); fits {
+				return c
+			}
+		}
+	}
+	x, okX := number(a)
+	y, okY := number(b)
+	if !okX || !okY {
+		return nil
+	}
+	z := other(x, y)
+	if math.IsNaN(z) || math.IsInf(z, 0) {
+		return nil
+	}
+	return z
+}
+
+func number(a any) (float64, bool) {
+	switch a := a.(type) {
+	case int:
+		return float64(a), true
+	case float64:
+		return a, true
+	}
+	return 0, false
 }
