@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"pxkv/node/kv"
@@ -119,5 +120,55 @@ func TestAFilterEndsWithItsRequest(t *testing.T) {
 	_, _, e = n.scanLocal(ctx, v, &r)
 	if e == nil || e.Kind != kv.Unavailable {
 		t.Errorf("after the end of the request: %v", e)
+	}
+}
+
+// Lists with a filter are bounded in number: while their places are taken, one of any node waits, writes and lists
+// without a filter do not, and it ends with its client all the same.
+func TestFiltersAreBoundedInNumber(t *testing.T) {
+	t.Parallel()
+	_, servers := of(t, 3, partitions(2), func(c *cluster) { c.limits.PageLooked, c.limits.Filtering = 1, 2 })
+	servers[0].fill(strangeKeys(50), func(string) string { return "x" })
+	for _, s := range servers {
+		for range 2 {
+			s.node.filtering.begin()
+		}
+	}
+	nothing := kv.ListQuery{Filter: kv.Filter{Where: `value == "y"`}}
+	ctx, cancel := context.WithCancel(within(t, patience))
+	ended := make(chan error, 20)
+	var pages atomic.Int64
+	for i := range 20 {
+		go func() {
+			q := nothing
+			q.Progress = func() { pages.Add(1) }
+			_, err := collect(servers[i%3].node.List(ctx, q))
+			ended <- err
+		}()
+	}
+	for i := range 30 {
+		s := servers[i%3]
+		_, err := s.node.Write(within(t, patience), put(fmt.Sprint("new", i), "x"))
+		must(t, err)
+		if got := len(s.listed(kv.ListQuery{Prefix: []byte("new")})); got != i+1 {
+			t.Errorf("%d keys while filters wait, want %d", got, i+1)
+		}
+	}
+	if len(ended) > 0 || pages.Load() > 0 {
+		t.Errorf("%d pages were made without a place, and %d lists ended", pages.Load(), len(ended))
+	}
+	cancel()
+	for range 20 {
+		if err := <-ended; err == nil {
+			t.Error("a list ends well for nobody")
+		}
+	}
+	for _, s := range servers {
+		for range 2 {
+			s.node.filtering.end()
+		}
+	}
+	if got := servers[1].listed(nothing); len(got) > 0 {
+		t.Errorf("got %d keys", len(got))
 	}
 }

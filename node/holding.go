@@ -42,4 +42,15 @@ const pageItemBytes = 128
 type loads chan struct{}
 
 func (l loads) begin() { l <- struct{}{} }
-func (l loads) end()   { <-l }
+
+// beginBefore waits for a place until ctx ends, and reports whether there was one in time.
+func (l loads) beginBefore(ctx context.Context) bool {
+	select {
+	case l <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (l loads) end() { <-l }

@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 	"fmt"
+	"runtime"
 
 	"pxkv/node/kv"
 	"pxkv/node/rpc"
@@ -37,9 +38,12 @@ type Limits struct {
 	// PageItems and PageBytes bound a page of a list, one item at least. 0: 256 and 64 KiB, the most
 	// that there can be.
 	PageItems, PageBytes int
-	// PageLooked is how many keys are looked at for a page of a list with a filter; one with a long value counts as
-	// several. 0: 4,096.
+	// PageLooked is how many keys are looked at for a page of a list with a filter; one counts once more for each 256
+	// bytes of its value, so that a page takes milliseconds. 0: 4,096, or 1 MiB of values.
 	PageLooked int
+	// Filtering is how many pages with a filter are made at one time: each keeps a processor busy. 0: half of
+	// the processors, one at least.
+	Filtering int
 	// Loads is how many values are loaded from the store at one time, and half as many pages of lists. Each
 	// takes up to three times the longest value while it is. 0: 16.
 	Loads int
@@ -69,7 +73,7 @@ func (l Limits) withDefaults() (Limits, error) {
 		{"UnitBytes", &l.UnitBytes, 1 << 20}, {"TransactionBytes", &l.TransactionBytes, 24 << 20},
 		{"BatchBytes", &l.BatchBytes, 64 << 20},
 		{"PageItems", &l.PageItems, maxPageItems}, {"PageBytes", &l.PageBytes, maxPageBytes},
-		{"PageLooked", &l.PageLooked, 4096},
+		{"PageLooked", &l.PageLooked, 4096}, {"Filtering", &l.Filtering, max(runtime.GOMAXPROCS(0)/2, 1)},
 		{"Loads", &l.Loads, 16},
 		{"WalkKeys", &l.WalkKeys, 4096}, {"WalkBytes", &l.WalkBytes, 1 << 20},
 	} {

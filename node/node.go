@@ -15,6 +15,7 @@ import (
 	"pxkv/node/entry"
 	"pxkv/node/kv"
 	"pxkv/node/loop"
+	"pxkv/node/match"
 	"pxkv/node/member"
 	"pxkv/node/meta"
 	"pxkv/node/pack"
@@ -129,8 +130,11 @@ type Node struct {
 
 	proposed rpc.Futures[entry.Reply] // of what is proposed here
 	rounds   rpc.Futures[*kv.Error]   // in which a majority confirms what is here
-	loads    loads                    // of single values, which nobody waits for behind pages
-	scans    loads                    // of pages
+
+	loads     loads        // of single values, which nobody waits for behind pages
+	scans     loads        // of pages
+	filtering loads        // of pages with a filter
+	filters   *match.Cache // of their lists
 }
 
 // New returns a Node. It starts nothing.
@@ -143,6 +147,7 @@ func New(o Options) (*Node, error) {
 		o: o, log: o.Logger, timeout: defaultTimeout,
 		unpack: pack.NewUnpacker(min(runtime.GOMAXPROCS(0), mostChecked)),
 		loads:  make(loads, o.Limits.Loads), scans: make(loads, max(o.Limits.Loads/2, 1)),
+		filtering: make(loads, o.Limits.Filtering), filters: match.NewCache(),
 	}
 	n.metrics = newMetrics(o.Metrics, func() float64 { return float64(len(n.Cluster().Leaderless)) })
 	if o.Metrics != nil {

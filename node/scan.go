@@ -4,11 +4,11 @@ import (
 	"context"
 	"encoding/binary"
 	"math"
+	"runtime"
 	"slices"
 
 	"pxkv/node/kv"
 	"pxkv/node/local"
-	"pxkv/node/match"
 	"pxkv/node/rpc"
 	"pxkv/persist/data"
 )
@@ -211,13 +211,22 @@ func (n *Node) scanHere(ctx context.Context, r *scanRequest, take func(*page) *k
 	return e
 }
 
-// scanTaken reads a page and gives it to take, in a place for scans. A page that has an item which
-// is due is given only where dueToo says so.
+// scanTaken reads a page and gives it to take, in a place for scans; with a filter, which works for every key that
+// it looks at, in one of the fewer places for filters. A page that has an item which is due is given only where dueToo
+// says so.
 func (n *Node) scanTaken(
 	ctx context.Context, v local.View, r *scanRequest, dueToo bool, take func(*page) *kv.Error,
 ) (due bool, e *kv.Error) {
-	n.scans.begin()
-	defer n.scans.end()
+	places := n.scans
+	if r.filter != (kv.Filter{}) {
+		places = n.filtering
+	}
+	if !filtersUnbounded {
+		if !places.beginBefore(ctx) {
+			return false, errLookedThroughTooLate(r.partition)
+		}
+		defer places.end()
+	}
 	pg, due, e := n.scanLocal(ctx, v, r)
 	if e == nil && (dueToo || !due) {
 		e = take(&pg)
@@ -241,8 +250,7 @@ func (n *Node) scanLocal(ctx context.Context, v local.View, r *scanRequest) (pg 
 			return page{}, false, errNotHere(r.partition)
 		}
 		if q.Keep != nil && ctx.Err() != nil { // then Keep lets everything through
-			return page{}, false, kv.Errorf(kv.Unavailable, "partition %s: its keys cannot be looked through in time",
-				r.partition)
+			return page{}, false, errLookedThroughTooLate(r.partition)
 		}
 		pg = page{more: next != nil && !(emptyPageIsLast && len(items) == 0)}
 		if q.From = next; q.Keep != nil {
@@ -263,19 +271,30 @@ func (n *Node) scanLocal(ctx context.Context, v local.View, r *scanRequest) (pg 
 	}
 }
 
+func errLookedThroughTooLate(p kv.PartitionID) *kv.Error {
+	return kv.Errorf(kv.Unavailable, "partition %s: its keys cannot be looked through in time", p)
+}
+
+// looksAtOnce is after how many keys a filter lets others have the processor, writes above all: without that it keeps
+// it for 10 ms.
+const looksAtOnce = 16
+
 // query is what the store is asked for a page. When ctx ends, a filter looks at nothing more: the page is soon full,
 // and not to be used.
 func (n *Node) query(ctx context.Context, r *scanRequest) (data.Query, *kv.Error) {
 	q := data.Query{
 		From: r.from, To: r.to, Prefix: r.prefix, KeysOnly: r.keysOnly, MaxItems: r.maxItems, MaxBytes: r.maxLen,
 	}
-	f, e := match.Compile(r.filter)
+	f, e := n.filters.Compile(r.filter)
 	if e != nil || f == nil {
 		return q, e
 	}
-	now := n.now().WallMS
+	now, looks := n.now().WallMS, 0
 	q.KeepsByValue = f.NeedsValue()
 	q.MaxLooked, q.Keep = n.o.Limits.PageLooked, func(it *kv.Item) bool {
+		if looks++; looks%looksAtOnce == 0 || len(it.Value.Data) > looksAtOnce<<10 {
+			runtime.Gosched()
+		}
 		return ctx.Err() != nil || f.Match(it, now)
 	}
 	return q, nil

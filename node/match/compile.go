@@ -295,7 +295,7 @@ func truth(a any) any {
 
 // not, and, or are those of Kleene's logic of three values: unsure is what is true or false in different cases.
 func not(a any) any {
-	if b, ok := a.(bool); ok {
+	if b, ok := a.(bool); ok || unsureIsFalse {
 		return !b
 	}
 	return nil

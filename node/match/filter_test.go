@@ -1,7 +1,10 @@
 package match
 
 import (
+	"maps"
 	"math/rand/v2"
+	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -133,6 +136,10 @@ func TestWhere(t *testing.T) {
 		{`not (count(value, # > 1) in 4..9)`, `[2,3,null]`, true},
 		{`count(value, # > 1) + 1 > 0`, `[2,3,null]`, false},
 		{`count(value) == 2`, `[true,false,true]`, true},
+		{`any(value.items, .price > 9)`, `{"items":[{"price":10},{}]}`, true},
+		{`(value.tags | count(# == "x")) == 1`, ann, true},
+		{`len(value | filter(# > 1) | map(# + 1)) == 2`, `[1,2,3]`, true},
+		{`len(value) == nil && trim(value) == nil && any(value, true) == nil`, `3`, true},
 		{`len(filter(value, # > 1)) == 2`, `[2,3,null]`, true},
 		{`find(value, # > 1) == 3`, `[1,null,3,4]`, true},
 		{`find(value, # > 9) == nil`, `[1,null,3,4]`, true},
@@ -436,6 +443,36 @@ func TestFiltersAreCompiledOnce(t *testing.T) {
 	}
 	if again, _ := c.Compile(want); again == first {
 		t.Errorf("remembered behind %d others", cached)
+	}
+}
+
+// What docs/api.md lists is all that there is.
+func TestAllFunctionsAreDocumented(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../docs/api.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listed := func(begin, end string) (names []string) {
+		_, row, ok := strings.Cut(string(text), "| "+begin+" | ")
+		if !ok {
+			t.Fatalf("docs/api.md has no row %q", begin)
+		}
+		row, _, _ = strings.Cut(row, end)
+		for i, name := range strings.Split(row, "`") {
+			if i%2 == 1 {
+				names = append(names, name)
+			}
+		}
+		slices.Sort(names)
+		return names
+	}
+	if got, want := listed("functions", ", each"), slices.Sorted(maps.Keys(called)); !slices.Equal(got, want) {
+		t.Errorf("docs/api.md lists %v, and there are %v", got, want)
+	}
+	got, want := listed("over the elements of an array", ", as in"), slices.Sorted(maps.Keys(overElements))
+	if !slices.Equal(got, want) {
+		t.Errorf("docs/api.md lists %v, and there are %v", got, want)
 	}
 }
 

@@ -189,11 +189,11 @@ func (s *Store) scan(it *pebble.Iterator, p kv.PartitionID, q Query) (items []kv
 		if err != nil {
 			return nil, nil, s.readError(err)
 		}
-		looked += 1 + len(value)/lookedBytes
 		rec, err := DecodeRecord(value)
 		if err != nil {
 			return nil, nil, s.readError(fmt.Errorf("partition %s, key %q: %w", p, key, err))
 		}
+		looked += 1 + len(rec.Value.Data)/lookedBytes
 		item, kept, unpacked, err := s.look(key, rec, &q)
 		if looked += unpacked / lookedBytes; err != nil {
 			return nil, nil, unpackError(p, key, err)
@@ -246,7 +246,7 @@ func (s *Store) look(key []byte, rec Record, q *Query) (item kv.Item, kept bool,
 }
 
 // lookedBytes is how long a value is to look at which costs as much as a key.
-const lookedBytes = 4096
+const lookedBytes = 256
 
 // itemOverhead is about what an item takes besides its key and data.
 const itemOverhead = 32

@@ -71,6 +71,25 @@ func TestScan(t *testing.T) {
 	shut(t, db)
 }
 
+// What a page looks at is bounded in bytes, too.
+func TestALongValueIsMuchToLookAt(t *testing.T) {
+	t.Parallel()
+	db := openTest(t, vfs.NewMem())
+	bootstrap(t, db, 1, 1)
+	a := db.NewApply()
+	for _, key := range []string{"a", "b", "c", "d"} {
+		a.Put(1, []byte(key), stringRecord(strings.Repeat("v", 4*lookedBytes), 1))
+	}
+	must(t, a.Commit())
+	for looked, next := range map[int]string{1: "b", 5: "b", 6: "c", 10: "c", 11: "d", 16: ""} {
+		items, got, err := db.Scan(1, Query{Keep: func(*kv.Item) bool { return false }, MaxLooked: looked})
+		if len(items) > 0 || string(got) != next || err != nil {
+			t.Errorf("after %d: %d items, next %q, %v, want %q", looked, len(items), got, err, next)
+		}
+	}
+	shut(t, db)
+}
+
 // A part is found where the whole value is, and memory is taken for the part alone.
 func TestPartsAreReadWithoutTheRest(t *testing.T) {
 	t.Parallel()

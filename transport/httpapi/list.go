@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"pxkv/node/kv"
-	"pxkv/node/match"
 	"pxkv/transport/jsontext"
 )
 
@@ -30,7 +29,7 @@ func (x *exchange) list(q *query) error {
 	if err := q.shape.check(); err != nil {
 		return err
 	}
-	if _, err := match.Compile(q.filter); err != nil {
+	if _, err := x.server.filters.Compile(q.filter); err != nil {
 		return err
 	}
 	if bytes.Compare(q.cursor, q.from) > 0 {

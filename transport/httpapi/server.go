@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"pxkv/node/match"
 	"pxkv/transport/http1"
 )
 
@@ -22,6 +23,7 @@ type Server struct {
 	fixed   map[string]*route // routes whose path has no variable part
 	gather  http.Handler
 	conns   *http1.Server
+	filters *match.Cache // of lists, whose pages a client asks for one after the other
 }
 
 // New makes a Server that is not yet bound to its address. It registers its metrics, so a
@@ -36,6 +38,7 @@ func New(o Options) (*Server, error) {
 		service: o.Service,
 		log:     o.Logger,
 		metrics: newMetrics(),
+		filters: match.NewCache(),
 		fixed:   fixedRoutes(o.Debug),
 		gather:  promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{DisableCompression: true}),
 	}

@@ -1,0 +1,5 @@
+//go:build bug_unsure_is_false
+
+package match
+
+const unsureIsFalse = true // see bug_unsure_is_false_off.go
