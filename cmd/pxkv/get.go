@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -100,8 +101,11 @@ func describeItem(key string, data []byte, h http.Header) *item {
 	if t, err := http.ParseTime(h.Get("Last-Modified")); err == nil {
 		it.Modified = t.UTC().Format(time.RFC3339)
 	}
-	// The kind follows from bytes and content type by the rule that made it.
+	// The kind follows from bytes and content type by the rule that made it: JSON must be UTF-8.
 	value := kv.RawValue(data, it.ContentType)
+	if !utf8.Valid(data) {
+		value.Kind = kv.Binary
+	}
 	it.Type = value.Kind.String()
 	switch value.Kind {
 	case kv.JSON:

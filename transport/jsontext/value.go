@@ -16,8 +16,6 @@ var (
 	ErrBinary = errors.New(`"$binary" is not standard base64 with padding`)
 )
 
-var binaryMember = []byte(`{"$binary":`)
-
 // Value makes the value of a JSON value that is not null. It keeps the text of its numbers and the order of
 // its members, and shares the text's bytes, which it changes.
 func Value(text []byte, at Span) (kv.Value, error) {
@@ -32,14 +30,41 @@ func Value(text []byte, at Span) (kv.Value, error) {
 	if at.spaced {
 		text = AppendCompact(text[:0], text)
 	}
-	if bytes.HasPrefix(text, binaryMember) {
-		inside := text[len(binaryMember) : len(text)-1]
-		// Exactly that one member: with more it is an object like any other.
-		if end, _, err := skipValue(inside, 0); err == nil && end == len(inside) {
-			return binaryValue(inside)
-		}
+	if inside := insideBinary(text); inside != nil {
+		return binaryValue(inside)
 	}
 	return kv.Value{Kind: kv.JSON, Data: text}, nil
+}
+
+// insideBinary is the value of the member $binary of an object without white space that has exactly that one; nil of
+// all others.
+func insideBinary(text []byte) []byte {
+	inside, ok := bytes.CutPrefix(text, []byte(`{"$binary":`))
+	if !ok {
+		if inside = behindEscapedName(text, "$binary"); inside == nil {
+			return nil
+		}
+	}
+	inside = inside[:len(inside)-1]
+	if end, _, err := skipValue(inside, 0); err != nil || end != len(inside) {
+		return nil
+	}
+	return inside
+}
+
+// behindEscapedName is what stands behind the first name of an object and its colon, when that is written with escapes.
+func behindEscapedName(text []byte, name string) []byte {
+	if !bytes.HasPrefix(text, []byte(`{"`)) || !bytes.Contains(text[:min(len(text), len(name)*len(`\u0000`)+4)], []byte{'\\'}) {
+		return nil
+	}
+	end, _, err := skipValue(text, 1)
+	if err != nil {
+		return nil
+	}
+	if is, ok := Unquote(bytes.Clone(text[1:end]), false); !ok || string(is) != name {
+		return nil
+	}
+	return text[end+1:]
 }
 
 var strictBase64 = base64.StdEncoding.Strict()

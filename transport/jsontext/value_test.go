@@ -90,6 +90,17 @@ func TestMembersAndElements(t *testing.T) {
 	}
 }
 
+// A member is what its name says, however that is written.
+func TestAnEscapedNameIsTheSameName(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{`{"$binary":"QQ=="}`, `{"\u0024binary":"QQ=="}`, `{"$binar\u0079":"\u0051Q=="}`} {
+		v, err := Value([]byte(text), Span{Begin: 0, End: len(text)})
+		if err != nil || v.Kind != kv.Binary || string(v.Data) != "A" {
+			t.Errorf("%s is %s %q, %v", text, v.Kind, v.Data, err)
+		}
+	}
+}
+
 // What is no JSON is none as a document, and why a value is not taken is told.
 func TestRefusedTexts(t *testing.T) {
 	t.Parallel()
@@ -107,6 +118,10 @@ func TestRefusedTexts(t *testing.T) {
 		`{"$binary":"a"}`: ErrBinary, `{"$binary":"QR=="}`: ErrBinary, `{"$binary":"QQ==\n"}`: ErrBinary,
 		`{"$binary":"QQ=\u000a="}`: ErrBinary, `{"$binary":"QQ=="}`: nil,
 		`{"$binary":"a","b":1}`: nil, `["\ud800"]`: nil,
+		`{"\u0024binary":5}`: ErrBinary, `{"$bin\u0061ry":"QR=="}`: ErrBinary,
+		`{"\u0024\u0062\u0069\u006e\u0061\u0072\u0079":"a"}`: ErrBinary, `{"\u0024binary":"a","b":1}`: nil,
+		`{"\u0024binaries":"a"}`: nil, `{"a\":":"a"}`: nil, `{}`: nil, `{"\\":1}`: nil, `{"a":"\\"}`: nil,
+		`{"":{"\u0024binary":5}}`: nil,
 	} {
 		if _, err := Value([]byte(text), Span{Begin: 0, End: len(text)}); err != want {
 			t.Errorf("%s: %v, want %v", text, err, want)
