@@ -103,6 +103,10 @@ redisbench: ## measure three nodes beside a Redis with redis-benchmark; settings
 versus: ## measure two builds side by side: OLD=path of a pxkv binary, NEW=path (default: this code)
 	OLD=$(OLD) NEW=$(NEW) ./deploy/versus.sh
 
+.PHONY: lists
+lists: ## measure lists that find nothing in many keys, and puts beside them: KEYS=200000; settings are in deploy/lists.sh
+	./deploy/lists.sh
+
 .PHONY: up
 up: ## three nodes in containers: HTTP on 127.0.0.1:8080, 8081, 8082
 	docker compose up --build

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Starting servers for a measurement, waiting for them, and ending all of them however the
-# script ends. Sourced by compare.sh, versus.sh and redisbench.sh, which set $root before.
+# script ends. Sourced by compare.sh, versus.sh, redisbench.sh and lists.sh, which set $root before.
 
 pids=() # every process that the script has started
 work="" # everything that the script writes, but for its result

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Tables of interleaved rounds. A series is a file of one number a round, SERIES.series in $work.
-# Sourced by compare.sh and redisbench.sh, after servers.sh, which sets $work.
+# Sourced by compare.sh, redisbench.sh and lists.sh, after servers.sh, which sets $work.
 # shellcheck disable=SC2154
 
 median() { sort -g | awk '{ v[NR] = $1 } END { print (NR % 2) ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
