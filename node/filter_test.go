@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"pxkv/node/kv"
 	"pxkv/node/match"
@@ -170,5 +172,33 @@ func TestFiltersAreBoundedInNumber(t *testing.T) {
 	}
 	if got := servers[1].listed(nothing); len(got) > 0 {
 		t.Errorf("got %d keys", len(got))
+	}
+}
+
+// Beside writes, looking rests as long as it looked, and not longer than its request; without them not at all.
+func TestFiltersRestBesideWrites(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		looked, left, want time.Duration
+		writes             int64
+	}{
+		"no writes":           {looked: time.Second, left: time.Hour},
+		"as long as it took":  {looked: 20 * time.Millisecond, left: time.Hour, writes: 1, want: 20 * time.Millisecond},
+		"not for long":        {looked: time.Minute, left: time.Hour, writes: 1, want: longestRest},
+		"the request's end":   {looked: 20 * time.Millisecond, left: time.Millisecond, writes: 1, want: time.Millisecond},
+		"nothing to rest for": {left: time.Hour, writes: 1},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			n := &Node{}
+			since, before := time.Now(), n.proposals.Load()
+			time.Sleep(c.looked)
+			n.proposals.Add(c.writes)
+			ctx, cancel := context.WithTimeout(t.Context(), c.left)
+			defer cancel()
+			begin := time.Now()
+			if n.rest(ctx, since, before); time.Since(begin) != c.want {
+				t.Errorf("%s: rests %v, want %v", name, time.Since(begin), c.want)
+			}
+		})
 	}
 }

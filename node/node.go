@@ -135,6 +135,7 @@ type Node struct {
 	scans     loads        // of pages
 	filtering loads        // of pages with a filter
 	filters   *match.Cache // of their lists
+	proposals atomic.Int64 // how often clients' writes were proposed here
 }
 
 // New returns a Node. It starts nothing.

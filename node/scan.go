@@ -6,6 +6,7 @@ import (
 	"math"
 	"runtime"
 	"slices"
+	"time"
 
 	"pxkv/node/kv"
 	"pxkv/node/local"
@@ -227,11 +228,31 @@ func (n *Node) scanTaken(
 		}
 		defer places.end()
 	}
+	if r.filter != (kv.Filter{}) {
+		defer n.rest(ctx, time.Now(), n.proposals.Load())
+	}
 	pg, due, e := n.scanLocal(ctx, v, r)
 	if e == nil && (dueToo || !due) {
 		e = take(&pg)
 	}
 	return due, e
+}
+
+// longestRest bounds how long a place for filters is kept empty at a time.
+const longestRest = 100 * time.Millisecond
+
+// rest keeps a place for filters for as long again as its page took, when there were writes meanwhile: so lists take
+// half of their processors from them, where writes and lists want more than there is.
+func (n *Node) rest(ctx context.Context, since time.Time, proposals int64) {
+	if n.proposals.Load() == proposals {
+		return
+	}
+	timer := time.NewTimer(min(time.Since(since), longestRest))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }
 
 // scanLocal reads a page of what has not expired. It reports whether an item is due, as readLocal

@@ -33,7 +33,7 @@ func (n *Node) answerSteps(steps []*step, reply rpc.Reply[[]*step]) {
 			}
 		})
 	}
-	n.o.Loop.Write(ops...)
+	n.propose(ops...)
 }
 
 // maxReadsAtOnce is how many keys are read for another node on the goroutine of its link.

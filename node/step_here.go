@@ -31,7 +31,7 @@ func (n *Node) carryOut(ctx context.Context, steps []*step) {
 		futures[i] = n.proposed.Get()
 		ops[i] = s.proposal(futures[i].Put)
 	}
-	n.o.Loop.Write(ops...)
+	n.propose(ops...)
 	for i, s := range steps {
 		if r, ok := n.proposed.Wait(ctx, futures[i]); ok {
 			s.replied(r, n.o.Name)

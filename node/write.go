@@ -59,13 +59,19 @@ func (n *Node) Write(ctx context.Context, cmd *kv.Command) (kv.Result, error) {
 	return writeMethod.Ask(ctx, n.client, n, p, w)
 }
 
+// propose gives operations of clients to the loop, and counts that there are some.
+func (n *Node) propose(ops ...replica.Op) {
+	n.proposals.Add(1)
+	n.o.Loop.Write(ops...)
+}
+
 // writeHere proposes a command to the replica on this node and waits.
 func (n *Node) writeHere(ctx context.Context, w writeRequest) (kv.Result, *kv.Error) {
 	if !n.takeRoom(w.growth) {
 		return kv.Result{}, errFull()
 	}
 	f := n.proposed.Get()
-	n.o.Loop.Write(replica.Op{Partition: w.partition, Command: w.command, Packs: w.packs, Reply: f.Put})
+	n.propose(replica.Op{Partition: w.partition, Command: w.command, Packs: w.packs, Reply: f.Put})
 	r, ok := n.proposed.Wait(ctx, f)
 	if !ok {
 		return kv.Result{}, kv.ErrUnknown()
@@ -101,7 +107,7 @@ func (n *Node) answerWrite(w writeRequest, reply rpc.Reply[kv.Result]) {
 		reply.Fail(errFull())
 		return
 	}
-	n.o.Loop.Write(replica.Op{Partition: w.partition, Command: w.command, Packs: w.packs, Reply: func(r entry.Reply) {
+	n.propose(replica.Op{Partition: w.partition, Command: w.command, Packs: w.packs, Reply: func(r entry.Reply) {
 		r.Result.Receipt.Node = n.o.Name
 		reply.Send(r.Result, r.Err)
 	}})
