@@ -76,16 +76,19 @@ func contractOfCommands(t *testing.T, c *trio) {
 		{name: "export --where", args: "export --where value==-1", out: "{\n\"n\": -1\n}\n"},
 		{name: "import of the original's file", args: "import -", in: `{"i": "x", "k": {"deep": [1.50]}}`,
 			out: "~imported 2 pairs"},
-		{name: "import of lines", args: "import - --format ndjson", in: "{\"key\":\"l\",\"value\":true}\n", out: "~imported 1 pair"},
-		{name: "import with bad lines", args: "import - --format ndjson", code: exitFailed, out: "~bad 1", errs: "line 2",
-			in: "{\"key\":\"l\",\"value\":true}\n{\"value\":1}\n"},
+		{name: "import of lines", args: "import - --format ndjson", in: "{\"key\":\"l\",\"value\":true}\n",
+			out: "~imported 1 pair"},
+		{name: "import with bad lines", args: "import - --format ndjson", code: exitFailed, out: "~bad 1",
+			errs: "line 2",
+			in:   "{\"key\":\"l\",\"value\":true}\n{\"value\":1}\n"},
 		{name: "what was imported", key: "k", args: "get k", out: `{"deep":[1.50]}`},
 		{name: "del", key: "a", args: "del a", out: "~deleted"},
 		{name: "del of no key", key: "a", args: "del a", code: exitNotFound, errs: "not "},
 		{name: "del of several", args: "del b j n i k l", out: "deleted 6 of 6\n"},
 		{name: "version", args: "version", out: "~pxkv "},
 		{name: "version --output json", args: "version --output json", out: `~"go": "go1.`},
-		{name: "bench", args: "bench mix --requests 20 --keys 3 --connections 2 --warmup 0s --output json", out: `~"succeeded": 20`},
+		{name: "bench", args: "bench mix --requests 20 --keys 3 --connections 2 --warmup 0s --output json",
+			out: `~"succeeded": 20`},
 		{name: "rebuild of no partition", args: "rebuild", code: exitUsage},
 		{name: "an unknown command", args: "gett a", code: exitUsage, errs: `did you mean "get"`},
 		{name: "an unknown flag", args: "get a --nope", code: exitUsage, errs: "nope"},
@@ -104,12 +107,14 @@ func contractOfCommands(t *testing.T, c *trio) {
 			if r.in != "" {
 				in = strings.NewReader(r.in)
 			}
-			if strings.Contains(r.args, "--server") || args[0] == "version" || args[0] == "rebuild" || args[0] == "gett" {
+			if strings.Contains(r.args, "--server") || args[0] == "version" || args[0] == "rebuild" ||
+				args[0] == "gett" {
 				url = ""
 			}
 			got := command(t, url, in, args...)
 			part, some := strings.CutPrefix(r.out, "~")
-			if got.code != r.code || !strings.Contains(got.errors, r.errs) || some && !strings.Contains(got.out, part) ||
+			if got.code != r.code || !strings.Contains(got.errors, r.errs) || some && !strings.Contains(got.out,
+				part) ||
 				!some && got.out != r.out {
 				t.Errorf("want code %d, %q, %q; got %+v", r.code, r.out, r.errs, got)
 			}
@@ -155,10 +160,12 @@ func (c *trio) files(t *testing.T) {
 func TestContractOfServe(t *testing.T) {
 	flags := newServeCommand().Flags()
 	for name, def := range map[string]string{
-		"data-dir": "./pxkv-data", "store": "disk", "http": ":8080", "resp": ":6379", "peer": ":7947", "gossip": ":7946",
+		"data-dir": "./pxkv-data", "store": "disk", "http": ":8080", "resp": ":6379", "peer": ":7947",
+		"gossip":    ":7946",
 		"advertise": "", "join": "[]", "cluster": "pxkv", "bootstrap-expect": "0", "partitions": "64", "replicas": "3",
-		"cache-entries": "65536", "reads": "lease", "log-format": "text", "log-level": "info", "max-value-bytes": "8388608",
-		"allow-flush": "false", "debug": "false",
+		"cache-entries": "65536", "reads": "lease", "log-format": "text", "log-level": "info",
+		"max-value-bytes": "8388608",
+		"allow-flush":     "false", "debug": "false",
 	} {
 		f := flags.Lookup(name)
 		if f == nil || f.DefValue != def {

@@ -66,7 +66,8 @@ func raw(types map[string]string) func(*testing.T, *trio, string, sample) (sampl
 }
 
 // byRedis sends commands to nodes that do not lead the key, and what they are answered.
-func byRedis(replies []any, commands func(key, value string) [][]string) func(*testing.T, *trio, string, sample) (sample, bool) {
+func byRedis(replies []any, commands func(key, value string) [][]string) func(*testing.T, *trio, string,
+	sample) (sample, bool) {
 	return func(t *testing.T, c *trio, key string, s sample) (sample, bool) {
 		for i, words := range commands(key, s.data) {
 			want := replies[i]
@@ -109,16 +110,21 @@ var writers = []writer{
 	{"PUT resource as another type", raw(map[string]string{
 		"string": "application/octet-stream", "json": "application/json; charset=utf-8", "binary": "application/json",
 	})},
-	{"PUT resource as a picture", raw(map[string]string{"string": "image/png", "json": "image/png", "binary": "image/png"})},
+	{"PUT resource as a picture", raw(map[string]string{"string": "image/png", "json": "image/png",
+		"binary": "image/png"})},
 	{"POST batch", func(t *testing.T, c *trio, key string, s sample) (sample, bool) {
-		a := c.ask(t, c.http[c.away(t, key)], "POST /batch", `{"ops":[{"op":"put","key":"`+key+`","value":`+s.text+`}]}`, "")
+		a := c.ask(t, c.http[c.away(t, key)], "POST /batch",
+			`{"ops":[{"op":"put","key":"`+key+`","value":`+s.text+`}]}`, "")
 		if a.status != http.StatusOK || !strings.HasPrefix(a.body, `{"results":[{"status":200,"version":`) {
 			t.Errorf("%d %s", a.status, a.body)
 		}
 		return s, true
 	}},
 	{"SET", byRedis([]any{"OK"}, func(key, value string) [][]string { return [][]string{{"SET", key, value}} })},
-	{"APPEND", byRedis([]any{"length"}, func(key, value string) [][]string { return [][]string{{"APPEND", key, value}} })},
+	{"APPEND", byRedis([]any{"length"}, func(key, value string) [][]string {
+		return [][]string{{"APPEND", key,
+			value}}
+	})},
 	{"APPEND in two", byRedis([]any{"OK", "length"}, func(key, value string) [][]string {
 		return [][]string{{"SET", key, value[:len(value)/2]}, {"APPEND", key, value[len(value)/2:]}}
 	})},
@@ -151,7 +157,8 @@ var writers = []writer{
 func importing(format, line string) func(t *testing.T, c *trio, key string, s sample) (sample, bool) {
 	return func(t *testing.T, c *trio, key string, s sample) (sample, bool) {
 		file := strings.NewReader(fmt.Sprintf(line, key, s.text))
-		command(t, c.http[c.away(t, key)], file, "import", "-", "--format", format).expect(t, exitFine, "imported 1", "")
+		command(t, c.http[c.away(t, key)], file, "import", "-", "--format", format).expect(t, exitFine, "imported 1",
+			"")
 		return s, true
 	}
 }
@@ -257,7 +264,8 @@ func crossed(t *testing.T, c *trio, samples []sample) {
 			}
 			for key, s := range wants {
 				part := map[string]string{
-					"json": `"` + key + `": ` + s.text, "ndjson": `{"key":"` + key + `","value":` + s.text + `,"type":"` + s.typ + `"`,
+					"json": `"` + key + `": ` + s.text, "ndjson": `{"key":"` + key + `","value":` + s.text +
+						`,"type":"` + s.typ + `"`,
 				}[format]
 				if !strings.Contains(string(text), part) {
 					t.Errorf("no %s in\n%.3000s", part, text)
@@ -280,7 +288,8 @@ func contractOfKinds(t *testing.T, c *trio) {
 	crossed(t, c, []sample{
 		textSample("plain"), textSample(""), textSample("ü😀 \"q\"\n\t\\ <&>"), textSample(`{"a":1}`), textSample("12"),
 		textSample("true"), textSample(" 1 "),
-		{"true", "json", "bool", "true"}, {`{"a":[1,null,"ü"],"$binary":"x"}`, "json", "object", `{"a":[1,null,"ü"],"$binary":"x"}`},
+		{"true", "json", "bool", "true"}, {`{"a":[1,null,"ü"],"$binary":"x"}`, "json", "object",
+			`{"a":[1,null,"ü"],"$binary":"x"}`},
 		{"[]", "json", "array", "[]"},
 		{"\xff\x00\x01", "binary", "binary", `{"$binary":"/wAB"}`}, {"a\xc3", "binary", "binary", `{"$binary":"YcM="}`},
 		{"{\"a\":\"\xff\"}", "binary", "binary", `{"$binary":"eyJhIjoi/yJ9"}`},
@@ -317,9 +326,11 @@ func contractOfKinds(t *testing.T, c *trio) {
 			body: `{"key":"q","value":{"$binary":5}}`},
 		{name: "binary that is not canonical is refused in a batch", key: "q", request: "POST /batch", status: 400,
 			want: "~$binary", body: `{"ops":[{"op":"put","key":"q","value":{"$binary":"QR=="}}]}`},
-		{name: "canonical binary comes back", key: "q", request: "PUT /kv", status: 200, want: `{"q":{"$binary":"QQ=="}}`,
+		{name: "canonical binary comes back", key: "q", request: "PUT /kv", status: 200,
+			want: `{"q":{"$binary":"QQ=="}}`,
 			body: `{"key":"q","value":{"$binary":"QQ=="}}`},
-		{name: "an escaped one comes back plain", key: "q", request: "PUT /kv", status: 200, want: `{"q":{"$binary":"QQ=="}}`,
+		{name: "an escaped one comes back plain", key: "q", request: "PUT /kv", status: 200,
+			want: `{"q":{"$binary":"QQ=="}}`,
 			body: `{"key":"q","value":{"\u0024binary":"\u0051Q=="}}`},
 	})
 	t.Run("import of binary that is not canonical", func(t *testing.T) {

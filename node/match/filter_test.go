@@ -367,8 +367,10 @@ func TestWhatIsSureStaysSo(t *testing.T) {
 			left+pick(" > ", " < ", " == ", " != ", " <= ", " >= ")+pick("1", "2", `"x"`, "value.a"),
 			left+pick(" in ", " not in ")+pick("[1, 2]", "0..1", "value.t"),
 			left+pick(" contains ", " startsWith ", " matches ")+`"x"`,
-			pick("any", "all", "none", "one")+"(value.t, # "+pick("> 1", "== value.b", "!= value.n", `startsWith "x"`)+")",
-			"count(value.t, # "+pick("> 1", "< value.b", "== value.n")+") "+pick(">", "<", "==", "!=", ">=")+" "+pick("0", "1", "2"),
+			pick("any", "all", "none", "one")+"(value.t, # "+
+				pick("> 1", "== value.b", "!= value.n", `startsWith "x"`)+")",
+			"count(value.t, # "+pick("> 1", "< value.b", "== value.n")+") "+
+				pick(">", "<", "==", "!=", ">=")+" "+pick("0", "1", "2"),
 			"value.n", "value.b")
 	}
 	var expression func(depth int) string

@@ -54,7 +54,8 @@ func insideBinary(text []byte) []byte {
 
 // behindEscapedName is what stands behind the first name of an object and its colon, when that is written with escapes.
 func behindEscapedName(text []byte, name string) []byte {
-	if !bytes.HasPrefix(text, []byte(`{"`)) || !bytes.Contains(text[:min(len(text), len(name)*len(`\u0000`)+4)], []byte{'\\'}) {
+	longest := len(name)*len(`\u0000`) + len(`{""`)
+	if !bytes.HasPrefix(text, []byte(`{"`)) || !bytes.Contains(text[:min(len(text), longest)], []byte{'\\'}) {
 		return nil
 	}
 	end, _, err := skipValue(text, 1)
