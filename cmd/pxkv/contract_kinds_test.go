@@ -39,11 +39,6 @@ type writer struct {
 	write func(t *testing.T, c *trio, key string, s sample) (want sample, written bool)
 }
 
-func jsonString(s string) string {
-	text, _ := json.Marshal(s)
-	return string(text)
-}
-
 // raw writes the bytes as a resource, with a content type for each kind; "" is none.
 func raw(types map[string]string) func(*testing.T, *trio, string, sample) (sample, bool) {
 	return func(t *testing.T, c *trio, key string, s sample) (sample, bool) {

@@ -237,6 +237,33 @@ func TestSilentEndAfterCancelIsAnError(t *testing.T) {
 	})
 }
 
+// A list that finds nothing, and has sent nothing, ends when its client closes the connection.
+func TestAListThatFindsNothingEndsWithItsConnection(t *testing.T) {
+	t.Parallel()
+	for _, target := range []string{"/kv?where=false", "/kv?where=false&limit=3"} {
+		f := newFake()
+		begun, ended := make(chan struct{}), make(chan struct{})
+		f.list = func(ctx context.Context, q kv.ListQuery) iter.Seq2[kv.Item, error] {
+			return func(func(kv.Item, error) bool) {
+				defer close(ended)
+				for close(begun); ctx.Err() == nil; runtime.Gosched() {
+					q.Progress() // it goes on looking, for as long as somebody waits
+				}
+			}
+		}
+		addr, _ := start(t, f, nil)
+		c := wiretest.Dial(t, addr)
+		io.WriteString(c, "GET "+target+" HTTP/1.1\r\nHost: x\r\n\r\n")
+		<-begun
+		c.Close()
+		select {
+		case <-ended:
+		case <-time.After(20 * time.Second): // the default time limit does not end it: Progress renews that
+			t.Fatal("the list goes on")
+		}
+	}
+}
+
 func TestSlowReaderOfAListIsDropped(t *testing.T) {
 	t.Parallel()
 	f := newFake()
