@@ -105,6 +105,7 @@ func (s *schedule) narrow(c *cluster) {
 	rng := rand.New(rand.NewPCG(s.seed, 100))
 	if l := &c.limits; rng.IntN(2) == 0 {
 		l.Loads, l.PageBytes, l.WalkBytes = 1+rng.IntN(2), 1+rng.IntN(200), 1+rng.IntN(100)
+		l.Filtering = l.Loads
 		if s.tight {
 			l.ReadBytes = 1 + rng.IntN(40)
 		}
