@@ -122,6 +122,7 @@ main() {
 	awk '{ printf "\nA list by itself: status %s, %s bytes, %.1f s\n", $1, $2, $3 }' "$work/alone.out"
 	awk '$1 == 200 { ended++ } $1 != 200 && $1 != "000" { failed++ }
 		END { printf "Beside puts %d lists ended well and %d did not; those that were under way when a round ended broke off with their clients\n", ended, failed }' "$work/lists.out"
+	awk '$1 != 200 && $1 != "000"' "$work/lists.out" >&2
 	say "requests under way in the end: $(in_flight)"
 }
 

@@ -175,7 +175,7 @@ func TestFiltersAreBoundedInNumber(t *testing.T) {
 	}
 }
 
-// Beside writes, looking rests as long as it looked, and not longer than its request; without them not at all.
+// Beside writes, looking rests by how long it looked, and not longer than its request; without them not at all.
 func TestFiltersRestBesideWrites(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

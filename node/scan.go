@@ -238,16 +238,19 @@ func (n *Node) scanTaken(
 	return due, e
 }
 
-// longestRest bounds how long a place for filters is kept empty at a time.
-const longestRest = 100 * time.Millisecond
+// While there are writes, a place for filters is kept empty for so many times as long as its page took, within a bound.
+const (
+	restShare   = 3
+	longestRest = 300 * time.Millisecond
+)
 
-// rest keeps a place for filters for as long again as its page took, when there were writes meanwhile: so lists take
-// half of their processors from them, where writes and lists want more than there is.
+// rest keeps a place for filters empty for a while, when there were writes while its page was made: so lists take a
+// small part of the processors from them, where writes and lists want more than there is.
 func (n *Node) rest(ctx context.Context, since time.Time, proposals int64) {
 	if n.proposals.Load() == proposals {
 		return
 	}
-	timer := time.NewTimer(min(time.Since(since), longestRest))
+	timer := time.NewTimer(min(restShare*time.Since(since), longestRest))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
