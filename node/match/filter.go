@@ -78,6 +78,9 @@ func checkType(name string) *kv.Error {
 		"Parameter type: %.64q is none of string, json, number, bool, object, array, binary", name)
 }
 
+// NeedsValue reports whether what an item holds is looked at, and not just its key and what is known of it.
+func (f *Filter) NeedsValue() bool { return f.where != nil || f.want != "" }
+
 // Match reports whether the item is wanted, at a time in Unix milliseconds. It keeps nothing of it.
 func (f *Filter) Match(it *kv.Item, nowMS int64) bool {
 	switch {
