@@ -182,9 +182,9 @@ func TestFiltersRestBesideWrites(t *testing.T) {
 		looked, left, want time.Duration
 		writes             int64
 	}{
-		"no writes":          {looked: time.Second, left: time.Hour},
-		"as long as it took": {looked: 20 * time.Millisecond, left: time.Hour, writes: 1, want: 20 * time.Millisecond},
-		"not for long":       {looked: time.Minute, left: time.Hour, writes: 1, want: longestRest},
+		"no writes":       {looked: time.Second, left: time.Hour},
+		"by what it took": {looked: 20 * time.Millisecond, left: time.Hour, writes: 1, want: 60 * time.Millisecond},
+		"not for long":    {looked: time.Minute, left: time.Hour, writes: 1, want: longestRest},
 		"the request's end": {
 			looked: 20 * time.Millisecond, left: time.Millisecond, writes: 1, want: time.Millisecond,
 		},
