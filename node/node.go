@@ -48,7 +48,8 @@ type Options struct {
 	NoRoom func(error) bool
 	// Names is how errors and the log name other nodes. nil: by their ids.
 	Names         kv.Names
-	MaxValueBytes int // longest value that is written; default kv.DefaultMaxValueBytes
+	MaxValueBytes int   // longest value that is written; default kv.DefaultMaxValueBytes
+	MaxBytes      int64 // of the store, where it may have fewer than its disk has; 0: as many
 	// Packer packs the values of puts before they are proposed. nil: they stay as they are.
 	Packer *pack.Packer
 	Limits Limits // of requests and answers
@@ -121,6 +122,7 @@ type Node struct {
 	client    *rpc.Client        // asks the leaders of partitions, and other nodes
 	server    *rpc.Server[*Node] // answers them
 	replacing replacing
+	departed  departed
 	metrics   metrics
 	space     space
 	// membership answers those that want to form a cluster with this node; nil before there is one.

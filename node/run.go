@@ -55,10 +55,24 @@ func (n *Node) Needed(ctx context.Context) []kv.PartitionID {
 	for i, leader := range n.leaders(s).of {
 		served[kv.PartitionID(i)] = leader != 0
 	}
+	return n.unspared(ctx, func(p kv.PartitionID) bool { return p != kv.Meta && served[p] })
+}
+
+// LostWith lists the groups, the meta group included, that have no majority any more when this node ends and its data
+// with it. It is nil as Needed is.
+func (n *Node) LostWith(ctx context.Context) []kv.PartitionID {
+	if s := n.o.Machine.State(); s == nil || len(s.Members) < 2 {
+		return nil
+	}
+	return n.unspared(ctx, func(kv.PartitionID) bool { return true })
+}
+
+// unspared lists those groups of this node in which too few of the others that vote can be asked.
+func (n *Node) unspared(ctx context.Context, of func(kv.PartitionID) bool) []kv.PartitionID {
 	var needed []kv.PartitionID // written by the loop, perhaps after ctx has ended
 	err := n.o.Loop.Do(ctx, func(h *replica.Host) {
 		for _, p := range h.Partitions() {
-			if v, ok := h.View(p); ok && p != kv.Meta && served[p] && !n.spared(&v) {
+			if v, ok := h.View(p); ok && of(p) && !n.spared(&v) {
 				needed = append(needed, p)
 			}
 		}

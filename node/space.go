@@ -65,6 +65,12 @@ func (n *Node) judgeSpace(room data.Room, now time.Duration) {
 	if room.Growth() >= 0 {
 		which = "large writes"
 	}
+	if n.o.MaxBytes > 0 {
+		n.space.full.Store(new(fmt.Sprintf("the store of node %s is full: %s to the partitions that it leads are refused "+
+			"(%d MiB of %d are left to it by --max-bytes and its disk, %d of them kept for the store itself): delete keys, "+
+			"add nodes, or give it more", n.o.Name, which, room.Free>>20, room.Total>>20, room.Reserve>>20)))
+		return
+	}
 	n.space.full.Store(new(fmt.Sprintf("the disk of node %s is full: %s to the partitions that it leads are refused "+
 		"(%d MiB are free, %d of them kept for the store itself): free some space on it, or delete keys",
 		n.o.Name, which, room.Free>>20, room.Reserve>>20)))

@@ -20,7 +20,7 @@ func TestAFullDiskIsShown(t *testing.T) {
 					return nil
 				}
 			}
-			return errFull()
+			return s.node.errFull()
 		}
 	}
 	for name, tc := range map[string]struct {
@@ -57,7 +57,7 @@ func TestAFullDiskIsShown(t *testing.T) {
 			s.node.space.refused.Store(0)
 			eventually(t, "the warning ends", func() error {
 				if warns(s, "")() == nil {
-					return errFull()
+					return s.node.errFull()
 				}
 				return nil
 			})

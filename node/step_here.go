@@ -46,7 +46,7 @@ func (n *Node) proposable(steps []*step) (proposed []*step) {
 		switch {
 		case s.err != nil || s.unit == nil || len(s.read) < len(s.keys):
 		case !n.takeRoom(s.growth):
-			s.err = errFull()
+			s.err = n.errFull()
 		default:
 			s.err = kv.ErrUnknown()
 			proposed = append(proposed, s)

@@ -46,6 +46,7 @@ func (n *Node) witnessHere(ctx context.Context, former kv.NodeID) (replica.Witne
 	if n.o.Sight.Alive(former) {
 		w.Silence = 0
 	}
+	w.Gone = n.departed.has(former)
 	return w, nil
 }
 

@@ -68,7 +68,7 @@ func (n *Node) propose(ops ...replica.Op) {
 // writeHere proposes a command to the replica on this node and waits.
 func (n *Node) writeHere(ctx context.Context, w writeRequest) (kv.Result, *kv.Error) {
 	if !n.takeRoom(w.growth) {
-		return kv.Result{}, errFull()
+		return kv.Result{}, n.errFull()
 	}
 	f := n.proposed.Get()
 	n.propose(replica.Op{Partition: w.partition, Command: w.command, Packs: w.packs, Reply: f.Put})
@@ -104,7 +104,7 @@ func (n *Node) decodeWrite(_ kv.NodeID, d kv.Decoder) (writeRequest, error) {
 // answerWrite proposes another node's command.
 func (n *Node) answerWrite(w writeRequest, reply rpc.Reply[kv.Result]) {
 	if !n.takeRoom(w.growth) {
-		reply.Fail(errFull())
+		reply.Fail(n.errFull())
 		return
 	}
 	n.propose(replica.Op{Partition: w.partition, Command: w.command, Packs: w.packs, Reply: func(r entry.Reply) {

@@ -66,6 +66,9 @@ SIGTERM and SIGINT hand this node's leaderships over and end it in good order.`,
 	fs.StringVar(&f.Name, "name", host, "name of this node, unique in the cluster")
 	fs.StringVar(&f.DataDir, "data-dir", "./pxkv-data", "where the data lies; created if absent")
 	fs.StringVar(&f.store, "store", "disk", "disk, or memory to keep everything in RAM")
+	fs.Int64Var(&f.MaxBytes, "max-bytes", 0,
+		"most bytes of the store: beyond it writes are refused, as on a full disk; 0 is what the disk has, or with "+
+			"--store memory three tenths of the memory")
 	fs.StringVar(&f.HTTP, "http", ":8080", "listen address for clients")
 	fs.StringVar(&f.RESP, "resp", ":6379", "listen address for Redis clients; \"\" turns it off")
 	fs.StringVar(&f.Peer, "peer", ":7947", "listen address for other nodes")
@@ -153,6 +156,9 @@ func (f *serveFlags) validate() error {
 	between("cache-entries", f.CacheEntries, 0, 1<<30)
 	between("max-value-bytes", f.MaxValueBytes, 1, 8<<20)
 	between("bootstrap-expect", f.Expect, 0, 1000)
+	if f.MaxBytes != 0 && f.MaxBytes < server.MinMaxBytes {
+		fault("--max-bytes is %d; it must be 0 or at least %d", f.MaxBytes, server.MinMaxBytes)
+	}
 	if f.Expect > 0 && len(f.Join) == 0 {
 		fault("--bootstrap-expect needs --join: how should the expected nodes find each other?")
 	}

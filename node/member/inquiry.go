@@ -12,10 +12,15 @@ import (
 // DefaultSilence is how long nobody may have heard a member before it can be replaced.
 const DefaultSilence = 10 * time.Second
 
+// wayOut is what to do about a vote that is needed.
+const wayOut = "start it again with its own data directory; if that is lost, or was in memory, see \"In memory\" in " +
+	"docs/operations.md"
+
 // Inquiry finds out whether a member may be replaced by a newcomer of its name: what all other
 // members say of it, asked by the node that leads the meta group. A member is replaced only when every
 // group, the meta group included, has a leader that reaches its majority without the former one's
-// vote, and when nobody who can be asked has heard it for a while. A group without a leader may need
+// vote, and when nobody who can be asked has heard it for a while, unless it has told one of them that it
+// has ended for good, as those in memory do: silence only tells that it is not alive. A group without a leader may need
 // just that vote; once it is given up, the disk that has it is refused for ever.
 type Inquiry struct {
 	Former     kv.NodeID
@@ -41,16 +46,16 @@ func (q *Inquiry) Decide() (why string) {
 	}
 	slices.Sort(from)
 	spared := map[kv.PartitionID]bool{}
+	gone := slices.ContainsFunc(from, func(id kv.NodeID) bool { return q.said[id].Gone })
 	for _, id := range from {
 		w := q.said[id]
-		if w.Silence < q.Least && !replacedThoughHeard {
+		if w.Silence < q.Least && !gone && !replacedThoughHeard {
 			return fmt.Sprintf("node %s heard it %v ago, and it takes %v of silence: if that one is to be "+
 				"replaced, stop it", q.Names.Of(id), w.Silence.Round(time.Millisecond), q.Least)
 		}
 		for _, p := range w.Needs {
 			if !replacedWithoutMajority {
-				return fmt.Sprintf("partition %s has no majority without its vote: start it again with its own "+
-					"data directory", p)
+				return fmt.Sprintf("partition %s has no majority without its vote: %s", p, wayOut)
 			}
 		}
 		for _, p := range w.Spares {
@@ -65,8 +70,7 @@ func (q *Inquiry) Decide() (why string) {
 	}
 	for p := range q.Partitions {
 		if !spared[kv.PartitionID(p)] {
-			return fmt.Sprintf("partition %d has no leader that can be asked, and may need its vote: start it again "+
-				"with its own data directory", p)
+			return fmt.Sprintf("partition %d has no leader that can be asked, and may need its vote: %s", p, wayOut)
 		}
 	}
 	return ""

@@ -11,6 +11,8 @@ type Witness struct {
 	Silence time.Duration    `json:"silence"` // since it last heard it, or since it began to listen
 	Spares  []kv.PartitionID `json:"spares"`  // groups that it leads, and that have a majority without it
 	Needs   []kv.PartitionID `json:"needs"`   // groups that it leads, and that have none
+	// Gone: it has said itself that it has ended and that its memory went with it. The host knows nothing of that.
+	Gone bool `json:"gone,omitzero"`
 }
 
 // Witness says what this node knows of another one. Of itself it says that it lives, and of no group

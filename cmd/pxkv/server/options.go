@@ -13,6 +13,9 @@ type Options struct {
 	Name     string // unique in the cluster
 	DataDir  string
 	InMemory bool // keep everything in memory, and nothing in DataDir
+	// MaxBytes is how many bytes the store may have, at least MinMaxBytes; 0: a share of the memory when InMemory, else
+	// as many as its disk has.
+	MaxBytes int64
 
 	// Addresses to listen on; RESP may be "": not at all.
 	HTTP, RESP, Peer, Gossip string

@@ -14,10 +14,11 @@ import (
 //	start: the address of gossip is bound, the last of all; a node alone makes its cluster; gossip
 //	       and peers hear it; the front doors open (their answers are 503 and CLUSTERDOWN until there
 //	       is something behind them); the cluster is found or formed; the loop runs
-//	stop:  what nobody can serve without this node is logged; leaderships are handed over while
+//	stop:  a node in memory waits for a while for those that need it; what nobody can serve without
+//	       this node is logged; leaderships are handed over while
 //	       everything still works; the front doors close and
 //	       their last requests end; nothing more is asked or answered; the loop ends, and with it
-//	       every write that waits; the peers and gossip go; the store closes
+//	       every write that waits; a node in memory says farewell; the peers and gossip go; the store closes
 //
 // It returns nil when ctx has ended and everything with it, in order, else why the node could not go on.
 func (s *Server) Run(ctx context.Context) error {
@@ -27,6 +28,7 @@ func (s *Server) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			s.log.Info("stopping")
+			s.hold(ctx)
 			s.warnOfAbsence(ctx)
 			s.node.HandOver(context.WithoutCancel(ctx))
 			select {
@@ -106,7 +108,7 @@ func (s *Server) begin(ctx context.Context, all *parts.Set) error {
 			return err
 		}
 	}
-	all.Start("loop", s.loop.Run)
+	s.deciding = append(s.deciding, all.Start("loop", s.loop.Run))
 	all.Start("node", s.node.Run)
 	all.Start("warnings", s.watchTolerance)
 	all.Start("membership", func(ctx context.Context) error {
@@ -143,5 +145,9 @@ func (s *Server) end(all *parts.Set, told error) error {
 		err = all.Stop(told, s.doors.open...)
 	}
 	s.node.Stop()
+	if len(s.deciding) > 0 && told == nil {
+		err = errors.Join(err, all.Stop(told, s.deciding...))
+		s.farewell()
+	}
 	return errors.Join(err, all.Stop(told))
 }

@@ -20,6 +20,7 @@ import (
 	"pxkv/node/loop"
 	"pxkv/node/meta"
 	"pxkv/node/pack"
+	"pxkv/node/parts"
 	"pxkv/node/replica"
 	"pxkv/node/rpc"
 	"pxkv/persist"
@@ -41,6 +42,9 @@ type Server struct {
 	node   *node.Node
 	doors  doors
 	member *node.Membership
+
+	maxBytes int64         // of the store, 0: as many as its disk has
+	deciding []*parts.Part // after which nothing is promised any more, in the order of their end
 }
 
 // CollectSeldom lets the collector run a quarter as often, unless the user said how often: the
@@ -56,7 +60,8 @@ func CollectSeldom() {
 // before anybody hears of this node.
 func New(o Options) (*Server, error) {
 	CollectSeldom()
-	s := &Server{o: o, log: o.Logger, budget: newBudget(limitMemory(o.Logger, "/"))}
+	memory := limitMemory(o.Logger, "/")
+	s := &Server{o: o, log: o.Logger, budget: newBudget(memory), maxBytes: bytesOf(&o, memory)}
 	if err := monitor.Calm(); err != nil {
 		s.log.Debug("the runtime's monitor thread keeps its priority", "error", err)
 	}
@@ -86,6 +91,12 @@ func (s *Server) openStore() error {
 	if s.o.InMemory {
 		o.FS, o.Dir = vfs.NewMem(), "pxkv"
 	}
+	if s.maxBytes > 0 {
+		if o.FS == nil {
+			o.FS, o.ReuseSegments = vfs.Default, true
+		}
+		o.FS = newBounded(o.FS, o.Dir, s.maxBytes)
+	}
 	var err error
 	s.db, err = persist.Open(o)
 	return err
@@ -101,7 +112,8 @@ func (s *Server) lastWord(text string) {
 // its cluster, whatever it is told now.
 func (s *Server) identify() error {
 	var err error
-	s.start, err = core.Identify(s.db, s.o.Name, func() kv.NodeID { return kv.NodeID(random()) }, random())
+	s.start, err = core.Identify(s.db, s.o.Name,
+		func() kv.NodeID { return core.NewID(s.o.Name, s.o.InMemory, random) }, random())
 	if err != nil {
 		return err
 	}
@@ -171,7 +183,8 @@ func (s *Server) buildNode() error {
 		Peers: s.links.peers, Sight: sight{s.links}, Names: s.links.nameOf,
 		NotSent:     func(err error) bool { return errors.Is(err, peer.ErrNotSent) },
 		Unreachable: peer.Unreachable, NoRoom: peer.NoRoom,
-		MaxValueBytes: s.o.MaxValueBytes, Packer: pack.NewPacker(s.o.Compression, packLeast), Limits: s.limits(),
+		MaxValueBytes: s.o.MaxValueBytes, MaxBytes: s.maxBytes,
+		Packer: pack.NewPacker(s.o.Compression, packLeast), Limits: s.limits(),
 		Warnings: s.warnings, Waits: s.core.Planner.Waits, Logger: s.log, Metrics: s.o.Metrics,
 	})
 	return err

@@ -1,0 +1,5 @@
+//go:build !bug_memory_answers_as_former
+
+package core
+
+const memoryAnswersAsFormer = false
