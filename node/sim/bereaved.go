@@ -31,7 +31,7 @@ func (w *World) knowsAll() bool {
 // what a group has become must be on every disk, also where nothing was written since. Then, perhaps, a
 // fresh node takes its place: nobody needs its vote any more, so nothing may keep that one out.
 func (w *World) bereave() {
-	if w.failure != nil || len(w.living()) < len(w.nodes) || w.o.Replicas < 3 || w.chance(0.5) {
+	if w.failure != nil || w.o.InMemory != 0 || len(w.living()) < len(w.nodes) || w.o.Replicas < 3 || w.chance(0.5) {
 		return
 	}
 	w.run(w.now + time.Second) // in which the last change comes to every disk

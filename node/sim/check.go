@@ -24,10 +24,11 @@ type checker struct {
 	terms   map[replicaKey]uint64 // promised by what left the node
 	history []*operation
 	// attempts of leaders to send snapshots.
-	attempts map[attemptKey]*attempts
-	values   uint64
-	closing  bool
-	flapping flapping
+	attempts  map[attemptKey]*attempts
+	values    uint64
+	closing   bool
+	flapping  flapping
+	forgotten map[replicaKey]bool // replicas of nodes in memory that have ended
 }
 
 type place struct {
@@ -43,13 +44,15 @@ type replicaKey struct {
 func (c *checker) init(w *World) {
 	*c = checker{w: w, hashes: map[place]uint64{}, leaders: map[place]kv.ReplicaID{}, acks: map[kv.PartitionID]uint64{},
 		ackLog: map[kv.PartitionID][]ack{}, written: map[place]uint64{}, clocks: map[place][]tell{},
-		terms: map[replicaKey]uint64{}, attempts: map[attemptKey]*attempts{}}
+		terms: map[replicaKey]uint64{}, attempts: map[attemptKey]*attempts{},
+		forgotten: map[replicaKey]bool{}}
 }
 
 // turn checks a node after its turn.
 func (c *checker) turn(n *node) {
 	for _, p := range n.host.Partitions() {
 		s := n.host.Inspect(p)
+		c.remembered(n, p, s.ID)
 		// While a snapshot is installed the library campaigns for nothing.
 		if s.First > s.Told+1 && !n.host.Holdings(p).Staged {
 			c.w.fail("%s: partition %v: the log begins at %d, and the library takes what follows %d for unapplied",

@@ -110,6 +110,10 @@ func recovered(f func() error) (err error) {
 // strikeDown crashes a node, at once or at one of its next writes, and lets it start again.
 func (n *node) strikeDown(back time.Duration) {
 	w := n.w
+	if n.inMemory {
+		n.forget(back)
+		return
+	}
 	if n.killable() && w.chance(w.o.KillAtWrite) {
 		n.back = back
 		n.disk.killAt(1 + w.rng.Int64N(60))
@@ -119,8 +123,11 @@ func (n *node) strikeDown(back time.Duration) {
 	n.restart(back)
 }
 
-// killable is false of the node that has the cluster from the beginning, until it has made it.
-func (n *node) killable() bool { return n.joined || n.w.o.Expect > 0 || n != n.w.nodes[0] }
+// killable is false of the node that has the cluster from the beginning, until it has made it, and of nodes in memory,
+// which end when they can be spared.
+func (n *node) killable() bool {
+	return !n.inMemory && (n.joined || n.w.o.Expect > 0 || n != n.w.nodes[0])
+}
 
 // reap ends a process that its device has killed.
 func (n *node) reap() bool {
@@ -151,6 +158,7 @@ func (n *node) crash() {
 	for _, c := range w.clients {
 		c.nodeCrashed(n)
 	}
+	w.check.forgets(n)
 	db := n.db
 	n.db, n.host = nil, nil
 	n.ended(db)

@@ -59,6 +59,9 @@ func (w *World) strike() {
 	if happens(w.o.CopyRate) {
 		w.copyDisk(pick())
 	}
+	if w.o.ForgetRate > 0 && happens(w.o.ForgetRate) {
+		w.forgetSome()
+	}
 }
 
 // jump sets a node's wall clock, mostly by about as much as keys live.

@@ -38,10 +38,12 @@ type node struct {
 	starts uint64
 	paused time.Duration // until
 	ending
-	noRoom time.Duration // for snapshots, until
-	joined bool
-	home   int           // its address, which is also that of a former self that lost its disk
-	fell   time.Duration // when it ended the last time
+	noRoom   time.Duration // for snapshots, until
+	joined   bool
+	inMemory bool               // whatever it has is gone when its process ends
+	departed map[kv.NodeID]bool // nodes in memory that told this process that they have ended
+	home     int                // its address, which is also that of a former self that lost its disk
+	fell     time.Duration      // when it ended the last time
 	// formation is of a node that was started without a cluster to begin with; waiting: it knows of none yet.
 	formation *member.Formation
 	waiting   bool
@@ -83,6 +85,7 @@ func (w *World) addNode() *node {
 	n.volume = w.disks
 	n.home = w.placed
 	w.placed++
+	n.remembers()
 	w.nodes = append(w.nodes, n)
 	return n
 }
@@ -151,7 +154,7 @@ func (n *node) start(bootstrap bool) {
 	}
 	ident := start.Identity
 	n.starts, n.incarnation, n.introduced = ident.Starts, start.Incarnation, false
-	n.heard = map[kv.NodeID]time.Duration{}
+	n.heard, n.departed = map[kv.NodeID]time.Duration{}, map[kv.NodeID]bool{}
 	n.packer = w.packing.draw(&w.o)
 	n.db, n.cache, n.joined = db, cache.New(w.o.CacheSize), ident.Cluster != 0
 	n.core, err = core.New(core.Options{

@@ -53,6 +53,7 @@ type Options struct {
 
 	Forming
 	Compression
+	MemoryNodes
 	Moves    Moves
 	Replace  int     // how a member comes to be replaced by another of its name; 0: none is
 	CopyRate float64 // per second: a disk is copied, and the copy used later
@@ -84,7 +85,9 @@ func Schedule(seed uint64) Options {
 	case 3:
 		return Fresh(seed)
 	case 4:
-		return Restarts(seed)
+		o := Restarts(seed)
+		o.drawMemoryNodes()
+		return o
 	case 9:
 		return BrokenDisks(seed)
 	case 7, 11:
@@ -92,7 +95,9 @@ func Schedule(seed uint64) Options {
 	case 13:
 		return Copies(seed)
 	}
-	return Draw(seed)
+	o := Draw(seed)
+	o.drawMemoryNodes()
+	return o
 }
 
 // Draw makes options for a seed: each fault has its own probability, and is often absent, so

@@ -20,6 +20,8 @@ func TestPlantedBugIsFound(t *testing.T) {
 			o = Restarts(seed)
 		case seed%16 == 15:
 			o = Replacements(seed)
+		case seed%32 == 17:
+			o = Forgetful(seed)
 		}
 		cryptotest.SetGlobalRandom(t, seed)
 		if r := Run(o); r.Err != nil {

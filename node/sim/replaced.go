@@ -148,7 +148,10 @@ func (n *node) take(cmd []byte, reply func(meta.Result)) {
 		return
 	}
 	q := &member.Inquiry{Former: former.ID, Partitions: s.Partitions, Least: silence}
-	q.Hear(n.id, n.host.Witness(former.ID))
+	own := n.host.Witness(former.ID)
+	own.Gone = n.departed[former.ID]
+	gone := own.Gone
+	q.Hear(n.id, own)
 	heard, ever := n.heard[former.ID]
 	ago := w.now - heard
 	for _, m := range s.Members {
@@ -159,6 +162,8 @@ func (n *node) take(cmd []byte, reply func(meta.Result)) {
 		w.net.send(n.id, o.id, func() {
 			o.do(0, func() {
 				said := o.host.Witness(former.ID)
+				said.Gone = o.departed[former.ID]
+				gone = gone || said.Gone
 				w.net.send(o.id, n.id, func() { n.do(0, func() { q.Hear(o.id, said) }) })
 			})
 		})
@@ -168,7 +173,7 @@ func (n *node) take(cmd []byte, reply func(meta.Result)) {
 			reply(s.RefuseName(former, why))
 			return
 		}
-		if ever && ago < silence*9/10 { // clocks differ by less than that
+		if ever && ago < silence*9/10 && !gone { // clocks differ by less than that
 			w.fail("%s replaces %s, which it had heard %v ago when it began to ask", n.name, former.Name, ago)
 		}
 		propose(meta.Replacing(cmd, former.ID))

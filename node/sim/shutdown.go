@@ -78,6 +78,10 @@ func (n *node) stop(stopped func()) {
 // answers first: the doors wait for them.
 func (n *node) exit(stopped func()) {
 	w := n.w
+	if n.inMemory && !w.canForget(n) {
+		n.do(handOverStep, func() { n.exit(stopped) })
+		return
+	}
 	if n.taken > 0 && n.answerBy == 0 {
 		n.answerBy = w.now + handOverLimit
 	}
@@ -101,6 +105,10 @@ func (n *node) exit(stopped func()) {
 	for _, c := range w.clients {
 		c.nodeStopped(n)
 	}
+	if n.inMemory {
+		n.farewell()
+	}
+	w.check.forgets(n)
 	db := n.db
 	n.db, n.host = nil, nil
 	if err != nil {
@@ -117,6 +125,9 @@ func (n *node) exit(stopped func()) {
 func (w *World) strikeStops(happens func(rate float64) bool, pick func() *node) {
 	if happens(w.o.StopRate) {
 		n := pick()
+		if n.inMemory {
+			n.leave(w.between(time.Millisecond, time.Second))
+		}
 		if n.killable() {
 			n.stop(func() { n.restart(w.between(time.Millisecond, time.Second)) })
 		}
@@ -124,19 +135,23 @@ func (w *World) strikeStops(happens func(rate float64) bool, pick func() *node) 
 }
 
 // roll restarts one node after the other, each when all is well again.
-func (w *World) roll(i int) {
-	if i == len(w.nodes) || w.failure != nil {
+func (w *World) roll(i, count int) {
+	if i == count || w.failure != nil {
 		w.rolled = true
 		return
 	}
 	if w.check.settled() != "" {
-		w.after(100*time.Millisecond, func() { w.roll(i) })
+		w.after(100*time.Millisecond, func() { w.roll(i, count) })
 		return
 	}
 	n := w.nodes[i]
 	n.stop(func() {
-		n.restart(w.between(time.Millisecond, time.Second))
-		w.after(1500*time.Millisecond, func() { w.roll(i + 1) })
+		if back := w.between(time.Millisecond, time.Second); n.inMemory {
+			n.succeed(back)
+		} else {
+			n.restart(back)
+		}
+		w.after(1500*time.Millisecond, func() { w.roll(i+1, count) })
 	})
 }
 
@@ -150,7 +165,7 @@ func (w *World) rolling() {
 	w.settle()
 	w.run(w.now + clientPatience)
 	unknown := w.stats.Unknown
-	w.roll(0)
+	w.roll(0, len(w.nodes))
 	for until := w.now + rollLimit; !w.rolled && w.failure == nil; {
 		w.run(w.now + 100*time.Millisecond)
 		if w.now > until {

@@ -109,6 +109,7 @@ func (s *Stats) add(o Stats) {
 	s.Replaced += o.Replaced
 	s.Moved += o.Moved
 	s.Formed += o.Formed
+	s.Forgot += o.Forgot
 }
 
 // TestSameSeedSameTrace is what makes a failing seed worth keeping.

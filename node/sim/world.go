@@ -7,6 +7,7 @@ import (
 	"hash"
 	"hash/fnv"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"pxkv/node/kv"
@@ -61,6 +62,7 @@ type Stats struct {
 	Copies, Refusals, Moved, Replaced                   int
 	Formed, Decided                                     int
 	Packed                                              int // proposals with packed values
+	Forgot                                              int // memories of nodes that went with their processes
 }
 
 type event struct {
@@ -144,7 +146,7 @@ func newWorld(o Options) *World {
 }
 
 func (w *World) node(id kv.NodeID) *node {
-	for _, n := range w.nodes {
+	for _, n := range slices.Backward(w.nodes) {
 		if n.id == id {
 			return n
 		}
