@@ -42,6 +42,8 @@ type MembershipOptions struct {
 	Look func(context.Context) []member.Place
 	// Announce tells gossip that this node is in a cluster now.
 	Announce func(kv.ClusterID)
+	// Volatile: the data is in memory only, so that a new cluster may be there because an older one was lost.
+	Volatile bool
 	// DrawCluster draws the id of a new cluster.
 	DrawCluster func() kv.ClusterID
 	Logger      *slog.Logger
@@ -108,6 +110,9 @@ func (m *Membership) found() error {
 	}
 	o.Logger.Info("new cluster", "cluster", cluster.String(), "name", o.ClusterName, "partitions", o.Partitions,
 		"replicas", o.Replicas)
+	if o.Volatile {
+		o.Logger.Warn("the new cluster is empty: what nodes in memory had before, if there were any, is lost")
+	}
 	return m.become(cluster, s.Members[0].MetaReplica)
 }
 

@@ -35,7 +35,7 @@ const (
 // which begin as they should. It goes on serving as if nothing happened, and neither its memory nor its log
 // grows by them.
 func TestMalformedTraffic(t *testing.T) {
-	c := startThree(t)
+	c := startThree(t, anyStore(t))
 	n := c.nodes[0]
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)

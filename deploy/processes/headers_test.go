@@ -29,7 +29,7 @@ const (
 // TestHeadersHold asks for stale and fresh values while nodes stand still, die and come back, and holds
 // all that the answers say of themselves against what was acknowledged when.
 func TestHeadersHold(t *testing.T) {
-	c := startThree(t)
+	c := startThree(t, anyStore(t))
 	cl := newClaims(t, c.nodes)
 	for i, pause := range []time.Duration{1500 * time.Millisecond, 4 * time.Second, 700 * time.Millisecond} {
 		time.Sleep(before)

@@ -13,7 +13,10 @@ import (
 // notice, and afterwards everybody has a fair share.
 func TestJoinUnderLoad(t *testing.T) {
 	c := newCluster(t, 4)
-	all := c.nodes
+	all, store := c.nodes, anyStore(t)
+	for _, n := range all {
+		store(n)
+	}
 	begin := time.Now()
 	c.nodes = all[:1]
 	all[0].start()
@@ -26,7 +29,7 @@ func TestJoinUnderLoad(t *testing.T) {
 		sum := duringLoad(t, &ledger, all[before].name+"-", c.nodes, func() {
 			begin := time.Now()
 			for _, n := range all[before:size] {
-				n.extra = []string{"--join", all[0].gossip}
+				n.extra = append(n.extra, "--join", all[0].gossip)
 				n.start()
 			}
 			c.nodes = all[:size]

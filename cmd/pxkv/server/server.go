@@ -211,6 +211,7 @@ func (s *Server) buildMembership() {
 	s.member = node.NewMembership(node.MembershipOptions{
 		Node: s.node, Core: s.core, DB: s.db, Addresses: s.links.addresses,
 		ClusterName: s.o.Cluster, Partitions: s.o.Partitions, Replicas: s.o.Replicas, Expect: s.o.Expect,
+		Volatile:   s.o.InMemory,
 		Neighbours: s.links.neighbours, Look: s.links.look, Announce: s.links.announce,
 		DrawCluster: func() kv.ClusterID { return kv.ClusterID(random()) }, Logger: s.log,
 	})

@@ -35,7 +35,8 @@ func (o *Options) warnings() (out []string) {
 	if o.InMemory {
 		out = append(out,
 			fmt.Sprintf("node %s keeps everything in memory (--store memory): all of it is lost when its process "+
-				"ends, and it is another node at its next start", o.Name))
+				"ends, and it is another node at its next start, which the others fill again; what a majority of the "+
+				"replicas of a partition loses at one time is lost for good", o.Name))
 	}
 	if text := o.openDoors(); text != "" {
 		out = append(out, text)
@@ -45,8 +46,18 @@ func (o *Options) warnings() (out []string) {
 
 // warnings are what status shows of this node, and of others as this one sees them.
 func (s *Server) warnings() []string {
-	return slices.Concat(s.o.warnings(), s.core.Planner.Warnings(), differing(s.o.Name, s.core.Host),
+	return slices.Concat(s.o.warnings(), s.outside(), s.core.Planner.Warnings(), differing(s.o.Name, s.core.Host),
 		refused(s.links.peers.Refused(), s.links.nameOf))
+}
+
+// outside says, of a node in memory that is in no cluster yet, what it may be that nobody lets it in.
+func (s *Server) outside() (out []string) {
+	if s.o.InMemory && s.core.Machine.State() == nil {
+		out = append(out, fmt.Sprintf("node %s has nothing in its memory and is in no cluster: the others let it in when "+
+			"they have a majority without its former self. Where more of them ended at one time than a partition bears, "+
+			"that never happens: save what is left, and stop all (\"In memory\" in docs/operations.md)", s.o.Name))
+	}
+	return out
 }
 
 // refused says with which nodes no connection comes about, since one of the two does not want it.
