@@ -47,24 +47,21 @@ func (n *Node) HandOver(ctx context.Context) {
 // down: of the others that vote in them, too few can be asked. It is nil when this node is the whole cluster, or when
 // the loop does not answer before ctx ends.
 func (n *Node) Needed(ctx context.Context) []kv.PartitionID {
+	return slices.DeleteFunc(n.LostWith(ctx), func(p kv.PartitionID) bool { return p == kv.Meta })
+}
+
+// LostWith lists the groups, the meta group included, that have a leader now and no majority any more when this node
+// ends and its data with it. It is nil as Needed is.
+func (n *Node) LostWith(ctx context.Context) []kv.PartitionID {
 	s := n.o.Machine.State()
 	if s == nil || len(s.Members) < 2 {
 		return nil
 	}
-	served := map[kv.PartitionID]bool{}
+	served := map[kv.PartitionID]bool{kv.Meta: n.o.Loop.Leader(kv.Meta).Node != 0}
 	for i, leader := range n.leaders(s).of {
 		served[kv.PartitionID(i)] = leader != 0
 	}
-	return n.unspared(ctx, func(p kv.PartitionID) bool { return p != kv.Meta && served[p] })
-}
-
-// LostWith lists the groups, the meta group included, that have no majority any more when this node ends and its data
-// with it. It is nil as Needed is.
-func (n *Node) LostWith(ctx context.Context) []kv.PartitionID {
-	if s := n.o.Machine.State(); s == nil || len(s.Members) < 2 {
-		return nil
-	}
-	return n.unspared(ctx, func(kv.PartitionID) bool { return true })
+	return n.unspared(ctx, func(p kv.PartitionID) bool { return served[p] })
 }
 
 // unspared lists those groups of this node in which too few of the others that vote can be asked.

@@ -164,7 +164,9 @@ func TestAMajorityInMemoryIsLost(t *testing.T) {
 		if code, err := n.process.wait(endsAfter); err != nil || code != 0 {
 			t.Fatalf("%s after SIGTERM: exit code %d, %v", n.name, code, err)
 		}
-		n.start()
+	}
+	for _, n := range c.nodes {
+		n.start() // only now: who finds the old cluster waits for it
 	}
 	c.awaitReady()
 	c.nodes[1].awaitComplete(settledAfter)
@@ -278,17 +280,17 @@ func (n *node) put(t *testing.T, key, value string, want int) {
 
 func (n *node) putStatus(t *testing.T, key, value string) int {
 	t.Helper()
-	return n.request(t, http.MethodPut, key, fmt.Sprintf("%q", value))
+	return n.request(t, http.MethodPut, key, value)
 }
 
-// request asks for a key as a resource, with a body of JSON.
+// request asks for a key as a resource.
 func (n *node) request(t *testing.T, method, key, body string) int {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, n.url()+"/kv/"+key, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Content-Type", "text/plain; charset=utf-8")
 	resp, err := viewer.Do(req)
 	if err != nil {
 		t.Fatal(err)

@@ -27,6 +27,12 @@ func TestAMemberIsReplacedOnlyWhenNobodyNeedsOrHearsIt(t *testing.T) {
 		"one member hears it": {map[kv.NodeID]replica.Witness{
 			1: spares(kv.Meta, 0, 1), 2: {Silence: time.Second},
 		}, "heard it 1s ago"},
+		"it has said itself that it has ended": {map[kv.NodeID]replica.Witness{
+			1: spares(kv.Meta, 0, 1), 2: {Silence: time.Second}, 4: {Silence: 0, Gone: true},
+		}, ""},
+		"it has said so, and a group needs its vote": {map[kv.NodeID]replica.Witness{
+			1: {Silence: 0, Gone: true, Spares: []kv.PartitionID{kv.Meta, 0}, Needs: []kv.PartitionID{1}},
+		}, "partition 1 has no majority"},
 		"nobody says anything": {nil, "meta group"},
 		"two members alone, one is stopped": {map[kv.NodeID]replica.Witness{1: spares(kv.Meta)},
 			"partition 0 has no leader"},
