@@ -56,9 +56,9 @@ func (n *Node) wholeHere(ctx context.Context, _ struct{}) (wholeness, *kv.Error)
 const completeTime = time.Second
 
 // Complete returns nil when nothing is to be waited for before another node may be restarted, whatever it would lose
-// by that: there are three replicas at least, all members answer, the placement is made for them, and each group, the meta group included, has a leader
-// which says that all replicas which it should have are voters, were heard a moment ago, and have its data. Else the
-// error says what is missing.
+// by that: there are three replicas at least, all members answer, the placement is made for them, and each group, the
+// meta group included, has a leader which says that all replicas which it should have are voters, were heard a moment
+// ago, and have its data. Else the error says what is missing.
 func (n *Node) Complete(ctx context.Context) error {
 	s := n.o.Machine.State()
 	if s == nil {

@@ -21,7 +21,9 @@ func TestAClusterIsCompleteWhenAllSaySo(t *testing.T) {
 	}
 	all := func() map[kv.NodeID]wholeness {
 		return map[kv.NodeID]wholeness{
-			1: {Epoch: 7, Whole: []kv.PartitionID{0, kv.Meta}}, 2: {Epoch: 7, Whole: []kv.PartitionID{1}}, 3: {Epoch: 7},
+			1: {Epoch: 7, Whole: []kv.PartitionID{0, kv.Meta}},
+			2: {Epoch: 7, Whole: []kv.PartitionID{1}},
+			3: {Epoch: 7},
 		}
 	}
 	for name, tc := range map[string]struct {
@@ -55,7 +57,9 @@ func TestAClusterIsCompleteWhenAllSaySo(t *testing.T) {
 			s.Members, s.PlacedFor = s.Members[:2], s.PlacedFor[:2]
 			delete(said, 3)
 		}, "partitions have 2 replicas"},
-		"one replica": {func(s *meta.State, _ map[kv.NodeID]wholeness) { s.Replicas = 1 }, "partitions have 1 replicas"},
+		"one replica": {func(s *meta.State, _ map[kv.NodeID]wholeness) {
+			s.Replicas = 1
+		}, "partitions have 1 replicas"},
 	} {
 		s, said := three(), all()
 		tc.change(s, said)

@@ -27,8 +27,8 @@ func errReading(p kv.PartitionID, err error) *kv.Error {
 // errFull says that there is no room on the disk, or in what the store may have of it or of memory.
 func (n *Node) errFull() *kv.Error {
 	if n.o.MaxBytes > 0 {
-		return kv.Errorf(kv.Full, "The store of the partition's leader is full (its --max-bytes, or its disk): delete keys, "+
-			"or give it more room")
+		return kv.Errorf(kv.Full, "The store of the partition's leader is full (its --max-bytes, or its disk): delete "+
+			"keys, or give it more room")
 	}
 	return kv.Errorf(kv.Full, "The disk of the partition's leader is full: free some space on it, or delete keys")
 }

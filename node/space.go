@@ -66,9 +66,10 @@ func (n *Node) judgeSpace(room data.Room, now time.Duration) {
 		which = "large writes"
 	}
 	if n.o.MaxBytes > 0 {
-		n.space.full.Store(new(fmt.Sprintf("the store of node %s is full: %s to the partitions that it leads are refused "+
-			"(%d MiB of %d are left to it by --max-bytes and its disk, %d of them kept for the store itself): delete keys, "+
-			"add nodes, or give it more", n.o.Name, which, room.Free>>20, room.Total>>20, room.Reserve>>20)))
+		n.space.full.Store(new(fmt.Sprintf("the store of node %s is full: %s to the partitions that it leads are "+
+			"refused (%d MiB of %d are left to it by --max-bytes and its disk, %d of them kept for the store itself): "+
+			"delete keys, add nodes, or give it more", n.o.Name, which, room.Free>>20, room.Total>>20,
+			room.Reserve>>20)))
 		return
 	}
 	n.space.full.Store(new(fmt.Sprintf("the disk of node %s is full: %s to the partitions that it leads are refused "+

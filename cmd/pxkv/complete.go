@@ -8,7 +8,8 @@ import (
 	"net/url"
 )
 
-// incomplete asks a node whether all partitions have all their replicas, and returns what is missing, "" when nothing is.
+// incomplete asks a node whether all partitions have all their replicas, and returns what is missing, "" when nothing
+// is.
 func (c *client) incomplete(ctx context.Context) (string, error) {
 	const shortAnswer = 4 << 10
 	resp, err := c.do(ctx, &request{method: http.MethodGet, path: "/readyz", query: url.Values{"complete": {"true"}}})

@@ -20,12 +20,14 @@ func TestAGroupIsWholeWhenAllItsReplicasAreThere(t *testing.T) {
 		change func(map[kv.ReplicaID]replica.Progress)
 		lacks  bool
 	}{
-		"all are there":         {placed, &pb.ConfState{Voters: []uint64{11, 12, 13}}, nil, false},
-		"one is a twin":         {placed, &pb.ConfState{Voters: []uint64{11, 12, 23}}, nil, false},
-		"one is no voter yet":   {placed, &pb.ConfState{Voters: []uint64{11, 12}, Learners: []uint64{13}}, nil, true},
-		"one is missing":        {placed, &pb.ConfState{Voters: []uint64{11, 12}}, nil, true},
-		"a change is under way": {placed, &pb.ConfState{Voters: []uint64{11, 12, 23}, VotersOutgoing: []uint64{13}}, nil, true},
-		"nothing is placed":     {Desired{}, &pb.ConfState{Voters: []uint64{11}}, nil, true},
+		"all are there":       {placed, &pb.ConfState{Voters: []uint64{11, 12, 13}}, nil, false},
+		"one is a twin":       {placed, &pb.ConfState{Voters: []uint64{11, 12, 23}}, nil, false},
+		"one is no voter yet": {placed, &pb.ConfState{Voters: []uint64{11, 12}, Learners: []uint64{13}}, nil, true},
+		"one is missing":      {placed, &pb.ConfState{Voters: []uint64{11, 12}}, nil, true},
+		"a change is under way": {
+			placed, &pb.ConfState{Voters: []uint64{11, 12, 23}, VotersOutgoing: []uint64{13}}, nil, true,
+		},
+		"nothing is placed": {Desired{}, &pb.ConfState{Voters: []uint64{11}}, nil, true},
 		"one is silent": {placed, &pb.ConfState{Voters: []uint64{11, 12, 13}},
 			func(p map[kv.ReplicaID]replica.Progress) { p[13] = replica.Progress{Match: 5, Active: true} }, true},
 		"one has nothing": {placed, &pb.ConfState{Voters: []uint64{11, 12, 13}},

@@ -25,11 +25,12 @@ type fakeService struct {
 	writes  int
 
 	// Set before use, to make the next calls end otherwise.
-	failWrite, failRead, failList, notReady, notComplete error
-	failAfter                                            int // items before failList
-	onWrite                                              func(ctx context.Context, cmd *kv.Command)
-	onRead                                               func(ctx context.Context, opt kv.ReadOptions)
-	list                                                 func(ctx context.Context, q kv.ListQuery) iter.Seq2[kv.Item, error]
+	failWrite, failRead, failList, notReady error
+	notComplete                             error
+	failAfter                               int // items before failList
+	onWrite                                 func(ctx context.Context, cmd *kv.Command)
+	onRead                                  func(ctx context.Context, opt kv.ReadOptions)
+	list                                    func(ctx context.Context, q kv.ListQuery) iter.Seq2[kv.Item, error]
 }
 
 const fakeModified = 1_767_225_600_000 // 2026-01-01 00:00:00 UTC

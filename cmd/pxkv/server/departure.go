@@ -36,13 +36,13 @@ func (s *Server) hold(ctx context.Context) {
 		case len(lost) == 0:
 			return
 		case late:
-			s.log.Error("this node stops, and what it has in memory is lost: the others cannot go on without it in these "+
-				"groups", "count", len(lost), "partitions", kv.PartitionList(lost, 10))
+			s.log.Error("this node stops, and what it has in memory is lost: the others cannot go on without it in "+
+				"these groups", "count", len(lost), "partitions", kv.PartitionList(lost, 10))
 			return
 		case !said:
-			s.log.Warn("this node keeps everything in memory, and the others have no majority without it in these groups: "+
-				"it waits for them before it stops; a second signal ends it at once", "at_most", holdLimit, "count", len(lost),
-				"partitions", kv.PartitionList(lost, 10))
+			s.log.Warn("this node keeps everything in memory, and the others have no majority without it in these "+
+				"groups: it waits for them before it stops; a second signal ends it at once", "at_most", holdLimit,
+				"count", len(lost), "partitions", kv.PartitionList(lost, 10))
 			said = true
 		}
 		select {

@@ -53,9 +53,10 @@ func (s *Server) warnings() []string {
 // outside says, of a node in memory that is in no cluster yet, what it may be that nobody lets it in.
 func (s *Server) outside() (out []string) {
 	if s.o.InMemory && s.core.Machine.State() == nil {
-		out = append(out, fmt.Sprintf("node %s has nothing in its memory and is in no cluster: the others let it in when "+
-			"they have a majority without its former self. Where more of them ended at one time than a partition bears, "+
-			"that never happens: save what is left, and stop all (\"In memory\" in docs/operations.md)", s.o.Name))
+		out = append(out, fmt.Sprintf("node %s has nothing in its memory and is in no cluster: the others let it in "+
+			"when they have a majority without its former self. Where more of them ended at one time than a partition "+
+			"bears, that never happens: save what is left, and stop all (\"In memory\" in docs/operations.md)",
+			s.o.Name))
 	}
 	return out
 }
