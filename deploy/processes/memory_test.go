@@ -215,7 +215,8 @@ func TestNodesInMemoryBesideNodesOnDisk(t *testing.T) {
 	verify(t, &ledger, c.nodes)
 }
 
-// TestAStoreInMemoryIsBounded fills a node in memory: it refuses what would add to its bytes, says so, and still deletes.
+// TestAStoreInMemoryIsBounded fills a node in memory: it refuses what would add to its bytes, says so, and still
+// deletes.
 func TestAStoreInMemoryIsBounded(t *testing.T) {
 	const most = 128 << 20
 	c := newCluster(t, 1)
