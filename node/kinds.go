@@ -28,7 +28,6 @@ const (
 	reqReport  = 13 // nothing -> what the asked node says of the groups that it leads
 	// reqFarewell is of a node in memory that has ended; nodes of older versions refuse it, and wait for silence.
 	reqFarewell = 14 // nothing -> nothing
-	reqComplete = 15
 )
 
 // kinds is what this node answers, beside what package rpc does.
@@ -45,7 +44,6 @@ var kinds = rpc.KindsOf[*Node](
 	&greetMethod,
 	&reportMethod,
 	&farewellMethod,
-	&completeMethod,
 )
 
 // Repeatable reports whether requests of a kind change nothing: without an answer they can be made

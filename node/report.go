@@ -84,6 +84,11 @@ func (n *Node) reportHere(ctx context.Context, _ struct{}) ([]health.Report, *kv
 		var now []health.Report // written by the loop, perhaps after ctx has ended
 		err := n.o.Loop.Do(ctx, func(h *replica.Host) {
 			now = health.Look(h, goals, n.o.Waits)
+			if s := n.o.Machine.State(); s != nil {
+				for i := range now {
+					now[i].Epoch = s.Epoch
+				}
+			}
 		})
 		if err != nil {
 			return nil, kv.Errorf(kv.Unavailable, "node %s: %v", n.o.Name, err)

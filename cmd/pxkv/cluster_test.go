@@ -143,19 +143,6 @@ func TestSafeToStop(t *testing.T) {
 	}
 }
 
-// A cluster that serves may lack replicas: only who asks for that is told.
-func TestStatusOfACompleteCluster(t *testing.T) {
-	t.Parallel()
-	n, url := newFakeNode(t)
-	command(t, url, nil, "status", "--complete").expect(t, exitFine, "healthy     yes", "")
-	n.incomplete = "2 groups do not have all their replicas yet"
-	command(t, url, nil, "status").expect(t, exitFine, "healthy     yes", "")
-	command(t, url, nil, "status", "--complete").expect(t, exitFailed, "healthy     no", n.incomplete)
-	command(t, url, nil, "status", "--complete", "-q").expect(t, exitFailed, "", n.incomplete)
-	n.old = true
-	command(t, url, nil, "status", "--complete").expect(t, exitFailed, "", "of an older version?")
-}
-
 func TestViewOfAnotherServer(t *testing.T) {
 	t.Parallel()
 	url := answering(t, 200, "<html>hello</html>")

@@ -21,9 +21,12 @@ import (
 
 var inMemory = flags("--store", "memory")
 
-// complete returns nil when a node says that the cluster has all its replicas.
+// complete returns nil when a node says that the cluster has all its replicas, and may lose any one node.
 func (n *node) complete() error {
-	_, _, err := n.look("/readyz?complete")
+	v, err := n.view()
+	if err == nil && (v.Health == nil || !v.Health.Served.Yes || !v.Health.Complete.Yes || !v.Health.MayFail.Yes) {
+		err = fmt.Errorf("health %+v", v.Health)
+	}
 	return err
 }
 

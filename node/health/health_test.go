@@ -80,6 +80,11 @@ func TestJudge(t *testing.T) {
 			r.Replicas = r.Replicas[:2]
 			rs[0] = r
 		}, fine, "partition 0: node n3 has no replica of it yet", "not n2"},
+		{"a leader knows more", func(_ *meta.State, rs map[kv.PartitionID]Report) {
+			r := rs[1]
+			r.Epoch = 7
+			rs[1] = r
+		}, fine, "a leader knows epoch 7", fine},
 		{"somebody has come", func(s *meta.State, _ map[kv.PartitionID]Report) {
 			s.PlacedFor = s.PlacedFor[:2]
 		}, fine, "members have come or gone", fine},

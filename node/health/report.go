@@ -10,6 +10,7 @@ type Report struct {
 	Leader    kv.NodeID      `json:"leader"` // who reports
 	Term      uint64         `json:"term"`
 	Last      uint64         `json:"last"`     // index at which its log ends
+	Epoch     kv.Epoch       `json:"epoch"`    // of the placement that the leader knows
 	Replicas  []Replica      `json:"replicas"` // of the applied configuration
 	// Waits says what the next step of a move waits for, in words; empty: for nothing.
 	Waits string `json:"waits,omitempty"`

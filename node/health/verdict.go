@@ -71,12 +71,23 @@ func Judge(s *meta.State, reports map[kv.PartitionID]Report) Verdict {
 	}
 	say(&v.Served, silent, "no leader answers")
 	say(&v.Served, lost, "its leader hears no majority of voters that have caught up")
+	if newest := newestOf(reports); newest > s.Epoch {
+		v.Complete.Why = append(v.Complete.Why,
+			fmt.Sprintf("a leader knows epoch %d of the placement, and the node that was asked epoch %d", newest, s.Epoch))
+	}
 	v.lacks(s)
 	v.needs(s)
 	for _, a := range []*kv.YesNo{&v.Served, &v.Complete, &v.MayFail} {
 		a.Yes = len(a.Why) == 0
 	}
 	return v
+}
+
+func newestOf(reports map[kv.PartitionID]Report) (newest kv.Epoch) {
+	for _, r := range reports {
+		newest = max(newest, r.Epoch)
+	}
+	return newest
 }
 
 // Of says of one group what Judge says of all: what it lacks, empty when it is as it is wanted; and whether it goes

@@ -12,17 +12,7 @@ import (
 
 func (x *exchange) getHealth() { x.sendJSON(http.StatusOK, []byte(`{"status":"ok"}`)) }
 
-// getReady tells whether this node can serve, or with the parameter complete whether the whole cluster has all its
-// replicas.
 func (x *exchange) getReady() {
-	if x.r.URL.Query().Has("complete") {
-		if err := x.server.service.Complete(x.r.Context()); err != nil {
-			x.refuse(&refusal{status: http.StatusServiceUnavailable, text: err.Error(), code: "not_complete"})
-			return
-		}
-		x.sendJSON(http.StatusOK, []byte(`{"status":"complete"}`))
-		return
-	}
 	if err := x.server.service.Ready(); err != nil {
 		x.refuse(&refusal{status: http.StatusServiceUnavailable, text: err.Error(), code: "not_ready"})
 		return

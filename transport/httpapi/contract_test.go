@@ -379,14 +379,7 @@ func TestClusterCalls(t *testing.T) {
 		{request: "GET /metrics", status: 200, want: `~pxkv_http_in_flight_requests 1`},
 		{request: "GET /debug/pprof/", status: 404, want: "~Invalid path"},
 	})
-	run(t, newTestServer(t, f, nil).Handler(), []step{
-		{request: "GET /readyz?complete", status: 200, want: `{"status":"complete"}`},
-	})
-	f.notReady, f.notComplete = errors.New("partition 3 has no reachable leader"), errors.New("no answer from n2")
-	run(t, newTestServer(t, f, nil).Handler(), []step{
-		{request: "GET /readyz?complete=true", status: 503,
-			want: `{"error":"no answer from n2","code":"not_complete"}`, has: "Retry-After: 1"},
-	})
+	f.notReady = errors.New("partition 3 has no reachable leader")
 	run(t, newTestServer(t, f, func(o *Options) { o.Debug = true }).Handler(), []step{
 		{request: "GET /readyz", status: 503,
 			want: `{"error":"partition 3 has no reachable leader","code":"not_ready"}`, has: "Retry-After: 1"},

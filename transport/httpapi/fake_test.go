@@ -26,7 +26,6 @@ type fakeService struct {
 
 	// Set before use, to make the next calls end otherwise.
 	failWrite, failRead, failList, notReady error
-	notComplete                             error
 	failAfter                               int // items before failList
 	onWrite                                 func(ctx context.Context, cmd *kv.Command)
 	onRead                                  func(ctx context.Context, opt kv.ReadOptions)
@@ -236,8 +235,6 @@ func (f *fakeService) Owner(key []byte) kv.OwnerView {
 }
 
 func (f *fakeService) Ready() error { return f.notReady }
-
-func (f *fakeService) Complete(context.Context) error { return f.notComplete }
 
 // manyItems lists n items of a few bytes without holding them.
 func manyItems(n int, fail error) func(context.Context, kv.ListQuery) iter.Seq2[kv.Item, error] {

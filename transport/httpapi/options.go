@@ -36,8 +36,6 @@ type Service interface {
 	Owner(key []byte) kv.OwnerView
 	// Ready returns nil, or an error that says what is missing.
 	Ready() error
-	// Complete returns nil when all partitions have all their replicas, or an error that says what is missing.
-	Complete(context.Context) error
 }
 
 // Options configure a Server. Only Service is required; every other zero value means the
