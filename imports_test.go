@@ -67,6 +67,7 @@ var rooms = map[string][]string{
 	"cmd/pxkv/transfer":     {"node/kv", "transport/jsontext"}, // it knows no HTTP
 	"deploy":                {"node/kv"},
 	"cmd/pxkv/transfer/rdb": {}, // it knows no pxkv
+	"persist/crypt":         {"persist/codec", "persist/disk"},
 }
 
 // emptyWords say nothing about what is in a package.

@@ -28,8 +28,8 @@ func TestCrashes(t *testing.T) {
 	}
 	var total tally
 	t.Cleanup(func() {
-		t.Logf("%d seeds: %d power losses, %d kills, %d of them at a start", seeds, total.losses.Load(),
-			total.kills.Load(), total.atStart.Load())
+		t.Logf("%d seeds: %d power losses, %d kills, %d of them at a start, %d rotations of keys", seeds,
+			total.losses.Load(), total.kills.Load(), total.atStart.Load(), total.rotations.Load())
 	})
 	for seed := range seeds {
 		percent := []int{0, 50, 100}[seed%3]
@@ -37,6 +37,9 @@ func TestCrashes(t *testing.T) {
 			t.Parallel()
 			d := newDriver(t, seed, percent, 40)
 			d.mortal, d.tally = true, &total
+			if seed%4 >= 2 {
+				d.encrypt()
+			}
 			d.begin()
 			for range lives {
 				for turn := 0; turn < 50 && !d.life.isDead(); turn++ {
@@ -50,7 +53,7 @@ func TestCrashes(t *testing.T) {
 }
 
 // tally counts what stores went through.
-type tally struct{ losses, kills, atStart atomic.Int64 }
+type tally struct{ losses, kills, atStart, rotations atomic.Int64 }
 
 func (d *driver) turn() {
 	switch d.rng.IntN(11) {
@@ -68,6 +71,9 @@ func (d *driver) turn() {
 		} else {
 			d.db.WantFlush() // of what Pebble has
 		}
+	}
+	if d.keys != nil && d.rng.IntN(15) == 0 {
+		d.rotate()
 	}
 	d.compare()
 }

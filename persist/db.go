@@ -8,6 +8,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"pxkv/persist/codec"
+	"pxkv/persist/crypt"
 	"pxkv/persist/data"
 	"pxkv/persist/disk"
 	"pxkv/persist/raftlog"
@@ -19,9 +20,12 @@ type DB struct {
 	*raftlog.Log
 
 	opts    Options
+	crypt   *crypt.FS // nil: the disk is not encrypted
 	disk    *disk.Disk
 	lock    *pebble.Lock
 	metrics *metrics
+
+	rewriting disk.Task // of files of old data keys
 
 	// givenUp are replicas that GiveUp named, until they are replaced. Of the goroutine that fills the batches.
 	givenUp map[*raftlog.Replica]bool
@@ -39,14 +43,18 @@ func Open(opts Options) (*DB, error) {
 		return nil, fmt.Errorf("open store in %s: %w", opts.Dir, err)
 	}
 	db := &DB{opts: opts, givenUp: map[*raftlog.Replica]bool{}}
+	if err := db.encrypted(); err != nil {
+		return nil, fmt.Errorf("open store in %s: %w", opts.Dir, err)
+	}
 	db.disk = disk.Open(disk.Options{
-		FS: opts.FS, Dir: opts.Dir, Pebble: data.Dir, Logger: opts.Logger,
+		FS: db.opts.FS, Dir: opts.Dir, Pebble: data.Dir, Logger: opts.Logger,
 		Fatal: opts.Fatal, StallAfter: opts.StallAfter, Inline: opts.Light,
 	})
 	if err := db.start(); err != nil {
 		return nil, fmt.Errorf("open store in %s: %w", opts.Dir, errors.Join(err, db.stop()))
 	}
 	db.disk.Begin()
+	db.rewrite() // what a crash has left
 	return db, nil
 }
 
@@ -57,6 +65,11 @@ func (db *DB) start() error {
 	}
 	if err := db.makeDirectories(); err != nil {
 		return err
+	}
+	if db.crypt != nil {
+		if err := db.crypt.Begin(); err != nil {
+			return explain(err)
+		}
 	}
 	if err := db.makeDurable(); err != nil {
 		return fmt.Errorf("make what is there durable: %w", err)
@@ -116,6 +129,7 @@ func (db *DB) join() (raftlog.Opening, data.Opening) {
 	log := raftlog.New(db.disk, raftlog.Options{
 		Limits: db.opts.Limits.Log, Metrics: db.metrics,
 		Reuse: db.opts.ReuseSegments, Alone: db.opts.Background != nil,
+		Fresh: db.crypt != nil,
 	}, store.Store)
 	db.Log, db.Store = log.Log, store.Store
 	return log, store

@@ -7,6 +7,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"pxkv/persist/codec"
 	"pxkv/persist/data"
 	"pxkv/persist/disk"
 )
@@ -59,6 +60,9 @@ const rewritten = 1 << 20
 // kernel shows what it did not write, takes it for written, and lets the next fsync succeed.
 func makeFileDurable(f vfs.FS, path string) error {
 	file, err := f.OpenReadWrite(path, vfs.WriteCategoryUnspecified)
+	if errors.Is(err, codec.ErrCorrupt) {
+		return nil // it is encrypted and half made; if Pebble needs it, it will say so
+	}
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,8 @@ import (
 	"go.etcd.io/raft/v3/raftpb"
 
 	"pxkv/node/kv"
+	"pxkv/persist/crypt"
+	"pxkv/persist/crypt/crypttest"
 	"pxkv/persist/data"
 	"pxkv/persist/raftlog"
 	"pxkv/persist/state"
@@ -31,6 +33,9 @@ type driver struct {
 	percent int // of unsynced data that survives a power loss
 	chance  int // of a power loss: at one in so many file operations
 	reuse   bool
+	keys    func() ([]crypt.Key, error) // nil: not encrypted
+	newKey  func()                      // puts another one in front
+	watched *crypttest.Watch
 
 	mortal bool // processes are killed, too
 	life   *mortal
@@ -57,7 +62,7 @@ func newDriver(t *testing.T, seed uint64, percent, chance int) *driver {
 
 // begin opens an empty disk.
 func (d *driver) begin() *driver {
-	d.start(crash{fs: vfs.NewCrashableMem(), before: []*model{newModel()}})
+	d.start(crash{fs: vfs.NewCrashableMem(), before: []*model{newModel()}, keys: d.keys})
 	return d
 }
 
@@ -83,17 +88,17 @@ func (d *driver) start(cr crash) {
 // open opens a disk, or is killed meanwhile.
 func (d *driver) open(cr crash, short bool) {
 	d.history = &history{states: append(append([]*model(nil), cr.before...), cr.after...)}
-	d.fs = &crashFS{MemFS: cr.fs, history: d.history, percent: d.percent, rng: rand.New(rand.NewPCG(d.rng.Uint64(), 1)),
+	d.fs = &crashFS{MemFS: cr.fs, history: d.history, keys: d.keys, percent: d.percent, rng: rand.New(rand.NewPCG(d.rng.Uint64(), 1)),
 		chance: d.chance}
 	fs, history := d.fs, d.history
 	d.life = newMortal(d.t, cr.fs, func() {
 		fs.stop()
-		d.killed = crash{fs: fs.MemFS, before: history.window(), where: "a kill"}
+		d.killed = crash{fs: fs.MemFS, before: history.window(), where: "a kill", keys: d.keys}
 	})
 	if d.mortal && short {
 		d.life.killIn(1 + d.rng.IntN(40))
 	}
-	db, err := Open(Options{Dir: "node", FS: errorfs.Wrap(d.life, d.fs), Light: true,
+	db, err := Open(Options{Dir: "node", FS: d.watch(errorfs.Wrap(d.life, d.fs)), Light: true, Keys: d.keys,
 		Limits: Limits{Log: raftlog.Limits{SegmentBytes: 16 << 10}}, ReuseSegments: d.reuse})
 	must(d.t, err)
 	d.db = db

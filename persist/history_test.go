@@ -12,6 +12,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"pxkv/node/kv"
+	"pxkv/persist/crypt"
 )
 
 // history is the states through which a store went since its log was last known to be durable.
@@ -62,6 +63,7 @@ type crash struct {
 	before []*model // when the disk was about to be copied
 	after  []*model // when it was copied; what became durable meanwhile may not be on it yet
 	where  string
+	keys   func() ([]crypt.Key, error)
 }
 
 // crashFS copies the disk at file operations that change it, as a power loss there would
@@ -69,6 +71,7 @@ type crash struct {
 type crashFS struct {
 	*vfs.MemFS
 	history *history
+	keys    func() ([]crypt.Key, error)
 	percent int // of unsynced data that survives
 	mu      sync.Mutex
 	rng     *rand.Rand
@@ -101,7 +104,7 @@ func (c *crashFS) stop() []crash {
 }
 
 func (c *crashFS) crash(where string) crash {
-	cr := crash{before: c.history.window(), where: where}
+	cr := crash{before: c.history.window(), where: where, keys: c.keys}
 	cr.fs = c.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: c.percent, RNG: c.rng})
 	cr.after = c.history.window()
 	return cr
@@ -110,7 +113,7 @@ func (c *crashFS) crash(where string) crash {
 // check opens a crashed disk, which must have one of its states.
 func (cr *crash) check(t *testing.T) {
 	t.Helper()
-	db, err := Open(Options{Dir: "node", FS: cr.fs, Light: true})
+	db, err := Open(Options{Dir: "node", FS: cr.fs, Light: true, Keys: cr.keys})
 	if err != nil {
 		t.Fatalf("crash at %s: %v", cr.where, err)
 	}

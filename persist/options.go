@@ -2,12 +2,14 @@ package persist
 
 import (
 	"errors"
+	"io"
 	"log/slog"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"pxkv/persist/crypt"
 	"pxkv/persist/data"
 	"pxkv/persist/raftlog"
 )
@@ -41,6 +43,11 @@ type Options struct {
 	ReuseSegments bool
 	// Place tells where a file is (tests); nil asks the system. See Place.
 	Place func(vfs.File) Place
+	// Keys reads the keys by which the node's data keys are wrapped, at the start and for each rotation. nil, or
+	// none, is for a directory that is not encrypted.
+	Keys func() ([]crypt.Key, error)
+	// Random is where data keys and counters come from (a simulation); nil is the system.
+	Random io.Reader
 	// Metrics is where metrics are registered until Close. nil keeps none.
 	Metrics prometheus.Registerer
 	// Pebble says how large it may get.

@@ -77,6 +77,7 @@ type Options struct {
 	Limits  Limits
 	Metrics Metrics
 	Reuse   bool // files of the log have their length beforehand, and are used again
+	Fresh   bool // nothing is overwritten: see wal.Options
 	Alone   bool // nothing is done in the background: see wal.Options
 }
 

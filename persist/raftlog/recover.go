@@ -18,6 +18,7 @@ func (l Opening) Recover() (map[kv.PartitionID]*Recovered, error) {
 	var err error
 	l.wal, err = wal.Open(wal.Options{
 		FS: l.disk.FS, Dir: l.disk.Path(Dir), SegmentBytes: l.o.Limits.SegmentBytes, Reuse: l.o.Reuse, Alone: l.o.Alone,
+		Fresh: l.o.Fresh,
 	}, rp.batch)
 	if err != nil {
 		return nil, corruption(err)

@@ -22,6 +22,9 @@ type Options struct {
 	// Reuse gives each file its length beforehand, and uses the files of removed segments again.
 	// For a disk; in memory it would only waste room.
 	Reuse bool
+	// Fresh puts a new file in the place of one whose end a crash has torn, where else that is overwritten: for a
+	// disk below which the same place must not be written to twice (see package crypt).
+	Fresh bool
 	// Alone makes files beforehand while the caller waits, not beside it: for a simulator.
 	Alone bool
 }
@@ -121,6 +124,13 @@ func (l *Log) load(s *segment, oldest, newest bool, record func(uint64, []byte) 
 	if err := c.run(record); err != nil {
 		return err
 	}
+	s.room = int64(len(content))
+	if newest && c.torn && l.o.Fresh {
+		if err := l.shrink(s, content); err != nil {
+			return fmt.Errorf("write %s anew: %w", s.name(), err)
+		}
+		c.torn, newest = false, false
+	}
 	if newest && !believesUnsynced {
 		if err := l.makeDurable(s, content, c.unsynced()); err != nil {
 			return fmt.Errorf("make %s durable: %w", s.name(), err)
@@ -131,7 +141,6 @@ func (l *Log) load(s *segment, oldest, newest bool, record func(uint64, []byte) 
 			return fmt.Errorf("seal %s: %w", s.name(), err)
 		}
 	}
-	s.room = int64(len(content))
 	if newest && s.room > s.end+HeaderLen {
 		if err := l.shrink(s, content); err != nil {
 			return fmt.Errorf("shrink %s: %w", s.name(), err)

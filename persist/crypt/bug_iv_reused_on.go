@@ -1,0 +1,5 @@
+//go:build bug_iv_reused
+
+package crypt
+
+const ivReused = true

@@ -1,0 +1,5 @@
+//go:build bug_rotation_forgets_key
+
+package crypt
+
+const rotationForgetsKey = true
