@@ -58,7 +58,11 @@ func (m *metrics) register() error {
 	if m == nil {
 		return nil
 	}
-	for _, c := range []prometheus.Collector{m.syncs, m.batches, m.snapshots, m.movedBytes, m.pebble} {
+	all := []prometheus.Collector{m.syncs, m.batches, m.snapshots, m.movedBytes, m.pebble}
+	if m.pebble.db.crypt != nil {
+		all = append(all, newCryptCollector(m.pebble.db.crypt))
+	}
+	for _, c := range all {
 		if err := m.registry.Register(c); err != nil {
 			return fmt.Errorf("register metrics: %w", err)
 		}

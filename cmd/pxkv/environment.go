@@ -10,7 +10,7 @@ import (
 )
 
 // otherVariables are environment variables of this prefix that are no flags of serve.
-var otherVariables = []string{serverEnv, "PXKV_IMAGE"}
+var otherVariables = []string{serverEnv, "PXKV_IMAGE", keyEnv}
 
 // unknownVariables returns the PXKV_ variables that mean nothing here, each with the one that was
 // perhaps meant, or "".

@@ -13,6 +13,7 @@ import (
 
 func newRebuildCommand() *cobra.Command {
 	var dir string
+	var encryption encryptionFlag
 	cmd := &cobra.Command{
 		Use:   "rebuild PARTITION",
 		Short: "Give a node's copy of a partition up, in favour of the others",
@@ -35,7 +36,18 @@ has right is lost. A copy that is the only one is kept.`,
 			if p >= meta.MaxPartitions && p != kv.Meta {
 				return usageError(cmd, "there is no partition %s: no cluster has more than %d", p, meta.MaxPartitions)
 			}
-			if err := persist.GiveUp(vfs.Default, dir, p); err != nil {
+			if err := encryption.check(); err != nil {
+				return usageError(cmd, "%w", err)
+			}
+			keys, err := encryption.keys()
+			if err != nil {
+				return err
+			}
+			disk, err := persist.Unlock(vfs.Default, dir, keys)
+			if err == nil {
+				err = persist.GiveUp(disk, dir, p)
+			}
+			if err != nil {
 				return fmt.Errorf("give partition %s up in %s: %w", p, dir, err)
 			}
 			_, err = fmt.Fprintf(cmd.OutOrStdout(),
@@ -44,6 +56,7 @@ has right is lost. A copy that is the only one is kept.`,
 			return err
 		},
 	}
+	encryption.add(cmd.Flags())
 	cmd.Flags().StringVar(&dir, "data-dir", "./pxkv-data", "where the node's data lies")
 	return cmd
 }

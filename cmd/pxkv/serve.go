@@ -20,6 +20,7 @@ import (
 // serveFlags is what "pxkv serve" can be told.
 type serveFlags struct {
 	server.Options
+	encryption                                     encryptionFlag
 	store, reads, logFormat, logLevel, compression string
 	// environment variables that mean nothing, and what was perhaps meant
 	unknown map[string]string
@@ -69,6 +70,7 @@ SIGTERM and SIGINT hand this node's leaderships over and end it in good order.`,
 	fs.Int64Var(&f.MaxBytes, "max-bytes", 0,
 		"most bytes of the store: beyond it writes are refused, as on a full disk; 0 is what the disk has, or with "+
 			"--store memory three tenths of the memory")
+	f.encryption.add(fs)
 	fs.StringVar(&f.HTTP, "http", ":8080", "listen address for clients")
 	fs.StringVar(&f.RESP, "resp", ":6379", "listen address for Redis clients; \"\" turns it off")
 	fs.StringVar(&f.Peer, "peer", ":7947", "listen address for other nodes")
@@ -142,6 +144,12 @@ func (f *serveFlags) validate() error {
 		fault("--data-dir is empty")
 	}
 	oneOf("store", f.store, "disk", "memory")
+	if err := f.encryption.check(); err != nil {
+		errs = append(errs, err)
+	}
+	if f.store == "memory" && f.encryption.given() {
+		fault("--store memory keeps nothing on a disk: --%s and %s have no use there", keyFileFlag, keyEnv)
+	}
 	oneOf("reads", f.reads, "lease", "quorum")
 	oneOf("compression", f.compression, "none", "zlib", "zstd")
 	oneOf("log-format", f.logFormat, "text", "json")
@@ -188,6 +196,7 @@ func (f *serveFlags) server(log *slog.Logger) (*server.Server, error) {
 	o := f.Options
 	o.InMemory, o.QuorumReads = f.store == "memory", f.reads == "quorum"
 	o.Compression, _ = pack.Parse(f.compression) // validated
+	o.Keys = f.encryption.keys
 	o.Version, o.Logger, o.Metrics = version, log, prometheus.NewRegistry()
 	o.Metrics.MustRegister(thisBuild().metric())
 	o.Exit = func(why string) {
@@ -205,5 +214,6 @@ func serve(ctx context.Context, f *serveFlags, log *slog.Logger) error {
 		return err
 	}
 	warnOfVariables(log, f.unknown)
+	f.encryption.warn(log)
 	return s.Run(ctx)
 }

@@ -2,7 +2,6 @@ package crypt
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"slices"
 	"time"
@@ -10,6 +9,10 @@ import (
 	"pxkv/persist/codec"
 	"pxkv/persist/disk"
 )
+
+// ErrRotating, of Rotate, says that the last rotation must end first. A new key of the operator does not wait for
+// that, unless there were very many.
+var ErrRotating = errors.New("a rotation is under way: wait until what is old has been rewritten")
 
 // Rotate wraps the data keys under the first of the keys, and makes a new data key for all that is written from now
 // on. Rewrite then does the rest. After an error the old keys are still in force.
@@ -20,8 +23,8 @@ func (s *FS) Rotate(keys []Key) error {
 		return ErrNoKey
 	}
 	was := s.ring.Load()
-	if len(was.keys) >= mostDataKeys {
-		return fmt.Errorf("there are %d data keys in use: wait until what is old has been rewritten", len(was.keys))
+	if len(was.keys) >= mostDataKeys || len(was.keys) > 1 && was.wrappedBy == keys[0].Fingerprint() {
+		return ErrRotating
 	}
 	next, err := newDataKey(was.current().id+1, s.o.Now(), s.random)
 	if err != nil {
@@ -39,6 +42,9 @@ func (s *FS) Rotate(keys []Key) error {
 
 // Rotations is how often Rotate was done since Open.
 func (s *FS) Rotations() uint64 { return s.rotations.Load() }
+
+// Rewritten is how many bytes were rewritten since Open.
+func (s *FS) Rewritten() int64 { return s.rewritten.Load() }
 
 // Pending reports whether there are data keys that are to be forgotten.
 func (s *FS) Pending() bool {

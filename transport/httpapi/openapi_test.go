@@ -85,6 +85,8 @@ func TestOpenAPINamesEveryFieldOfTheViews(t *testing.T) {
 		{kv.ReplicaView{}, doc.Components.Schemas["Replica"]}, {kv.PlacedView{}, doc.Components.Schemas["Placed"]},
 		{kv.HealthView{}, doc.Components.Schemas["Health"]}, {kv.YesNo{}, doc.Components.Schemas["YesNo"]},
 		{kv.SafeView{}, doc.Components.Schemas["Safe"]},
+		{kv.EncryptionView{}, doc.Components.Schemas["Encryption"]},
+		{kv.DataKeyView{}, *doc.Components.Schemas["Encryption"].Properties["data_keys"].Items},
 	} {
 		var fields []string
 		for f := range reflect.TypeOf(tc.view).Fields() {

@@ -46,6 +46,8 @@ type Options struct {
 	Registry *prometheus.Registry // shown at /metrics, takes this package's metrics; default a fresh one
 	Logger   *slog.Logger         // default discards
 	Debug    bool                 // serve /debug/pprof/
+	// Encryption of the data directory; nil when there is none.
+	Encryption Encryption
 
 	MaxValueBytes int // longest value in bytes, default kv.DefaultMaxValueBytes
 

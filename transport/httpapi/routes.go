@@ -64,6 +64,10 @@ func fixedRoutes(debug bool) map[string]*route {
 		newReadOnlyRoute("/cluster/partitions", opCluster, (*exchange).getPartitions),
 		newReadOnlyRoute("/cluster/safe-to-stop", opCluster, (*exchange).getSafeToStop),
 		newReadOnlyRoute("/cluster/owner", opCluster, (*exchange).getOwner),
+		newRoute("/cluster/encryption",
+			method{"GET", opCluster, (*exchange).getEncryption},
+			method{"HEAD", opCluster, (*exchange).getEncryption},
+			method{"POST", opCluster, (*exchange).postEncryption}),
 		newReadOnlyRoute("/metrics", opMetrics, (*exchange).getMetrics),
 		newReadOnlyRoute("/openapi.json", opOther, (*exchange).getOpenAPI),
 	} {

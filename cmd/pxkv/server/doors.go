@@ -18,11 +18,11 @@ type doors struct {
 }
 
 // build binds their addresses.
-func (d *doors) build(o *Options, service *node.Node, budget *kv.Budget) error {
+func (d *doors) build(o *Options, service *node.Node, keys httpapi.Encryption, budget *kv.Budget) error {
 	var err error
 	d.http, err = httpapi.New(httpapi.Options{
 		Listen: o.HTTP, Service: service, Budget: budget, Registry: o.Metrics, Logger: o.Logger,
-		MaxValueBytes: o.MaxValueBytes, Debug: o.Debug,
+		MaxValueBytes: o.MaxValueBytes, Debug: o.Debug, Encryption: keys,
 	})
 	if err != nil {
 		return err

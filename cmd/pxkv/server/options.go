@@ -6,12 +6,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"pxkv/node/kv"
+	"pxkv/persist/crypt"
 )
 
 // Options are what a node is told. They are valid: cmd/pxkv has checked them.
 type Options struct {
-	Name     string // unique in the cluster
-	DataDir  string
+	Name    string // unique in the cluster
+	DataDir string
+	// Keys reads the keys by which DataDir is encrypted: none when it is not. nil is none.
+	Keys     func() ([]crypt.Key, error)
 	InMemory bool // keep everything in memory, and nothing in DataDir
 	// MaxBytes is how many bytes the store may have, at least MinMaxBytes; 0: a share of the memory when InMemory, else
 	// as many as its disk has.

@@ -88,6 +88,7 @@ func (s *Server) HTTPAddr() string {
 
 func (s *Server) openStore() error {
 	o := persist.Options{Dir: s.o.DataDir, Limits: storeLimits, Logger: s.log, Metrics: s.o.Metrics, Fatal: s.lastWord}
+	o.Keys = s.o.Keys
 	if s.o.InMemory {
 		o.FS, o.Dir = vfs.NewMem(), "pxkv"
 	}
@@ -200,7 +201,7 @@ func (s *Server) limits() node.Limits {
 
 // buildDoors binds the addresses for clients.
 func (s *Server) buildDoors() error {
-	if err := s.doors.build(&s.o, s.node, s.budget); err != nil {
+	if err := s.doors.build(&s.o, s.node, encryption{s.db}, s.budget); err != nil {
 		return err
 	}
 	s.links.clients = s.doors.addresses
