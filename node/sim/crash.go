@@ -37,6 +37,7 @@ func (n *node) open() *persist.DB {
 		Pebble:  data.Pebble{DisableCompactions: !w.o.Compacts},
 		Fatal:   n.disk.Fatal,
 		Between: n.tear, Place: n.place,
+		Keys: n.keys, Random: n.random(1<<32 + uint64(n.life)),
 	}
 	if w.o.RealDisk {
 		o.Background = n.disk

@@ -56,6 +56,9 @@ func (w *World) strike() {
 	if happens(w.o.Snapshots.NoRoom) {
 		w.fillDisk(pick())
 	}
+	if w.o.RotateRate > 0 && happens(w.o.RotateRate) {
+		w.rotateKeys(pick())
+	}
 	if happens(w.o.CopyRate) {
 		w.copyDisk(pick())
 	}

@@ -58,7 +58,8 @@ type Options struct {
 	Replace  int     // how a member comes to be replaced by another of its name; 0: none is
 	CopyRate float64 // per second: a disk is copied, and the copy used later
 	GiveUps  float64 // probability that a node that starts finds its copy of a partition given up
-	Wounds   int     // how often a member is lost right after another one's copies were given up
+	Encryption
+	Wounds int // how often a member is lost right after another one's copies were given up
 
 	// Log gets what the nodes log, each line with the virtual time; nil discards it.
 	Log *slog.Logger
@@ -161,6 +162,7 @@ func Draw(seed uint64) Options {
 	o.drawGivenUp()
 	o.drawTouch()
 	o.drawCompression()
+	o.drawEncryption()
 	return o
 }
 

@@ -78,6 +78,7 @@ func (s *Stats) add(o Stats) {
 	s.Panics += o.Panics
 	s.Flips += o.Flips
 	s.GivenUp += o.GivenUp
+	s.Rotations += o.Rotations
 	s.Rebuilt += o.Rebuilt
 	s.ReadsOfExpired += o.ReadsOfExpired
 	s.Advances += o.Advances

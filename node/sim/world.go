@@ -26,6 +26,7 @@ type World struct {
 	transfers  []*transfer // snapshots on their way
 	check      checker
 	flips      flips
+	newKeys    map[int]int // by the place of a node: how many its operator has made after the first
 	trace      hash.Hash64
 	failure    error
 	healed     bool
@@ -49,6 +50,7 @@ type Stats struct {
 	Events, Crashes, Restarts, Cuts, Pauses, Transfers, Snapshots int
 	Acked, Unknown, Reads, LeaseReads                             int
 	Panics                                                        int
+	Rotations                                                     int
 	Flips, Rebuilt, GivenUp                                       int
 	Jumps, ReadsOfExpired, Advances                               int
 	KilledAtWrite, KilledAtStart                                  int
