@@ -21,7 +21,7 @@ func (d *driver) encrypt() {
 		for _, fault := range faults {
 			d.t.Error(fault)
 		}
-		if writes < 50 {
+		if writes < 30 {
 			d.t.Errorf("only %d writes were looked at", writes)
 		}
 	})

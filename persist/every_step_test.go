@@ -12,10 +12,15 @@ import (
 // the birth of the next one.
 func TestCrashAtEveryStep(t *testing.T) {
 	t.Parallel()
-	for _, percent := range []int{0, 50, 100} {
-		t.Run(fmt.Sprintf("unsynced %d %%", percent), func(t *testing.T) {
+	for i := range 6 {
+		percent, encrypted := []int{0, 50, 100}[i%3], i > 2
+		t.Run(fmt.Sprintf("unsynced %d %%, encrypted %v", percent, encrypted), func(t *testing.T) {
 			t.Parallel()
-			d := newDriver(t, 7, percent, 1).begin()
+			d := newDriver(t, 7, percent, 1)
+			if encrypted {
+				d.encrypt()
+			}
+			d.begin()
 			batch := func(fill func(*pendingBatch)) {
 				pb := &pendingBatch{batch: d.db.NewBatch(), final: map[kv.PartitionID]bool{}}
 				fill(pb)
@@ -35,6 +40,9 @@ func TestCrashAtEveryStep(t *testing.T) {
 			batch(func(pb *pendingBatch) { d.install(pb, d.replica(0)) })
 			entriesAndEffects()
 			d.db.WantFlush()
+			if encrypted {
+				d.rotate()
+			}
 			d.apply()
 			batch(func(pb *pendingBatch) { d.append(pb, d.replica(0)); d.install(pb, d.replica(1)) })
 			batch(func(pb *pendingBatch) { d.truncate(pb, d.replica(1)); d.destroy(pb, d.replica(0)) })

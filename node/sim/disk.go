@@ -127,7 +127,7 @@ func tearFile(synced, all *vfs.MemFS, path string, percent int, seed uint64) err
 	name := fnv.New64a()
 	name.Write([]byte(path))
 	rng := rand.New(rand.NewPCG(seed, name.Sum64()))
-	if len(now) < len(was) { // another file has got its name: it has the one or the other
+	if len(now) < len(was) || rewritten(was, now) { // another file has got its name: it has the one or the other
 		if rng.IntN(100) >= percent {
 			return nil
 		}

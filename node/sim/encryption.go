@@ -60,6 +60,14 @@ func (n *node) random(stream uint64) *rand.ChaCha8 {
 	return rand.NewChaCha8(seed)
 }
 
+// rewritten reports whether one content of a name is another file than the other, which took its name: each has a
+// header of its own. A file that is used again has its new one before its name is synced.
+func rewritten(was, now []byte) bool {
+	const n = crypt.HeaderBytes
+	return len(was) >= n && len(now) >= n && crypt.IsHeader(was) && crypt.IsHeader(now) &&
+		string(was[:n]) != string(now[:n])
+}
+
 // rotateKeys lets an operator rotate the keys of a node, which often dies of something else meanwhile.
 func (w *World) rotateKeys(n *node) {
 	if !n.up || n.paused > w.now || !n.encrypts() {

@@ -84,6 +84,11 @@ func parseHeader(b []byte) (key uint32, first counter, err error) {
 	return binary.LittleEndian.Uint32(b[keyAt:]), first, nil
 }
 
+// IsHeader reports whether a file that begins so is encrypted (tests).
+func IsHeader(b []byte) bool {
+	return len(b) >= HeaderBytes && string(b[:len(headerMagic)]) == headerMagic
+}
+
 // readHeader reads that of a file on the disk; false when the file is empty, as a crash leaves one that was just
 // made: it is shorter than a header, or all zeros, since nothing of it was synced.
 func readHeader(raw io.ReaderAt) (key uint32, first counter, ok bool, err error) {

@@ -101,7 +101,7 @@ func (f *watched) headerOf(name string) string {
 	}
 	defer file.Close()
 	b := make([]byte, crypt.HeaderBytes)
-	if n, _ := file.ReadAt(b, 0); n < len(b) || !isHeader(b) {
+	if n, _ := file.ReadAt(b, 0); n < len(b) || !crypt.IsHeader(b) {
 		return ""
 	}
 	return string(b)
@@ -142,7 +142,7 @@ func (f *watchedFile) WriteAt(b []byte, at int64) (int, error) {
 func (f *watchedFile) look(b []byte, at int64) {
 	if at == 0 {
 		f.header = ""
-		if isHeader(b) {
+		if crypt.IsHeader(b) {
 			f.header, b, at = string(b[:crypt.HeaderBytes]), b[crypt.HeaderBytes:], crypt.HeaderBytes
 		}
 	}
