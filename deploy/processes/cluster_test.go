@@ -30,6 +30,7 @@ type node struct {
 	t                        *testing.T
 	name, dir, log           string
 	http, resp, peer, gossip string // host:port
+	keyFile                  string // "": nothing is encrypted
 	extra                    []string
 	by                       []string // what starts the program; see launchWith
 	program                  string   // "" is the program under test
@@ -57,6 +58,7 @@ func newCluster(t *testing.T, size int) *cluster {
 			http: freeAddress(t), resp: freeAddress(t), peer: freeAddress(t), gossip: freeAddress(t),
 		})
 	}
+	c.drawEncryption()
 	t.Cleanup(func() {
 		for _, n := range c.nodes {
 			if n.process != nil {
@@ -129,7 +131,7 @@ func freeAddress(t *testing.T) string {
 
 func (n *node) commandLine() []string {
 	return slices.Concat([]string{"serve", "--name", n.name, "--data-dir", n.dir, "--http", n.http, "--resp", n.resp,
-		"--peer", n.peer, "--gossip", n.gossip}, n.compression(), n.extra)
+		"--peer", n.peer, "--gossip", n.gossip}, n.compression(), n.keyFlags(), n.extra)
 }
 
 // start starts the node's process with its one and only command line.

@@ -4,7 +4,7 @@
 //
 // and each name belongs to the package that writes those bytes.
 //
-// Callers: tests of packages persist, raftlog and data.
+// Callers: tests of packages persist, crypt, raftlog and data.
 package formattest
 
 import (
@@ -21,6 +21,8 @@ import (
 func Owner(name string) string {
 	kind, _, _ := strings.Cut(name, "-")
 	switch kind {
+	case "crypt":
+		return "crypt"
 	case "op", "entry":
 		return "raftlog"
 	case "format", "applied", "data", "meta", "expiry", "snapshot":

@@ -29,7 +29,7 @@ func TestDocumentedExamples(t *testing.T) {
 		t.Fatal(err)
 	}
 	service := newFake()
-	addr, _ := start(t, service, nil)
+	addr, _ := start(t, service, func(o *Options) { o.Encryption = newFakeEncryption() })
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DisableCompression: true}}
 	var out strings.Builder
 	inside, examples := false, 0
