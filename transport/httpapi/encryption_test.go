@@ -64,7 +64,7 @@ func TestKeysAreShownAndRotated(t *testing.T) {
 		{"it is no other method", "PUT /cluster/encryption", newFakeEncryption(), 405, "use GET, HEAD, POST"},
 	} {
 		s := newTestServer(t, newFake(), func(o *Options) { o.Encryption = tc.encryption })
-		w := do(t, s, tc.request, "")
+		w := do(t, s.Handler(), tc.request, "")
 		if w.Code != tc.status || !strings.Contains(w.Body.String(), tc.text) {
 			t.Errorf("%s: %d %s, want %d with %q", tc.what, w.Code, w.Body, tc.status, tc.text)
 		}
