@@ -8,15 +8,16 @@ import (
 	"go.etcd.io/raft/v3/raftpb"
 
 	"pxkv/node/kv"
+	"pxkv/persist/crypt"
 	"pxkv/persist/raftlog"
 	"pxkv/persist/state"
 )
 
 const benchGroups = 64
 
-func openBench(b *testing.B) (*DB, []*raftlog.Replica) {
+func openBench(b *testing.B, keys ...crypt.Key) (*DB, []*raftlog.Replica) {
 	b.Helper()
-	db, err := Open(Options{Dir: b.TempDir()})
+	db, err := Open(Options{Dir: b.TempDir(), Keys: keysOf(keys...)})
 	must(b, err)
 	b.Cleanup(func() { must(b, db.Close()) })
 	var replicas []*raftlog.Replica
@@ -28,8 +29,13 @@ func openBench(b *testing.B) (*DB, []*raftlog.Replica) {
 
 // BenchmarkBatchCommit is one turn: an entry of 300 bytes and a commit index for each of 64
 // groups, and one fsync on the real disk.
-func BenchmarkBatchCommit(b *testing.B) {
-	db, replicas := openBench(b)
+func BenchmarkBatchCommit(b *testing.B) { benchBatchCommit(b) }
+
+// BenchmarkBatchCommitEncrypted is the same on an encrypted disk.
+func BenchmarkBatchCommitEncrypted(b *testing.B) { benchBatchCommit(b, crypt.NewKey()) }
+
+func benchBatchCommit(b *testing.B, keys ...crypt.Key) {
+	db, replicas := openBench(b, keys...)
 	data := make([]byte, 300)
 	b.ReportAllocs()
 	index := uint64(1)

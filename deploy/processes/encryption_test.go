@@ -124,7 +124,7 @@ func (n *node) inClear() map[string]int {
 		if err != nil {
 			return err
 		}
-		if bytes.Contains(b, []byte(plantedText[:7])) || bytes.Contains(b, []byte(n.name+`"`)) {
+		if bytes.Contains(b, []byte(plantedText[:7])) || bytes.Contains(b, []byte(`"name": "`+n.name)) {
 			rel, _ := filepath.Rel(n.dir, path)
 			found[strings.Split(rel, "/")[0]]++
 		}

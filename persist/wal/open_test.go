@@ -53,6 +53,42 @@ func TestWhatOpenBelievesIsOnDisk(t *testing.T) {
 	}
 }
 
+// unchanging refuses to open what is there for writing.
+type unchanging struct{ vfs.FS }
+
+func (unchanging) OpenReadWrite(string, vfs.DiskWriteCategory, ...vfs.OpenOption) (vfs.File, error) {
+	return nil, errors.New("this would be overwritten")
+}
+
+// With Fresh, a torn end is left behind with the file that has it: its place is not written to again.
+func TestATornEndIsLeftBehind(t *testing.T) {
+	t.Parallel()
+	for _, torn := range []int{0, 10, HeaderLen, HeaderLen + 2} {
+		disk := newDisk(t)
+		l, _, err := open(disk, false)
+		must(t, err)
+		must(t, l.Append(record("promise"), true, false))
+		_, err = l.file.Write(append(make([]byte, 0), record("torn")[:torn]...))
+		must(t, err)
+		l.Abandon()
+		var all []string
+		reopen := func(fs vfs.FS) *Log {
+			all = nil
+			l, err := Open(Options{FS: fs, Dir: dir, SegmentBytes: 4 << 10, Fresh: true},
+				func(_ uint64, payload []byte) error { all = append(all, string(payload)); return nil })
+			must(t, err)
+			return l
+		}
+		l = reopen(unchanging{disk})
+		must(t, l.Append(record("later"), true, false))
+		must(t, l.Close())
+		after := disk.CrashClone(vfs.CrashCloneCfg{})
+		if reopen(after).Abandon(); fmt.Sprint(all) != "[promise later]" {
+			t.Errorf("with %d bytes torn: %q", torn, all)
+		}
+	}
+}
+
 // What a segment had beforehand for more records is given back at the next start.
 func TestARestartTakesNoRoom(t *testing.T) {
 	t.Parallel()
