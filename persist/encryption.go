@@ -9,6 +9,7 @@ import (
 
 	"pxkv/persist/crypt"
 	"pxkv/persist/data"
+	"pxkv/persist/disk"
 	"pxkv/persist/raftlog"
 )
 
@@ -109,8 +110,11 @@ func (db *DB) Encryption() (crypt.Usage, bool, error) {
 // now on by a new data key. What is there is rewritten in the background; when nothing uses an old data key any more
 // it is forgotten. A crash at any point is harmless: the next start goes on.
 func (db *DB) RotateKeys() error {
-	if db.crypt == nil {
+	switch {
+	case db.crypt == nil:
 		return ErrNotEncrypted
+	case !db.disk.IsOpen():
+		return disk.ErrClosed
 	}
 	keys, err := db.opts.Keys()
 	if err != nil {

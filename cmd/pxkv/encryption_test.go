@@ -134,7 +134,8 @@ func TestKeysOfANode(t *testing.T) {
 	defer b.Close()
 	urls = []string{a.URL[len("http://"):], b.URL[len("http://"):]}
 	command(t, a.URL, nil, "keys").expect(t, exitFine, "wrapped by key 5d2cb877beea6611", "")
-	command(t, a.URL, nil, "keys").expect(t, exitFine, "1         2026-01-01T00:00:00Z  old, being replaced  6      99", "")
+	command(t, a.URL, nil, "keys").
+		expect(t, exitFine, "1         2026-01-01T00:00:00Z  old, being replaced  6      99", "")
 	var view map[string]any
 	if err := json.Unmarshal([]byte(command(t, a.URL, nil, "keys", "--output=json").out), &view); err != nil ||
 		view["rotating"] != true {

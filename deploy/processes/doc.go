@@ -16,6 +16,9 @@
 // more talkative with PXKV_LOG_LEVEL=debug. GOFLAGS=-tags=NAME builds the program under test
 // with a build tag, such as one that plants a bug.
 //
+// In half of the tests, drawn anew each time, the data directories are encrypted; a test says so, with
+// the PROCESSES_SEED that draws it again.
+//
 // With the build tag soak as well, TestSoak plays all faults at once for as long as the variable
 // SOAK says: see make soak. As root it has a network of namespaces to cut and a small disk to
 // fill up; it needs iproute2 and nftables for that, and says so where it goes without.

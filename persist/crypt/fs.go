@@ -205,7 +205,11 @@ func (s *FS) streamOf(raw io.ReaderAt, path string) (stream, error) {
 
 // newStream is for a new header. The caller holds names.
 func (s *FS) newStream() (st stream, err error) {
-	st.key = s.ring.Load().current()
+	r := s.ring.Load()
+	if r == nil {
+		return st, errors.New("there are no data keys yet")
+	}
+	st.key = r.current()
 	_, err = io.ReadFull(s.random, st.first[:])
 	return st, err
 }
