@@ -88,8 +88,8 @@ func (d *driver) start(cr crash) {
 // open opens a disk, or is killed meanwhile.
 func (d *driver) open(cr crash, short bool) {
 	d.history = &history{states: append(append([]*model(nil), cr.before...), cr.after...)}
-	d.fs = &crashFS{MemFS: cr.fs, history: d.history, keys: d.keys, percent: d.percent, rng: rand.New(rand.NewPCG(d.rng.Uint64(), 1)),
-		chance: d.chance}
+	d.fs = &crashFS{MemFS: cr.fs, history: d.history, keys: d.keys, percent: d.percent,
+		rng: rand.New(rand.NewPCG(d.rng.Uint64(), 1)), chance: d.chance}
 	fs, history := d.fs, d.history
 	d.life = newMortal(d.t, cr.fs, func() {
 		fs.stop()

@@ -154,7 +154,11 @@ func TestWhatDoesNotFitIsRefused(t *testing.T) {
 		}
 	}
 	for _, dir := range []string{encrypted, plain} { // and nothing keeps the right key, or none, from it
-		db, err := Open(Options{Dir: dir, Keys: map[string]func() ([]crypt.Key, error){encrypted: keysOf(other, key)}[dir]})
+		o := Options{Dir: dir}
+		if dir == encrypted {
+			o.Keys = keysOf(other, key)
+		}
+		db, err := Open(o)
 		must(t, err)
 		must(t, db.Close())
 	}
@@ -188,7 +192,8 @@ func TestRotationEnds(t *testing.T) {
 		u, encrypted, err := db.Encryption()
 		must(t, err)
 		if encrypted && !u.Rotating {
-			if len(u.DataKeys) != 1 || u.DataKeys[0].ID != 2 || u.WrappedBy != second.Fingerprint() || u.Rotations != 1 {
+			if len(u.DataKeys) != 1 || u.DataKeys[0].ID != 2 || u.WrappedBy != second.Fingerprint() ||
+				u.Rotations != 1 {
 				t.Fatalf("after the rotation: %+v", u)
 			}
 			break

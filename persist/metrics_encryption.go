@@ -29,7 +29,8 @@ func newCryptCollector(fs *crypt.FS) *cryptCollector {
 	return &cryptCollector{
 		fs: fs,
 		files: desc("pxkv_encryption_files",
-			"Files of the data directory by their data key: the current one, or an old one that is being replaced.", "key"),
+			"Files of the data directory by their data key: the current one, or an old one that is being replaced.",
+			"key"),
 		bytes:     desc("pxkv_encryption_bytes", "Their bytes.", "key"),
 		rotations: desc("pxkv_encryption_rotations_total", "Rotations of keys since the start."),
 		rewrites:  desc("pxkv_encryption_rewritten_bytes_total", "Bytes rewritten because their data key was old."),

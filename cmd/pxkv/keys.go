@@ -77,8 +77,8 @@ func newKeysRotateCommand() *cobra.Command {
 		Short: "Encrypt a node's data directory by new keys, while it runs",
 		Long: `Let the node asked read its key file again, wrap its data keys by the first key in it, and
 encrypt what it writes from now on by a new data key. What is there is rewritten in the
-background; "pxkv keys" tells how far that is. When it is done the old data key is forgotten,
-and a key that wrapped it may be taken out of the file. It concerns that node alone, or with --all each
+background; "pxkv keys" tells how far that is. When it is done the old data key is forgotten.
+From the answer on the node needs the first key of its file only. It concerns that node alone, or with --all each
 member of the cluster that it knows, one after the other.`,
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {

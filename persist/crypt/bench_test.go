@@ -19,8 +19,8 @@ type thrownAway struct{ vfs.File }
 
 func (thrownAway) Write(b []byte) (int, error) { return len(b), nil }
 
-// BenchmarkWrite appends to a file that keeps nothing, in pieces as small as a record of the log or as large as a block of a
-// table.
+// BenchmarkWrite appends to a file that keeps nothing, in pieces as small as a record of the log or as large as a
+// block of a table.
 func BenchmarkWrite(b *testing.B) {
 	each(b, nowhere{vfs.NewMem()}, func(b *testing.B, f vfs.FS, size int) {
 		piece := make([]byte, size)

@@ -24,6 +24,9 @@ const rewriteDir = "rewrite"
 // chunkBytes are copied at once.
 const chunkBytes = 256 << 10
 
+// syncEvery is after how many bytes the disk is told to write them.
+const syncEvery = 1 << 20
+
 // spareRoom is left on the disk by a copy.
 const spareRoom = 64 << 20
 
@@ -271,7 +274,14 @@ func (c *copying) copyTo(end int64) error {
 		if _, err := c.to.WriteAt(piece, c.copied+HeaderBytes); err != nil {
 			return err
 		}
+		before := c.copied
 		c.copied += int64(len(piece))
+		// The sync at the end then has little to do, and those of the log need not wait for it.
+		if c.copied/syncEvery > before/syncEvery {
+			if _, err := c.to.SyncTo(c.copied + HeaderBytes); err != nil {
+				return err
+			}
+		}
 		c.fs.rewritten.Add(int64(len(piece)))
 		c.wait(c.copied)
 	}
