@@ -57,11 +57,11 @@ func each(b *testing.B, disk vfs.FS, run func(*testing.B, vfs.FS, int)) {
 	for _, size := range []int{300, 4 << 10, 32 << 10} {
 		for _, encrypted := range []bool{false, true} {
 			b.Run(fmt.Sprintf("%d bytes, encrypted %v", size, encrypted), func(b *testing.B) {
-				f := vfs.FS(disk)
+				f := disk
 				must(b, f.RemoveAll(dir))
 				must(b, f.MkdirAll(dir+"/files", 0o755))
 				if encrypted {
-					f = newFS(b, vfs.FS(disk), NewKey())
+					f = newFS(b, disk, NewKey())
 				}
 				b.SetBytes(int64(size))
 				b.ReportAllocs()

@@ -107,10 +107,6 @@ func (f *watched) headerOf(name string) string {
 	return string(b)
 }
 
-func isHeader(b []byte) bool {
-	return len(b) >= crypt.HeaderBytes && bytes.HasPrefix(b, []byte("pxkvenc"))
-}
-
 func (f *watched) watch(name string, file vfs.File, err error) (vfs.File, error) {
 	if err != nil {
 		return nil, err
