@@ -13,7 +13,7 @@ import (
 type Encryption struct {
 	// Encrypted has a bit for each place of a node; one that comes there in the place of another is as it was.
 	Encrypted uint
-	// RotateRate is per second, over the whole cluster; many rotations end in a crash.
+	// RotateRate is per second, over the whole cluster; where there are crashes, many rotations end in one.
 	RotateRate float64
 }
 
@@ -81,7 +81,8 @@ func (w *World) rotateKeys(n *node) {
 		}
 		w.newKeys[n.home] = min(w.newKeys[n.home]+1, 20)
 	}
-	if n.killable() && w.chance(0.4) {
+	// Where crashes do not come by themselves, what is checked rests on there being none.
+	if w.o.CrashRate > 0 && n.killable() && w.chance(0.4) {
 		n.back = w.between(10*time.Millisecond, time.Second)
 		n.disk.killAt(1 + w.rng.Int64N(40))
 	}
