@@ -141,7 +141,6 @@ func TestMillionPairs(t *testing.T) {
 
 	measured := pairs / 10
 	rate := ratesOfBatches(t, c.nodes, measured)
-	begin = time.Now()
 	short := filepath.Join(dir, "short.ndjson")
 	writePairs(t, short, measured)
 	begin = time.Now()
