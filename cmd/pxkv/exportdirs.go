@@ -20,6 +20,7 @@ type dirFlags struct {
 	dirs        []string
 	partial     bool
 	uncommitted bool
+	encryption  encryptionFlag
 }
 
 func (d *dirFlags) add(cmd *cobra.Command) {
@@ -29,12 +30,18 @@ func (d *dirFlags) add(cmd *cobra.Command) {
 	f.BoolVar(&d.partial, "partial", false, "with --data-dir: also when something is or may be missing")
 	f.BoolVar(&d.uncommitted, "with-uncommitted", false,
 		"with --partial: also writes that may never have been acknowledged")
+	d.encryption.add(f)
 }
 
 // check reports flags that do not go together.
 func (d *dirFlags) check(cmd *cobra.Command) error {
 	changed := cmd.Flags().Changed
+	if err := d.encryption.check(); err != nil {
+		return usageError(cmd, "%w", err)
+	}
 	switch {
+	case len(d.dirs) == 0 && d.encryption.file != "":
+		return usageError(cmd, "--%s goes with --data-dir only", keyFileFlag)
 	case len(d.dirs) == 0 && (d.partial || d.uncommitted):
 		return usageError(cmd, "--partial and --with-uncommitted go with --data-dir only")
 	case len(d.dirs) > 0 && (changed("server") || changed("timeout")):
@@ -107,6 +114,7 @@ func openDirs(ctx context.Context, flags *exportFlags, stderr io.Writer) *dirLis
 	list, w := io.Pipe()
 	l := &dirLister{list: list, opened: make(chan error, 1), ended: make(chan error, 1), fatal: make(chan error, 1)}
 	options := salvage.Options{Dirs: flags.dirs.dirs, Uncommitted: flags.dirs.uncommitted, Store: persist.Options{
+		Keys: flags.dirs.encryption.keys,
 		Fatal: func(text string) {
 			w.CloseWithError(errors.New(text))
 			select {

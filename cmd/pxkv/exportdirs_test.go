@@ -15,16 +15,16 @@ import (
 )
 
 // aNode is a node in a process of its own, on a directory, until it is killed.
-func aNode(t *testing.T, dir string) (url string, kill func()) {
+func aNode(t *testing.T, dir string, more ...string) (url string, kill func()) {
 	t.Helper()
 	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	cmd := exec.Command(os.Args[0], "serve", "--data-dir", dir, "--partitions", "8", "--replicas", "1", "--http",
-		"127.0.0.1:0",
-		"--resp", "", "--peer", "127.0.0.1:0", "--gossip", "127.0.0.1:0", "--advertise", "127.0.0.1")
+	cmd := exec.Command(os.Args[0], append([]string{"serve", "--data-dir", dir, "--partitions", "8", "--replicas", "1",
+		"--http", "127.0.0.1:0", "--resp", "", "--peer", "127.0.0.1:0", "--gossip", "127.0.0.1:0", "--advertise",
+		"127.0.0.1"}, more...)...)
 	cmd.Env = append(os.Environ(), asCommand+"=1")
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
@@ -51,6 +51,41 @@ func aNode(t *testing.T, dir string) (url string, kill func()) {
 		if time.Now().After(end) {
 			t.Fatalf("the node is not ready: %s", said)
 		}
+	}
+}
+
+// The directory of a node that encrypts and compresses is read with the node's key, and not without.
+func TestExportOfAnEncryptedDirectory(t *testing.T) {
+	temp := t.TempDir()
+	key := func(name string) string {
+		made := command(t, "", nil, "keys", "new")
+		made.expect(t, exitFine, "", "")
+		return write(t, filepath.Join(temp, name), made.out)
+	}
+	dir, right, wrong := filepath.Join(temp, "node"), key("right"), key("wrong")
+	url, kill := aNode(t, dir, "--encryption-key-file", right, "--compression", "zstd")
+	var many strings.Builder
+	for i := range 500 {
+		fmt.Fprintf(&many, "{\"key\":\"k%04d\",\"value\":\"%s\"}\n", i, strings.Repeat("v", 10*i))
+	}
+	command(t, url, strings.NewReader(many.String()), "import", "-").expect(t, exitFine, "imported 500 pairs", "")
+	want := command(t, url, nil, "export", "--format", "ndjson")
+	want.expect(t, exitFine, "", "exported 500 pairs")
+	kill()
+	before := printOf(t, dir)
+	offline := func(args ...string) outcome {
+		return command(t, "", nil, append([]string{"export", "--data-dir", dir, "--format", "ndjson"}, args...)...)
+	}
+	if got := offline("--encryption-key-file", right); got.out != want.out {
+		got.expect(t, exitFine, "", "exported 500 pairs")
+		t.Error("the directory has other pairs than the node had")
+	}
+	offline().expect(t, exitFailed, "", "--encryption-key-file or PXKV_ENCRYPTION_KEY")
+	offline("--encryption-key-file", wrong).expect(t, exitFailed, "", "add the key that it was encrypted with")
+	offline("--encryption-key-file", filepath.Join(temp, "none")).expect(t, exitFailed, "", "no such file")
+	command(t, "", nil, "export", "--encryption-key-file", right).expect(t, exitUsage, "", "goes with --data-dir only")
+	if printOf(t, dir) != before {
+		t.Error("the directory was changed")
 	}
 }
 

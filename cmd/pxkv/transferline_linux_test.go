@@ -63,15 +63,16 @@ func TestProgressOnATerminal(t *testing.T) {
 	z.Close()
 	dir := t.TempDir()
 	percent := `([0-9]+) pairs +[0-9.]+ MiB +[0-9]+ pairs/s( +[0-9]+%)`
-	for name, c := range map[string]struct {
+	for _, c := range []struct {
+		name string
 		args []string
 		want string
 	}{
-		"plain":  {[]string{"import", write(t, filepath.Join(dir, "a.ndjson"), lines.String())}, percent},
-		"packed": {[]string{"import", write(t, filepath.Join(dir, "a.gz"), packed.String())}, percent},
-		"dump":   {[]string{"import", write(t, filepath.Join(dir, "a.rdb"), string(dump))}, percent},
-		"stdin":  {[]string{"import", "-"}, `[0-9]+ pairs +[0-9.]+ MiB +[0-9]+ pairs/s\r?\x1b?`},
-		"export": {[]string{"export", filepath.Join(dir, "out.ndjson")}, `[0-9]+ pairs +[0-9.]+ MiB +[0-9]+ pairs/s`},
+		{"plain", []string{"import", write(t, filepath.Join(dir, "a.ndjson"), lines.String())}, percent},
+		{"packed", []string{"import", write(t, filepath.Join(dir, "a.gz"), packed.String())}, percent},
+		{"dump", []string{"import", write(t, filepath.Join(dir, "a.rdb"), string(dump))}, percent},
+		{"stdin", []string{"import", "-"}, `[0-9]+ pairs +[0-9.]+ MiB +[0-9]+ pairs/s\r?\x1b?`},
+		{"export", []string{"export", filepath.Join(dir, "out.ndjson")}, `[0-9]+ pairs +[0-9.]+ MiB +[0-9]+ pairs/s`},
 	} {
 		tty, seen := terminal(t)
 		var out bytes.Buffer
@@ -80,19 +81,19 @@ func TestProgressOnATerminal(t *testing.T) {
 		text := seen()
 		found := regexp.MustCompile(c.want).FindAllStringSubmatch(text, -1)
 		if code != exitFine || len(found) == 0 {
-			t.Errorf("%s: code %d, the terminal shows %q", name, code, text)
+			t.Errorf("%s: code %d, the terminal shows %q", c.name, code, text)
 			continue
 		}
-		if name == "stdin" && strings.Contains(text, "%") {
-			t.Errorf("%s: it says per cent of what is not known: %q", name, text)
+		if c.name == "stdin" && strings.Contains(text, "%") {
+			t.Errorf("%s: it says per cent of what is not known: %q", c.name, text)
 		}
 		for _, f := range found {
 			if len(f) > 2 && strings.TrimSpace(f[2]) > "100%" && len(strings.TrimSpace(f[2])) > 3 {
-				t.Errorf("%s: %s", name, f[0])
+				t.Errorf("%s: %s", c.name, f[0])
 			}
 		}
 		if last := strings.LastIndex(text, eraseLine); last < 0 || strings.Contains(text[last:], "pairs/s") {
-			t.Errorf("%s: the line is left there: %q", name, text)
+			t.Errorf("%s: the line is left there: %q", c.name, text)
 		}
 	}
 }
