@@ -29,16 +29,20 @@ const (
 // links (transport) never know the node, the node never knows them, and only the composition
 // root knows all.
 var rooms = map[string][]string{
-	"node/kv":               {},
-	"node/pack":             {"node/kv"},
-	"ring":                  {"node/kv"},
-	"persist/codec":         {},
-	"persist/limit":         {},
-	"persist/disk":          {},
-	"persist/state":         {"node/kv", "persist/codec"},
-	"persist/wal":           {"persist/disk"},
-	"persist/raftlog":       {"node/kv", "persist/codec", "persist/disk", "persist/limit", "persist/state", "persist/wal"},
-	"persist/data":          {"node/kv", "node/pack", "persist/codec", "persist/disk", "persist/limit", "persist/state"},
+	"node/kv":       {},
+	"node/pack":     {"node/kv"},
+	"ring":          {"node/kv"},
+	"persist/codec": {},
+	"persist/limit": {},
+	"persist/disk":  {},
+	"persist/state": {"node/kv", "persist/codec"},
+	"persist/wal":   {"persist/disk"},
+	"persist/raftlog": {
+		"node/kv", "persist/codec", "persist/disk", "persist/limit", "persist/state", "persist/wal",
+	},
+	"persist/data": {
+		"node/kv", "node/pack", "persist/codec", "persist/disk", "persist/limit", "persist/state",
+	},
 	"persist/overlay":       {},
 	"persist/disktest":      {},
 	"persist/formattest":    {},

@@ -110,7 +110,8 @@ func contractOfTheOriginal(t *testing.T, c *trio) {
 		{name: "put with a duration to live", key: "t", request: "PUT /kv", body: `{"key":"t","value":1,"ttl":"24h"}`,
 			status: 200, want: `{"t":1}`, has: "X-Pxkv-Expires: ~20"},
 	})
-	const reserved = "key prefix glob regex from to where type limit cursor keys_only values_only meta format consistency " +
+	const reserved = "key prefix glob regex from to where type limit cursor keys_only values_only meta format " +
+		"consistency " +
 		"min_index ttl incr timeout"
 	for _, name := range strings.Fields(reserved) {
 		t.Run("reserved "+name, func(t *testing.T) {

@@ -73,7 +73,8 @@ func Judge(s *meta.State, reports map[kv.PartitionID]Report) Verdict {
 	say(&v.Served, lost, "its leader hears no majority of voters that have caught up")
 	if newest := newestOf(reports); newest > s.Epoch {
 		v.Complete.Why = append(v.Complete.Why,
-			fmt.Sprintf("a leader knows epoch %d of the placement, and the node that was asked epoch %d", newest, s.Epoch))
+			fmt.Sprintf("a leader knows epoch %d of the placement, and the node that was asked epoch %d", newest,
+				s.Epoch))
 	}
 	v.lacks(s)
 	v.needs(s)
