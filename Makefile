@@ -69,7 +69,7 @@ planted: ## plant each known bug and require that it is found (BUG=NAME: only th
 
 .PHONY: processes
 processes: ## faults against three real processes, checked for linearizability
-	go test -timeout 20m -count=1 -v -tags processes -skip '^TestRedis' ./deploy/processes
+	go test -timeout 25m -count=1 -v -tags processes -skip '^TestRedis' ./deploy/processes
 
 .PHONY: million
 million: ## import IMPORT_PAIRS=1000000 pairs into three real processes, killed five times, and export them

@@ -4,28 +4,16 @@ package processes
 
 import (
 	"fmt"
-	"hash/fnv"
-	"io"
 	"math/rand/v2"
 	"net/http"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 )
 
 // Every node of every test compresses what is written through it in one way or another, or not at all, and in another
-// way after a restart: as COMPRESSION_SEED and its name draw. A test that says --compression itself has what it says.
-
-var compressionSeed = sync.OnceValue(func() uint64 {
-	if v, err := strconv.ParseUint(os.Getenv("COMPRESSION_SEED"), 10, 64); err == nil {
-		return v
-	}
-	return uint64(time.Now().UnixNano())
-})
+// way after a restart, as is drawn. A test that says --compression itself has what it says.
 
 // compression is what the node is told at its next start.
 func (n *node) compression() []string {
@@ -33,11 +21,8 @@ func (n *node) compression() []string {
 	if slices.Contains(n.extra, "--compression") {
 		return nil
 	}
-	name := fnv.New64a()
-	io.WriteString(name, n.t.Name()+" "+n.name)
-	rng := rand.New(rand.NewPCG(compressionSeed(), name.Sum64()+uint64(n.starts)))
-	way := []string{"none", "zlib", "zstd"}[rng.IntN(3)]
-	n.t.Logf("%s, start %d: --compression %s (COMPRESSION_SEED=%d)", n.name, n.starts, way, compressionSeed())
+	way := []string{"none", "zlib", "zstd"}[draw(n.t, "compression", n.name, n.starts).IntN(3)]
+	n.t.Logf("%s, start %d: --compression %s (PROCESSES_SEED=%d)", n.name, n.starts, way, drawSeed())
 	return []string{"--compression", way}
 }
 
@@ -64,8 +49,7 @@ func TestCompressionChangesAtRestarts(t *testing.T) {
 	}
 	c.awaitReady()
 	c.awaitSettled()
-	rng := rand.New(rand.NewPCG(compressionSeed(), 1))
-	t.Logf("COMPRESSION_SEED=%d", compressionSeed())
+	rng := rand.New(rand.NewPCG(drawSeed(), 1))
 	want := map[string]string{}
 	for round := range 3 {
 		for i, n := range c.nodes {

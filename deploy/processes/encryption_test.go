@@ -6,16 +6,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"hash/fnv"
 	"io/fs"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -23,22 +20,12 @@ import (
 	"pxkv/node/kv"
 )
 
-// encryptionSeed draws which tests run on encrypted directories; PROCESSES_SEED repeats a run.
-var encryptionSeed = sync.OnceValue(func() uint64 {
-	if v, err := strconv.ParseUint(os.Getenv("PROCESSES_SEED"), 10, 64); err == nil {
-		return v
-	}
-	return uint64(time.Now().UnixNano())
-})
-
 // drawEncryption lets all nodes of a test encrypt what they write, or none.
 func (c *cluster) drawEncryption() {
-	h := fnv.New64a()
-	fmt.Fprint(h, encryptionSeed(), c.t.Name())
-	if h.Sum64()>>17&1 == 0 {
+	if draw(c.t, "encryption").IntN(2) == 0 {
 		return
 	}
-	c.t.Logf("the data directories are encrypted (PROCESSES_SEED=%d)", encryptionSeed())
+	c.t.Logf("the data directories are encrypted (PROCESSES_SEED=%d)", drawSeed())
 	c.encrypt(newKey(c.t))
 }
 

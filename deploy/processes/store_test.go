@@ -2,26 +2,13 @@
 
 package processes
 
-import (
-	"hash/fnv"
-	"math/rand/v2"
-	"os"
-	"strconv"
-	"testing"
-	"time"
-)
+import "testing"
 
 // anyStore keeps the data of all nodes of a test on disk or in memory, as it is drawn. It is for tests in which no
-// process ends before the last check: what nodes in memory have goes with it. STORE_SEED repeats a run.
+// process ends before the last check: what nodes in memory have goes with it.
 func anyStore(t *testing.T) setting {
 	t.Helper()
-	seed := uint64(time.Now().UnixNano())
-	if v, err := strconv.ParseUint(os.Getenv("STORE_SEED"), 10, 64); err == nil {
-		seed = v
-	}
-	name := fnv.New64a()
-	_, _ = name.Write([]byte(t.Name()))
-	store := []string{"disk", "memory"}[rand.New(rand.NewPCG(seed, name.Sum64())).IntN(2)]
-	t.Logf("STORE_SEED=%d: --store %s", seed, store)
+	store := []string{"disk", "memory"}[draw(t, "store").IntN(2)]
+	t.Logf("--store %s (PROCESSES_SEED=%d)", store, drawSeed())
 	return flags("--store", store)
 }
