@@ -184,6 +184,9 @@ type copying struct {
 // begin copies what is there now. from stays nil when there is nothing to be done.
 func (c *copying) begin() error {
 	s := c.fs
+	// Before its length is looked at: a writer that ends in between is asked how far it came, and without one the
+	// file does not grow any more.
+	c.writer = s.writer(c.path)
 	from, err := s.FS.Open(c.path)
 	if err != nil {
 		return ignoreGone(err)
@@ -217,7 +220,7 @@ func (c *copying) begin() error {
 		return err
 	}
 	c.began = time.Now()
-	if c.writer = s.writer(c.path); c.writer == nil {
+	if c.writer == nil {
 		return errors.Join(c.copyTo(c.length), c.sync())
 	}
 	c.writer.mu.RLock()

@@ -1,0 +1,53 @@
+package crypt
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// meanwhile does something when the next copy is begun: its file is known, and nothing of it is read yet.
+type meanwhile struct {
+	vfs.FS
+	do func()
+}
+
+// OpenReadWrite implements vfs.FS.
+func (m *meanwhile) OpenReadWrite(name string, c vfs.DiskWriteCategory, o ...vfs.OpenOption) (vfs.File, error) {
+	if do := m.do; do != nil && strings.Contains(name, rewriteDir) {
+		m.do = nil
+		do()
+	}
+	return m.FS.OpenReadWrite(name, c, o...)
+}
+
+// What comes to a file at the moment at which its copy is begun is in the copy, also when its writer then ends: so it
+// is with a table that is being written during a rotation.
+func TestAWriterThatEndsAsItsCopyBegins(t *testing.T) {
+	t.Parallel()
+	key := NewKey()
+	disk := &meanwhile{FS: vfs.NewMem()}
+	s := newFS(t, disk, key)
+	name, want := dir+"/files/table", bytes.Repeat([]byte("table "), 1000)
+	writer, err := s.Create(name, vfs.WriteCategoryUnspecified)
+	must(t, err)
+	_, err = writer.Write(bytes.Clone(want[:600]))
+	must(t, err)
+	must(t, s.Rotate([]Key{key}))
+	disk.do = func() {
+		_, err := writer.Write(bytes.Clone(want[600:]))
+		must(t, errors.Join(err, writer.Sync(), writer.Close()))
+	}
+	done, err := s.Rewrite(context.Background())
+	must(t, err)
+	if got := read(t, s, name); !bytes.Equal(got, want) {
+		t.Errorf("%d of %d bytes are left", len(got), len(want))
+	}
+	if !done || disk.do != nil {
+		t.Errorf("rewritten: %v, a copy was begun: %v", done, disk.do == nil)
+	}
+}
