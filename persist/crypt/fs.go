@@ -214,7 +214,8 @@ func (s *FS) newStream() (st stream, err error) {
 	return st, err
 }
 
-// change does something to names: to is taken by another file, or gone; what was at from is at to.
+// change does something to names: to is taken by another file, or gone; what was at from, unless that is "", is at
+// to.
 func (s *FS) change(from, to string, do func() error) error {
 	s.names.RLock()
 	defer s.names.RUnlock()
@@ -232,10 +233,10 @@ func (s *FS) moved(from, to string) {
 		s.moving.spoiled = true
 	}
 	for f := range s.open {
-		switch f.path {
-		case to:
+		switch {
+		case f.path == to:
 			f.path = ""
-		case from:
+		case f.path == from && from != "":
 			f.path = to
 		}
 	}

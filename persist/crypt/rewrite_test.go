@@ -51,3 +51,27 @@ func TestAWriterThatEndsAsItsCopyBegins(t *testing.T) {
 		t.Errorf("rewritten: %v, a copy was begun: %v", done, disk.do == nil)
 	}
 }
+
+// A file that was removed while it is open is not the next one that is made, of whatever name.
+func TestARemovedFileStaysItself(t *testing.T) {
+	t.Parallel()
+	key := NewKey()
+	s := newFS(t, vfs.NewMem(), key)
+	create(t, s, dir+"/files/removed", []byte("was here before"))
+	reader, err := s.Open(dir + "/files/removed")
+	must(t, err)
+	must(t, s.Remove(dir+"/files/removed"))
+	writer, err := s.Create(dir+"/files/next", vfs.WriteCategoryUnspecified)
+	must(t, err)
+	_, err = writer.Write([]byte("came after that"))
+	must(t, err)
+	must(t, s.Rotate([]Key{key}))
+	if done, err := s.Rewrite(context.Background()); !done || err != nil {
+		t.Fatalf("rewritten: %v, %v", done, err)
+	}
+	got := make([]byte, 15)
+	if _, err := reader.ReadAt(got, 0); err != nil || string(got) != "was here before" {
+		t.Errorf("the removed file holds %q, %v", got, err)
+	}
+	must(t, errors.Join(reader.Close(), writer.Close()))
+}
