@@ -26,8 +26,9 @@ const (
 	rewriteTries      = 10 // with short pauses
 )
 
-// names of all that a node writes in its directory.
-var names = []string{identityFile, raftlog.Dir, data.Dir, data.StagingDir, rebuildDir}
+// names of all that a node writes in its directory. An identity that is about to take the place of the one before has
+// a data key, too: it must not be forgotten in between.
+var names = []string{identityFile, identityFile + disk.TmpSuffix, raftlog.Dir, data.Dir, data.StagingDir, rebuildDir}
 
 // encrypted puts the encryption over the disk, if there is any.
 func (db *DB) encrypted() error {

@@ -307,3 +307,57 @@ func TestGivingUpTakesTheKey(t *testing.T) {
 	must(t, err)
 	must(t, db.Close())
 }
+
+// closing does something when a file of that name was written, and has not got its own name yet.
+type closing struct {
+	vfs.FS
+	name string
+	do   func()
+}
+
+// Create implements vfs.FS.
+func (c *closing) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	f, err := c.FS.Create(name, category)
+	if err != nil || c.do == nil || c.PathBase(name) != c.name {
+		return f, err
+	}
+	return closingFile{f, c}, nil
+}
+
+type closingFile struct {
+	vfs.File
+	of *closing
+}
+
+// Close implements vfs.File.
+func (f closingFile) Close() error {
+	err := f.File.Close()
+	if do := f.of.do; do != nil {
+		f.of.do = nil
+		do()
+	}
+	return err
+}
+
+// A rotation that begins and ends while a new identity waits to take the place of the old one does not forget the
+// data key of it.
+func TestRotationWhileTheIdentityIsSaved(t *testing.T) {
+	t.Parallel()
+	disk := &closing{FS: vfs.NewMem(), name: identityFile + ".tmp"}
+	o := Options{Dir: "node", FS: disk, Keys: keysOf(crypt.NewKey()), Light: true}
+	db, err := Open(o)
+	must(t, err)
+	must(t, db.SaveIdentity(Identity{Node: 7, Starts: 1}))
+	disk.do = func() { must(t, db.RotateKeys()) }
+	must(t, db.SaveIdentity(Identity{Node: 7, Starts: 2}))
+	if u, _, err := db.Encryption(); err != nil || u.Rotations != 1 || len(u.DataKeys) != 1 || disk.do != nil {
+		t.Errorf("the rotation has not ended: %+v, %v", u, err)
+	}
+	must(t, db.Close())
+	db, err = Open(o)
+	must(t, err)
+	if id, known, err := db.Identity(); err != nil || !known || id.Starts != 2 {
+		t.Errorf("%+v, %v, %v", id, known, err)
+	}
+	must(t, db.Close())
+}

@@ -23,9 +23,12 @@ func MakeDir(f vfs.FS, root, dir string) error {
 	return nil
 }
 
+// TmpSuffix is what WriteFile appends to the name of a file until it is whole.
+const TmpSuffix = ".tmp"
+
 // WriteFile replaces the file, atomically and for good. What it holds may depend on the new file.
 func WriteFile(f vfs.FS, dir, name string, content func(vfs.File) ([]byte, error)) error {
-	tmp := f.PathJoin(dir, name+".tmp")
+	tmp := f.PathJoin(dir, name+TmpSuffix)
 	file, err := f.Create(tmp, vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return err
