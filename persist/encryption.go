@@ -135,7 +135,7 @@ func (db *DB) RotateKeys() error {
 
 // rewrite goes on with what is encrypted by old data keys, in the background.
 func (db *DB) rewrite() {
-	if db.crypt == nil || !db.crypt.Pending() {
+	if db.crypt == nil || db.opts.KeepsOldKeys || !db.crypt.Pending() {
 		return
 	}
 	db.disk.InBackground(&db.rewriting, func() {

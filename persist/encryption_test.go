@@ -361,3 +361,29 @@ func TestRotationWhileTheIdentityIsSaved(t *testing.T) {
 	}
 	must(t, db.Close())
 }
+
+// Who opens a directory only to read it does not go on with a rotation: what would be rewritten is all that there is.
+func TestARotationIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	disk := &full{vfs.NewMem(), 1 << 39}
+	o := Options{Dir: "node", FS: disk, Keys: keysOf(crypt.NewKey()), Light: true}
+	db, err := Open(o)
+	must(t, err)
+	plant(t, db).Discard()
+	disk.free = 1000
+	must(t, db.RotateKeys())
+	must(t, db.Close())
+	disk.free = 1 << 39
+	for _, keeps := range []bool{true, false} {
+		o.KeepsOldKeys = keeps
+		db, err := Open(o)
+		must(t, err)
+		if u, _, err := db.Encryption(); err != nil || keeps != (len(u.DataKeys) == 2) || keeps != u.Rotating {
+			t.Errorf("keeps: %v, %+v, %v", keeps, u, err)
+		}
+		if rec, ok, err := db.Get(1, []byte(planted)); err != nil || !ok || string(rec.Value.Data) != planted {
+			t.Errorf("keeps: %v, %v, %v, %v", keeps, rec, ok, err)
+		}
+		must(t, db.Close())
+	}
+}

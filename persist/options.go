@@ -46,6 +46,9 @@ type Options struct {
 	// Keys reads the keys by which the node's data keys are wrapped, at the start and for each rotation. nil, or
 	// none, is for a directory that is not encrypted.
 	Keys func() ([]crypt.Key, error)
+	// KeepsOldKeys leaves what a rotation has not rewritten yet as it is: for who opens a directory to read it, and
+	// keeps in memory what would be written.
+	KeepsOldKeys bool
 	// Random is where data keys and counters come from (a simulation); nil is the system.
 	Random io.Reader
 	// Metrics is where metrics are registered until Close. nil keeps none.

@@ -94,6 +94,7 @@ func openDirectory(name string, store persist.Options) (_ *directory, err error)
 	}
 	store.Dir, store.FS, store.Pebble = name, d.fs, memory
 	store.ReuseSegments, store.Light, store.StallAfter, store.Metrics = false, false, -1, nil
+	store.KeepsOldKeys = true
 	if d.db, err = persist.Open(store); err != nil {
 		if errors.Is(err, persist.ErrLocked) {
 			err = fmt.Errorf("%w; a node that runs is asked without --data-dir", err)
