@@ -66,7 +66,8 @@ func newMetrics(reg prometheus.Registerer, s *replica.Stats) metrics {
 			"Keys whose deadline passed and that were deleted, counted by the leader of their partition.", &s.Expired),
 		total("pxkv_purge_entries_total", "Log entries applied on this node that delete expired keys.", &s.Purges),
 		total("pxkv_replicas_diverged_total",
-			"Replicas on this node that differed from the majority of their group and were rebuilt.", &s.Diverged),
+			"Replicas on this node that differed from the majority of their group, or met a damaged value, and were "+
+				"rebuilt.", &s.Diverged),
 		gauge("pxkv_replicas_in_doubt",
 			"Replicas on this node that differ from another one and do not know which of them is right; they "+
 				"serve nothing.", &s.Doubtful),

@@ -88,6 +88,9 @@ func (g *group) applyEntries(m *pb.Message, all bool) {
 		}
 		ap.Index, ap.Term = e.GetIndex(), e.GetTerm()
 		out, err := g.applyEntry(&ap, e)
+		if err != nil && g.damaged(e.GetIndex(), err) {
+			return
+		}
 		if err != nil {
 			h.fail(fmt.Errorf("partition %s, index %d: %w", g.p, e.GetIndex(), err))
 			return

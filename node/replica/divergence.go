@@ -128,13 +128,18 @@ func (g *group) suspect() {
 	if g.trust.doubt != nil || g.trust.void || divergedLeaderWins {
 		return
 	}
-	g.setDoubt(&doubt{since: g.h.clock.ticks})
+	g.doubtState()
 	g.h.cfg.Logger.Warn("replicas of this partition differ; asking all of them which one is wrong, and serving "+
 		"nothing of it meanwhile", "partition", g.p.String(), "replica", uint64(g.id), "index", g.applied.Index)
+	g.ask()
+}
+
+// doubtState lets nobody have anything of a state that may be wrong.
+func (g *group) doubtState() {
+	g.setDoubt(&doubt{since: g.h.clock.ticks})
 	g.endLease()
 	g.reads.dropAll(g, g.disputed())
 	g.h.shipping.hold(g)
-	g.ask()
 }
 
 // Differing lists, from any goroutine, the partitions of which this node's replica is in doubt, and

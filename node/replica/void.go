@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"errors"
 	"fmt"
 	"math"
 
@@ -9,6 +10,7 @@ import (
 
 	"pxkv/node/entry"
 	"pxkv/node/kv"
+	"pxkv/persist/data"
 )
 
 // A replica that was the odd one out has a void state: nobody reads it, nothing is applied to it, and
@@ -28,13 +30,38 @@ const voidTicks = 4
 // can be elected has been by then.
 const carryTicks = 6 * ElectionTicks
 
-// condemn ends what rests on the state.
+// condemn is for the odd one out.
 func (g *group) condemn() {
-	h := g.h
-	h.cfg.Logger.Error("this replica differs from the majority of its group: it is the odd one out. It has stopped, "+
+	g.h.cfg.Logger.Error("this replica differs from the majority of its group: it is the odd one out. It has stopped, "+
 		"keeps its vote, and is rebuilt from its leader; nothing is to be done. When a node says so again, test its "+
 		"memory and its disk",
 		"partition", g.p.String(), "replica", uint64(g.id), "index", g.trust.doubt.own.index)
+	g.voidState()
+}
+
+// damaged is for an error of an entry that needs what a value holds which does not unpack here. It did when the value
+// was proposed, so it does where the others have it: the state here is wrong, and void, if another replica can replace
+// it. It reports whether it is. What the entry has changed so far is as void as the rest.
+func (g *group) damaged(index uint64, err error) bool {
+	if !errors.Is(err, data.ErrDamagedValue) || damagedValueEndsNode {
+		return false
+	}
+	if alone, e := g.store.Alone(); e != nil || alone {
+		return false
+	}
+	g.h.cfg.Logger.Error("a value of this replica is damaged, and an entry needs it: this replica has stopped, "+
+		"keeps its vote, and is rebuilt from its leader; nothing is to be done. When a node says so again, test its "+
+		"memory and its disk", "partition", g.p.String(), "replica", uint64(g.id), "index", index, "err", err)
+	g.h.applying.batch.SetApplied(g.store, g.applied)
+	g.touch()
+	g.doubtState()
+	g.voidState()
+	return true
+}
+
+// voidState ends what rests on the state.
+func (g *group) voidState() {
+	h := g.h
 	h.stats.Diverged.Add(1)
 	g.setDoubt(nil)
 	g.hashes.questions = nil
