@@ -67,6 +67,9 @@ func explain(err error) error {
 	case errors.Is(err, crypt.ErrPlain):
 		return fmt.Errorf("%w: start it without a key, or encrypt it by rebuilding it, with an empty data directory "+
 			"and the same name; nothing was changed", err)
+	case errors.Is(err, crypt.ErrNoRing):
+		return fmt.Errorf("%w: put that file back from a copy that is as new as the last rotation; nothing was changed",
+			err)
 	}
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io/fs"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -386,4 +387,35 @@ func TestARotationIsLeftAlone(t *testing.T) {
 		}
 		must(t, db.Close())
 	}
+}
+
+// A directory that has lost its data keys is not taken for one in the clear, nor for one to be emptied: when they are
+// back, all is.
+func TestDataKeysThatAreGone(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "node")
+	o := Options{Dir: dir, Keys: keysOf(crypt.NewKey()), Light: true}
+	db, err := Open(o)
+	must(t, err)
+	plant(t, db).Discard()
+	must(t, db.Close())
+	ring := filepath.Join(dir, crypt.RingFile)
+	must(t, os.Rename(ring, dir+".ring"))
+	before := contents(t, dir)
+	for _, keys := range []func() ([]crypt.Key, error){o.Keys, nil} {
+		db, err := Open(Options{Dir: dir, Keys: keys, Light: true})
+		if err == nil {
+			must(t, db.Close())
+		}
+		if !errors.Is(err, crypt.ErrNoRing) || !strings.Contains(err.Error(), "put that file back") {
+			t.Errorf("with a key: %v: %v", keys != nil, err)
+		}
+		if after := contents(t, dir); !maps.Equal(before, after) {
+			t.Errorf("with a key: %v: the directory was changed", keys != nil)
+		}
+	}
+	must(t, os.Rename(dir+".ring", ring))
+	db, err = Open(o)
+	must(t, err)
+	must(t, db.Close())
 }

@@ -12,6 +12,7 @@ import (
 
 	"pxkv/node/kv"
 	"pxkv/persist/codec"
+	"pxkv/persist/crypt"
 	"pxkv/persist/disk"
 )
 
@@ -94,6 +95,9 @@ func (db *DB) Identity() (Identity, bool, error) {
 }
 
 func parseIdentity(b []byte) (Identity, error) {
+	if crypt.IsHeader(b) { // else it would have been read through the encryption
+		return Identity{}, fmt.Errorf("%w: %w", codec.ErrCorrupt, explain(crypt.ErrNoRing))
+	}
 	var head struct{ Format int }
 	if err := json.Unmarshal(b, &head); err != nil {
 		return Identity{}, fmt.Errorf("%w: %w", codec.ErrCorrupt, err)

@@ -27,6 +27,8 @@ var (
 	ErrWrongKey = errors.New("the key does not fit the data directory")
 	// ErrPlain: a key is given, and the directory is not encrypted.
 	ErrPlain = errors.New("the data directory is not encrypted, and a key is given")
+	// ErrNoRing: files are encrypted, and their data keys are gone.
+	ErrNoRing = errors.New("the data directory is encrypted, and its " + RingFile + " is missing")
 )
 
 // ErrFatal, of Rewrite and Rotate, says that it is not known what the disk holds: the node must end.
@@ -105,9 +107,15 @@ func Open(o Options) (*FS, error) {
 	return s, err
 }
 
-// refusePlain is an error when there are files that are not encrypted.
+// refusePlain is an error when there are files that are not encrypted, or whose data keys are gone.
 func (s *FS) refusePlain() error {
 	found, err := s.files()
+	for _, path := range found {
+		id, _, e := s.look(path)
+		if err = errors.Join(err, e); id != 0 {
+			return fmt.Errorf("%w: %s is encrypted by data key %d", ErrNoRing, path, id)
+		}
+	}
 	if err == nil && len(found) > 0 {
 		return fmt.Errorf("%w: it has %s", ErrPlain, found[0])
 	}

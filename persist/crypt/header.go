@@ -84,7 +84,7 @@ func parseHeader(b []byte) (key uint32, first counter, err error) {
 	return binary.LittleEndian.Uint32(b[keyAt:]), first, nil
 }
 
-// IsHeader reports whether a file that begins so is encrypted (tests).
+// IsHeader reports whether a file that begins so is encrypted.
 func IsHeader(b []byte) bool {
 	return len(b) >= HeaderBytes && string(b[:len(headerMagic)]) == headerMagic
 }
