@@ -166,22 +166,11 @@ func (n *Node) SafeToStop(ctx context.Context, name string) (kv.SafeView, error)
 	if s == nil {
 		return kv.SafeView{}, n.notJoined()
 	}
-	for _, m := range s.Members {
-		if m.Name != name {
-			continue
-		}
-		needs := health.Judge(s, n.reports(ctx, s)).Needs[m.ID]
-		v := kv.SafeView{Node: name, Safe: len(needs) == 0, Partitions: []kv.PartitionID{}}
-		for _, p := range needs {
-			if p == kv.Meta {
-				v.Meta = true
-			} else {
-				v.Partitions = append(v.Partitions, p)
-			}
-		}
-		return v, nil
+	v, err := health.Safe(s, n.reports(ctx, s), name)
+	if err != nil {
+		return kv.SafeView{}, err
 	}
-	return kv.SafeView{}, kv.Errorf(kv.Invalid, "no member is named %q: pxkv members lists them", name)
+	return v, nil
 }
 
 // Owner shows where a key lives.

@@ -84,7 +84,7 @@ func TestJudge(t *testing.T) {
 			r := rs[1]
 			r.Epoch = 7
 			rs[1] = r
-		}, fine, "a leader knows epoch 7", fine},
+		}, fine, "a leader knows epoch 7", "a leader knows epoch 7"},
 		{"somebody has come", func(s *meta.State, _ map[kv.PartitionID]Report) {
 			s.PlacedFor = s.PlacedFor[:2]
 		}, fine, "members have come or gone", fine},

@@ -19,6 +19,9 @@ type Verdict struct {
 	// MayFail: any one member may fail, and every group goes on at once.
 	MayFail kv.YesNo
 
+	// Outdated says that a leader knows a newer placement than the one that is judged by: whoever came since then is
+	// not known, and what is said of members may be of their former selves. Empty: none does.
+	Outdated string
 	// Lacks says of each partition that is not complete what it lacks, and of the meta group.
 	Lacks map[kv.PartitionID]string
 	// Needs are, by member, the groups that would not go on without it.
@@ -72,9 +75,10 @@ func Judge(s *meta.State, reports map[kv.PartitionID]Report) Verdict {
 	say(&v.Served, silent, "no leader answers")
 	say(&v.Served, lost, "its leader hears no majority of voters that have caught up")
 	if newest := newestOf(reports); newest > s.Epoch {
-		v.Complete.Why = append(v.Complete.Why,
-			fmt.Sprintf("a leader knows epoch %d of the placement, and the node that was asked epoch %d", newest,
-				s.Epoch))
+		v.Outdated = fmt.Sprintf("a leader knows epoch %d of the placement, and the node that was asked epoch %d",
+			newest, s.Epoch)
+		v.Complete.Why = append(v.Complete.Why, v.Outdated)
+		v.MayFail.Why = append(v.MayFail.Why, v.Outdated)
 	}
 	v.lacks(s)
 	v.needs(s)
