@@ -135,6 +135,7 @@ func TestSafeToStop(t *testing.T) {
 	_, url := newFakeNode(t)
 	command(t, url, nil, "status", "--safe-to-stop", "n1").expect(t, exitFailed, "",
 		"without it 2 partitions (0, 1) and the cluster's own group would not be served")
+	command(t, url, nil, "status", "--safe-to-stop", "").expect(t, exitUsage, "", "wants the name of a node")
 	command(t, url, nil, "status", "--safe-to-stop", "n2").expect(t, exitFine, "node n2 may be stopped", "")
 	got := command(t, url, nil, "status", "--safe-to-stop", "n1", "--output", "json")
 	var v kv.SafeView

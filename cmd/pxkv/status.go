@@ -71,6 +71,8 @@ check for containers. --safe-to-stop NAME asks only whether everything would be 
 
 func (f *statusFlags) check(cmd *cobra.Command) error {
 	switch {
+	case f.safe == "" && cmd.Flags().Changed("safe-to-stop"): // as of a script's variable that is not set
+		return usageError(cmd, "--safe-to-stop wants the name of a node")
 	case f.quiet && f.safe != "":
 		return usageError(cmd, "--quiet and --safe-to-stop are two questions: ask one")
 	case f.wait < 0:
