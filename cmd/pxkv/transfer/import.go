@@ -67,9 +67,9 @@ func (im *Import) Run(ctx context.Context, from *Reader) (Counts, error) {
 		err = r.dispatch(ctx)
 	}
 	r.flying.Wait()
-	if err = r.reason(err); err != nil {
-		r.mu.Lock()
-		defer r.mu.Unlock()
+	r.saves.Wait()
+	if err = r.reason(err); err != nil && r.State != nil {
+		r.State.Entries, r.State.Counts = r.entries, r.counts
 		r.save(im.Now())
 	}
 	return r.counts, err
@@ -95,6 +95,7 @@ type running struct {
 	next   *batch
 	room   chan struct{} // a place for each batch in flight
 	flying sync.WaitGroup
+	saves  sync.WaitGroup
 	tell   teller
 
 	mu      sync.Mutex
@@ -103,6 +104,7 @@ type running struct {
 	counts  Counts // of all that is before the first open batch
 	entries int    // and the number of its last pair
 	failed  error
+	saving  bool // the state is being written, and is the writer's
 	warned  bool
 }
 
@@ -257,18 +259,23 @@ func (r *running) carryOut(ctx context.Context, b *batch) {
 		r.entries = r.open[0].through
 		r.open = r.open[1:]
 	}
-	if now := r.Now(); r.State != nil && now.Sub(r.State.saved) >= r.limits.SaveEvery {
-		r.save(now)
+	if now := r.Now(); r.State != nil && !r.saving && now.Sub(r.State.saved) >= r.limits.SaveEvery {
+		r.saving, r.State.Entries, r.State.Counts = true, r.entries, r.counts
+		r.saves.Go(func() { // nothing waits for the disk of the client
+			r.save(now)
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.saving = false
+		})
 	}
 }
 
-// save writes how far the import is; the lock is held.
+// save writes what the state says; nobody else has it meanwhile.
 func (r *running) save(now time.Time) {
-	if r.State == nil {
-		return
-	}
-	r.State.Entries, r.State.Counts = r.entries, r.counts
-	if err := r.State.save(now); err != nil && !r.warned {
+	err := r.State.save(now)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err != nil && !r.warned {
 		r.warned = true
 		r.Warn(fmt.Errorf("this import begins anew if interrupted, since how far it is cannot be kept: %w", err))
 	}
