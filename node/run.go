@@ -47,15 +47,17 @@ func (n *Node) HandOver(ctx context.Context) {
 // down: of the others that vote in them, too few can be asked. It is nil when this node is the whole cluster, or when
 // the loop does not answer before ctx ends.
 func (n *Node) Needed(ctx context.Context) []kv.PartitionID {
-	return slices.DeleteFunc(n.LostWith(ctx), func(p kv.PartitionID) bool { return p == kv.Meta })
+	lost, _ := n.LostWith(ctx)
+	return slices.DeleteFunc(lost, func(p kv.PartitionID) bool { return p == kv.Meta })
 }
 
 // LostWith lists the groups, the meta group included, that have a leader now and no majority any more when this node
-// ends and its data with it. It is nil as Needed is.
-func (n *Node) LostWith(ctx context.Context) []kv.PartitionID {
+// ends and its data with it; none when this node is the whole cluster. The error is that of ctx when that ends before
+// the loop answers, which means that nothing is known, or that the loop has ended.
+func (n *Node) LostWith(ctx context.Context) ([]kv.PartitionID, error) {
 	s := n.o.Machine.State()
 	if s == nil || len(s.Members) < 2 {
-		return nil
+		return nil, nil
 	}
 	served := map[kv.PartitionID]bool{kv.Meta: n.o.Loop.Leader(kv.Meta).Node != 0}
 	for i, leader := range n.leaders(s).of {
@@ -65,7 +67,7 @@ func (n *Node) LostWith(ctx context.Context) []kv.PartitionID {
 }
 
 // unspared lists those groups of this node in which too few of the others that vote can be asked.
-func (n *Node) unspared(ctx context.Context, of func(kv.PartitionID) bool) []kv.PartitionID {
+func (n *Node) unspared(ctx context.Context, of func(kv.PartitionID) bool) ([]kv.PartitionID, error) {
 	var needed []kv.PartitionID // written by the loop, perhaps after ctx has ended
 	err := n.o.Loop.Do(ctx, func(h *replica.Host) {
 		for _, p := range h.Partitions() {
@@ -75,9 +77,9 @@ func (n *Node) unspared(ctx context.Context, of func(kv.PartitionID) bool) []kv.
 		}
 	})
 	if err != nil {
-		return nil
+		return nil, err
 	}
-	return needed
+	return needed, nil
 }
 
 // spared reports whether the other voters of a group that can be asked are a majority, in both halves

@@ -2,6 +2,8 @@ package server
 
 import (
 	"context"
+	"errors"
+	"log/slog"
 	"time"
 
 	"pxkv/node/kv"
@@ -23,24 +25,34 @@ func (s *Server) hold(ctx context.Context) {
 		return
 	}
 	ctx = context.WithoutCancel(ctx) // it has ended already
+	hold(ctx, s.log, s.lostWith)
+}
+
+// hold waits until nothing would be lost any more, at most holdLimit. lostNow says what would be; an error that is the
+// end of a context says that it is not known, since the node is too busy to answer, any other that it never will be.
+func hold(ctx context.Context, log *slog.Logger, lostNow func(context.Context) ([]kv.PartitionID, error)) {
 	over := time.After(holdLimit)
 	ticker := time.NewTicker(holdStep)
 	defer ticker.Stop()
 	said, late := false, false
 	for {
-		lost := s.lostWith(ctx)
+		lost, err := lostNow(ctx)
 		switch {
+		case errors.Is(err, context.DeadlineExceeded) && !late:
+		case err != nil:
+			log.Error("this node stops, and it is not known what is lost with it", "err", err)
+			return
 		case len(lost) == 0 && said:
-			s.log.Info("the others have all that this node has: it can stop")
+			log.Info("the others have all that this node has: it can stop")
 			return
 		case len(lost) == 0:
 			return
 		case late:
-			s.log.Error("this node stops, and what it has in memory is lost: the others cannot go on without it in "+
+			log.Error("this node stops, and what it has in memory is lost: the others cannot go on without it in "+
 				"these groups", "count", len(lost), "partitions", kv.PartitionList(lost, 10))
 			return
 		case !said:
-			s.log.Warn("this node keeps everything in memory, and the others have no majority without it in these "+
+			log.Warn("this node keeps everything in memory, and the others have no majority without it in these "+
 				"groups: it waits for them before it stops; a second signal ends it at once", "at_most", holdLimit,
 				"count", len(lost), "partitions", kv.PartitionList(lost, 10))
 			said = true
@@ -53,7 +65,7 @@ func (s *Server) hold(ctx context.Context) {
 	}
 }
 
-func (s *Server) lostWith(ctx context.Context) []kv.PartitionID {
+func (s *Server) lostWith(ctx context.Context) ([]kv.PartitionID, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	return s.node.LostWith(ctx)
