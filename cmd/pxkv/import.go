@@ -128,6 +128,7 @@ type importRun struct {
 	in     *importInput
 	format transfer.Format
 	faults int
+	torn   bool // it could not be read to its end
 }
 
 // state returns how far an earlier import of the file is, nil when it cannot be read again. It asks the cluster who it
@@ -184,6 +185,7 @@ func (r *importRun) run(im *transfer.Import) (counts transfer.Counts, err error)
 		fmt.Fprintf(stderr, "pxkv: %v\n", err)
 	}
 	im.Fault = func(f *transfer.Fault) {
+		r.torn = r.torn || f.Last
 		if r.faults++; r.faults <= mostFaults {
 			line.clear()
 			fmt.Fprintf(stderr, "%s: %v\n", r.in.name, f)
@@ -243,7 +245,7 @@ func (r *importRun) end(counts transfer.Counts, err error, check bool) error {
 	}
 	var told error
 	if r.flags.output.json() {
-		told = writeJSON(r.cmd.OutOrStdout(), importSummary{r.in.name, counts, !check, err == nil})
+		told = writeJSON(r.cmd.OutOrStdout(), importSummary{r.in.name, counts, !check, err == nil && !r.torn})
 	} else {
 		told = writeCounts(r.cmd.OutOrStdout(), counts, check)
 	}

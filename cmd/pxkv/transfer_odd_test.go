@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -100,4 +101,31 @@ func TestImportOfADumpOfRedis(t *testing.T) {
 	do("import", other, "--db", "1").expect(t, exitUsage, "", "--db is for dumps of Redis")
 	do("import", other, "--format", "rdb").expect(t, exitFailed, "", "as a dump of Redis: ")
 	do("export", other, "--format", "rdb").expect(t, exitUsage, "", "a format is json or ndjson")
+}
+
+// A file that breaks off is not called whole, whatever of it was imported.
+func TestAFileThatBreaksOffIsNotWhole(t *testing.T) {
+	t.Parallel()
+	for text, whole := range map[string]bool{
+		"REDIS0004\x00\x01k\x01v\xff":        true,
+		"REDIS0004\x00\x01k\x01v\x00\x02":    false,
+		`{"k":"v"}`:                          true,
+		`{"k":"v",`:                          false,
+		`{"k":"v","bad":null}`:               true,
+		"{\"key\":\"k\",\"value\":1}\nbad\n": true,
+	} {
+		name := filepath.Join(t.TempDir(), "file")
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got := command(t, "http://127.0.0.1:1", nil, "import", name, "--dry-run", "--output", "json")
+		var v struct {
+			Imported int
+			Whole    *bool
+		}
+		err := json.Unmarshal([]byte(got.out), &v)
+		if err != nil || v.Imported != 1 || v.Whole == nil || *v.Whole != whole {
+			t.Errorf("%q: %v, %+v; want whole to be %v", text, err, got, whole)
+		}
+	}
 }
