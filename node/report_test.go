@@ -66,7 +66,7 @@ func TestAGrowingClusterIsNotSaidToBeComplete(t *testing.T) {
 // One that fell is said to be missing until it is back and has caught up.
 func TestALostNodeIsMissed(t *testing.T) {
 	t.Parallel()
-	_, servers := of(t, 3)
+	c, servers := of(t, 3)
 	ctx := context.Background()
 	well := func() error {
 		h := servers[0].node.ClusterHealth(ctx).Health
@@ -76,6 +76,16 @@ func TestALostNodeIsMissed(t *testing.T) {
 		return nil
 	}
 	eventually(t, "all is well", well)
+	lostWithA := func(want int) error {
+		lost, dark, err := servers[0].node.LostWith(ctx)
+		if err != nil || len(lost) != want || len(dark) != 0 {
+			return fmt.Errorf("with a would be lost %v, dark are %v, %v; want %d", lost, dark, err, want)
+		}
+		return nil
+	}
+	if err := lostWithA(0); err != nil {
+		t.Error(err)
+	}
 	servers[2].end(false)
 	eventually(t, "everything is served, and nobody may fail", func() error {
 		v := servers[0].node.ClusterHealth(ctx)
@@ -89,6 +99,7 @@ func TestALostNodeIsMissed(t *testing.T) {
 		}
 		return nil
 	})
+	eventually(t, "a is needed by all groups", func() error { return lostWithA(c.partitions + 1) })
 	if _, err := servers[0].node.SafeToStop(ctx, "nobody"); kv.ErrorOf(err).Kind != kv.Invalid {
 		t.Errorf("an unknown name: %v", err)
 	}

@@ -2,10 +2,13 @@ package node
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
 
+	"pxkv/node/health"
 	"pxkv/node/kv"
 	"pxkv/node/replica"
 )
@@ -47,23 +50,42 @@ func (n *Node) HandOver(ctx context.Context) {
 // down: of the others that vote in them, too few can be asked. It is nil when this node is the whole cluster, or when
 // the loop does not answer before ctx ends.
 func (n *Node) Needed(ctx context.Context) []kv.PartitionID {
-	lost, _ := n.LostWith(ctx)
-	return slices.DeleteFunc(lost, func(p kv.PartitionID) bool { return p == kv.Meta })
-}
-
-// LostWith lists the groups, the meta group included, that have a leader now and no majority any more when this node
-// ends and its data with it; none when this node is the whole cluster. The error is that of ctx when that ends before
-// the loop answers, which means that nothing is known, or that the loop has ended.
-func (n *Node) LostWith(ctx context.Context) ([]kv.PartitionID, error) {
 	s := n.o.Machine.State()
 	if s == nil || len(s.Members) < 2 {
-		return nil, nil
+		return nil
 	}
-	served := map[kv.PartitionID]bool{kv.Meta: n.o.Loop.Leader(kv.Meta).Node != 0}
-	for i, leader := range n.leaders(s).of {
-		served[kv.PartitionID(i)] = leader != 0
+	now := n.leaders(s)
+	needed, _ := n.unspared(ctx, func(p kv.PartitionID) bool { return p != kv.Meta && now.of[p] != 0 })
+	return needed
+}
+
+// ErrOutdated says that this node does not know the newest placement yet.
+var ErrOutdated = errors.New("the placement known here is not the newest one")
+
+// LostWith says, by the word of the leaders of all groups, which of these have no majority any more when this node ends
+// and its data with it, and which are dark: no leader reports them, or one that has no majority now. The meta group is
+// among both. They are empty when this node is the whole cluster. An error says that nothing is known: one of ctx while
+// the loop is busy, ErrOutdated, or one of the loop when it has ended.
+func (n *Node) LostWith(ctx context.Context) (lost, dark []kv.PartitionID, err error) {
+	s := n.o.Machine.State()
+	if s == nil || len(s.Members) < 2 {
+		return nil, nil, nil
 	}
-	return n.unspared(ctx, func(p kv.PartitionID) bool { return served[p] })
+	if err := n.o.Loop.Do(ctx, func(*replica.Host) {}); err != nil {
+		return nil, nil, err
+	}
+	verdict := health.Judge(s, n.reports(ctx, s))
+	if verdict.Outdated != "" {
+		return nil, nil, fmt.Errorf("%w: %s", ErrOutdated, verdict.Outdated)
+	}
+	for _, p := range verdict.Needs[n.o.ID] {
+		if slices.Contains(verdict.Dark, p) {
+			dark = append(dark, p)
+		} else {
+			lost = append(lost, p)
+		}
+	}
+	return lost, dark, nil
 }
 
 // unspared lists those groups of this node in which too few of the others that vote can be asked.

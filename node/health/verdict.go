@@ -26,6 +26,8 @@ type Verdict struct {
 	Lacks map[kv.PartitionID]string
 	// Needs are, by member, the groups that would not go on without it.
 	Needs map[kv.NodeID][]kv.PartitionID
+	// Dark are the groups that no leader reports, or one without a majority: those that are not served.
+	Dark []kv.PartitionID
 	// Holds is how many complete replicas of partitions each member has, Filling how many that are not.
 	Holds, Filling map[kv.NodeID]int
 }
@@ -67,6 +69,7 @@ func Judge(s *meta.State, reports map[kv.PartitionID]Report) Verdict {
 			}
 		}
 	}
+	v.Dark = slices.Concat(silent, lost)
 	say := func(a *kv.YesNo, ps []kv.PartitionID, text string) {
 		if len(ps) > 0 {
 			a.Why = append(a.Why, fmt.Sprintf("%s: %s", Named(ps), text))
