@@ -27,6 +27,9 @@ const chunkBytes = 256 << 10
 // syncEvery is after how many bytes the disk is told to write them.
 const syncEvery = 1 << 20
 
+// mostFailed is how many files are named that could not be rewritten.
+const mostFailed = 4
+
 // spareRoom is left on the disk by a copy.
 const spareRoom = 64 << 20
 
@@ -43,6 +46,8 @@ func (s *FS) Rewrite(ctx context.Context) (done bool, err error) {
 	if err := disk.MakeDir(s.FS, s.path(), s.path(rewriteDir)); err != nil {
 		return false, err
 	}
+	// One that cannot be rewritten, as for lack of room, does not hold up the others.
+	var failed []error
 	for _, path := range found {
 		if err := ctx.Err(); err != nil {
 			return false, err
@@ -54,9 +59,12 @@ func (s *FS) Rewrite(ctx context.Context) (done bool, err error) {
 		if err == nil && id != 0 && id != s.ring.Load().current().id {
 			err = s.rewrite(ctx, clean(path))
 		}
-		if err != nil {
-			return false, fmt.Errorf("rewrite %s: %w", path, err)
+		if err != nil && len(failed) < mostFailed {
+			failed = append(failed, fmt.Errorf("rewrite %s: %w", path, err))
 		}
+	}
+	if len(failed) > 0 {
+		return false, errors.Join(failed...)
 	}
 	if done, err = s.forget(); err == nil && done {
 		err = s.FS.RemoveAll(s.path(rewriteDir))

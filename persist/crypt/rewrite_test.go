@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -74,4 +75,48 @@ func TestARemovedFileStaysItself(t *testing.T) {
 		t.Errorf("the removed file holds %q, %v", got, err)
 	}
 	must(t, errors.Join(reader.Close(), writer.Close()))
+}
+
+// full has no room for the next copy.
+type full struct {
+	vfs.FS
+	now bool
+}
+
+// OpenReadWrite implements vfs.FS.
+func (f *full) OpenReadWrite(name string, c vfs.DiskWriteCategory, o ...vfs.OpenOption) (vfs.File, error) {
+	if f.now && strings.Contains(name, rewriteDir) {
+		f.now = false
+		return nil, syscall.ENOSPC
+	}
+	return f.FS.OpenReadWrite(name, c, o...)
+}
+
+// A file that cannot be rewritten is named, keeps its key, and holds up no other.
+func TestAFileThatCannotBeRewrittenHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
+	key := NewKey()
+	disk := &full{FS: vfs.NewMem()}
+	s := newFS(t, disk, key)
+	a, b := dir+"/files/a", dir+"/files/b"
+	create(t, s, a, []byte("promise"))
+	create(t, s, b, []byte("promise"))
+	must(t, s.Rotate([]Key{key}))
+	disk.now = true
+	done, err := s.Rewrite(context.Background())
+	if done || !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), a) {
+		t.Fatalf("done %v, %v", done, err)
+	}
+	current := s.ring.Load().current().id
+	of := func(name string) uint32 {
+		id, _, err := s.look(name)
+		must(t, err)
+		return id
+	}
+	if of(a) == current || of(b) != current || !s.Pending() || string(read(t, s, a)) != "promise" {
+		t.Errorf("the keys of a and b are %d and %d, the current one is %d", of(a), of(b), current)
+	}
+	if done, err := s.Rewrite(context.Background()); !done || err != nil || of(a) != current {
+		t.Errorf("with room: done %v, %v", done, err)
+	}
 }
