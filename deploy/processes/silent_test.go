@@ -55,11 +55,8 @@ func TestClientsThatNeverRead(t *testing.T) {
 		t.Fatalf("the node holds up to %.0f bytes for others, %v: it does not know its memory", limit, err)
 	}
 	memory := watchMemory(t, c.nodes)
-	idle := memory.rest(t, asked)
+	idle := memory.rest(t, asked, silentMemory*2/5) // twice of more would be about all that there is
 	t.Logf("a node of %d MiB, %s: %d MiB in use when idle", silentMemory>>20, how, idle>>20)
-	if idle > silentMemory*2/5 {
-		t.Fatal("that is too much to tell whether memory comes back") // twice of it would be about all that there is
-	}
 
 	alone := usual(t, asked, silentBefore)
 	memory.forget()
@@ -359,15 +356,16 @@ func (w *memoryWatch) most() []int64 {
 }
 
 // rest waits until a node's memory has stopped to shrink, and returns how much it is.
-func (w *memoryWatch) rest(t *testing.T, n *node) int64 {
+func (w *memoryWatch) rest(t *testing.T, n *node, most int64) int64 {
 	t.Helper()
 	least, since := residentOf(n.process.cmd.Process.Pid), time.Now()
 	await(t, n.name+" is idle", time.Minute, func() error {
 		if now := residentOf(n.process.cmd.Process.Pid); now < least-4<<20 {
 			least, since = now, time.Now()
 		}
-		if quiet := time.Since(since); quiet < 12*time.Second {
-			return fmt.Errorf("its memory shrank %v ago", quiet)
+		// On a busy machine the collector and the runtime take their time to give memory back.
+		if quiet := time.Since(since); quiet < 12*time.Second || least > most {
+			return fmt.Errorf("its memory shrank %v ago, to %d MiB", quiet, least>>20)
 		}
 		return nil
 	})
