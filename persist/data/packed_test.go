@@ -104,7 +104,8 @@ func TestPackedValuesAreListedPlain(t *testing.T) {
 		{Query{KeysOnly: true, MaxBytes: 35_000}, "[k0 k1 k2 k3 k4 k5 k6 k7]", ""},
 		{Query{Keep: long, KeepsByValue: true}, "[k1 k3 k5 k7]", ""},
 		{Query{Keep: long, KeepsByValue: true, KeysOnly: true}, "[k1 k3 k5 k7]", ""},
-		// Of a value that is looked at each lookedBytes count as a key: k0 and k1 have less than that, with k2 it is more.
+		// Of a value that is looked at each lookedBytes count as a key: k0 and k1 have less than that, with k2 it is
+		// more.
 		{Query{Keep: long, KeepsByValue: true, MaxLooked: 35_000 / lookedBytes}, "[k1]", "k3"},
 		{Query{Keep: seventh}, "[k7]", ""},
 		{Query{Keep: seventh, MaxLooked: 8}, "[k7]", ""},

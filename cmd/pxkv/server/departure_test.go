@@ -57,10 +57,11 @@ func TestHold(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				began := time.Now()
-				hold(t.Context(), slog.New(slog.DiscardHandler), func(context.Context) (lost, dark []kv.PartitionID, err error) {
+				say := func(context.Context) (lost, dark []kv.PartitionID, err error) {
 					s := tc.say(time.Since(began))
 					return s.lost, s.dark, s.err
-				})
+				}
+				hold(t.Context(), slog.New(slog.DiscardHandler), say)
 				if took := time.Since(began); took < tc.least || took > tc.most {
 					t.Errorf("it held for %v, want %v to %v", took, tc.least, tc.most)
 				}
