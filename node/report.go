@@ -57,9 +57,6 @@ func (n *Node) reports(ctx context.Context, s *meta.State) map[kv.PartitionID]he
 			if e != nil {
 				n.log.Debug("a member does not say how its groups are", "member", m.Name, "err", e)
 			}
-			for j := range told[i] {
-				told[i][j].Leader = m.ID
-			}
 		})
 	}
 	wg.Wait()

@@ -55,7 +55,17 @@ func (n *Node) Needed(ctx context.Context) []kv.PartitionID {
 		return nil
 	}
 	now := n.leaders(s)
-	needed, _ := n.unspared(ctx, func(p kv.PartitionID) bool { return p != kv.Meta && now.of[p] != 0 })
+	var needed []kv.PartitionID // written by the loop, perhaps after ctx has ended
+	err := n.o.Loop.Do(ctx, func(h *replica.Host) {
+		for _, p := range h.Partitions() {
+			if v, ok := h.View(p); ok && p != kv.Meta && now.of[p] != 0 && !n.spared(&v) {
+				needed = append(needed, p)
+			}
+		}
+	})
+	if err != nil {
+		return nil
+	}
 	return needed
 }
 
@@ -86,22 +96,6 @@ func (n *Node) LostWith(ctx context.Context) (lost, dark []kv.PartitionID, err e
 		}
 	}
 	return lost, dark, nil
-}
-
-// unspared lists those groups of this node in which too few of the others that vote can be asked.
-func (n *Node) unspared(ctx context.Context, of func(kv.PartitionID) bool) ([]kv.PartitionID, error) {
-	var needed []kv.PartitionID // written by the loop, perhaps after ctx has ended
-	err := n.o.Loop.Do(ctx, func(h *replica.Host) {
-		for _, p := range h.Partitions() {
-			if v, ok := h.View(p); ok && of(p) && !n.spared(&v) {
-				needed = append(needed, p)
-			}
-		}
-	})
-	if err != nil {
-		return nil, err
-	}
-	return needed, nil
 }
 
 // spared reports whether the other voters of a group that can be asked are a majority, in both halves

@@ -69,38 +69,23 @@ Put it first in the file, before the keys that are there, and rotate.`,
 }
 
 func newKeysRotateCommand() *cobra.Command {
-	var flags clientFlags
-	var output outputFlag
 	var all bool
-	cmd := &cobra.Command{
-		Use:   "rotate",
-		Short: "Encrypt a node's data directory by new keys, while it runs",
-		Long: `Let the node asked read its key file again, wrap its data keys by the first key in it, and
+	cmd := newViewCommand("rotate", "Encrypt a node's data directory by new keys, while it runs",
+		`Let the node asked read its key file again, wrap its data keys by the first key in it, and
 encrypt what it writes from now on by a new data key. What is there is rewritten in the
 background; "pxkv keys" tells how far that is. When it is done the old data key is forgotten.
 From the answer on the node needs the first key of its file only. It concerns that node alone, or with --all each
 member of the cluster that it knows, one after the other.`,
-		Args: takes(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := output.check(cmd); err != nil {
-				return err
-			}
-			c, err := flags.client(cmd)
-			if err != nil {
-				return err
-			}
+		func(cmd *cobra.Command, c *client, asJSON bool) error {
 			if all {
-				return rotateAll(cmd, c, output.json())
+				return rotateAll(cmd, c, asJSON)
 			}
 			view, err := rotate(cmd, c)
 			if err != nil {
 				return err
 			}
-			return showKeys(cmd.OutOrStdout(), view, output.json())
-		},
-	}
-	flags.add(cmd)
-	output.add(cmd)
+			return showKeys(cmd.OutOrStdout(), view, asJSON)
+		})
 	cmd.Flags().BoolVar(&all, "all", false, "every member of the cluster")
 	return cmd
 }

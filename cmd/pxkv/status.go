@@ -157,17 +157,15 @@ func statusOf(cluster *kv.ClusterView) *status {
 		s.HealthView = kv.HealthView{Served: no, Complete: no, MayFail: no}
 	}
 	warning := func(format string, args ...any) { s.Warnings = append(s.Warnings, fmt.Sprintf(format, args...)) }
-	for _, m := range cluster.Members {
-		if m.Reachable {
-			s.ReachableMembers++
-		} else {
-			warning("member %s (%s) is not reachable", m.Name, m.State)
-		}
-	}
 	holders := 0 // members that take part in the placement
 	for _, m := range cluster.Members {
 		if m.State == kv.Active {
 			holders++
+		}
+		if m.Reachable {
+			s.ReachableMembers++
+		} else {
+			warning("member %s (%s) is not reachable", m.Name, m.State)
 		}
 	}
 	if text := server.Intolerance(holders, cluster.Replicas); text != "" {

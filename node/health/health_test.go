@@ -30,7 +30,7 @@ func three() *meta.State {
 func well(s *meta.State) map[kv.PartitionID]Report {
 	out := map[kv.PartitionID]Report{}
 	for _, p := range groups(s) {
-		r := Report{Partition: p, Leader: 1}
+		r := Report{Partition: p}
 		for _, w := range wantedOf(s, p) {
 			r.Replicas = append(r.Replicas, Replica{ID: w.ID, Node: w.Node, Voter: true, Answers: true, Caught: true})
 		}

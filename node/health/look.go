@@ -22,7 +22,7 @@ func Look(h *replica.Host, goals map[kv.PartitionID]uint64, waits func(kv.Partit
 		if !begun {
 			goal = last
 		}
-		r := Report{Partition: p, Leader: h.Node(), Term: v.Term, Last: last, Waits: waits(p)}
+		r := Report{Partition: p, Term: v.Term, Last: last, Waits: waits(p)}
 		for _, x := range v.Replicas {
 			id, pr := uint64(x.ID), progress[x.ID]
 			r.Replicas = append(r.Replicas, Replica{

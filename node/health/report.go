@@ -7,7 +7,6 @@ import (
 // Report is a group as its leader sees it.
 type Report struct {
 	Partition kv.PartitionID `json:"partition"`
-	Leader    kv.NodeID      `json:"leader"` // who reports
 	Term      uint64         `json:"term"`
 	Last      uint64         `json:"last"`     // index at which its log ends
 	Epoch     kv.Epoch       `json:"epoch"`    // of the placement that the leader knows

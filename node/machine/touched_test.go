@@ -7,6 +7,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"pxkv/node/entry"
 	"pxkv/node/kv"
 )
 
@@ -108,14 +109,7 @@ func TestLongValuesAreTheSameForAll(t *testing.T) {
 				}
 				commands = append(commands, tx.Commands)
 			}
-			leader.touched, follower.touched = 0, 0
-			replies := leader.apply(1000, true, units...)
-			follower.apply(1000, false, units...)
-			if leader.touched != follower.touched || leader.ap.Hash != follower.ap.Hash ||
-				dump(leader) != dump(follower) {
-				rt.Fatalf("leader touched %d, follower %d\n%s\n%s", leader.touched, follower.touched, dump(leader),
-					dump(follower))
-			}
+			replies := applyAlike(rt, leader, follower, units)
 			if replies[0].PutOff {
 				rt.Fatal("the first of an entry is put off")
 			}
@@ -142,6 +136,20 @@ func TestLongValuesAreTheSameForAll(t *testing.T) {
 	})
 }
 
+// applyAlike applies an entry where somebody waits for its replies, which it returns, and where nobody does: the same
+// is touched, hashed and stored.
+func applyAlike(rt *rapid.T, leader, follower *bench, units [][]byte) []entry.Reply {
+	leader.touched, follower.touched = 0, 0
+	replies := leader.apply(1000, true, units...)
+	follower.apply(1000, false, units...)
+	if leader.touched != follower.touched || leader.ap.Hash != follower.ap.Hash ||
+		dump(leader) != dump(follower) {
+		rt.Fatalf("leader touched %d, follower %d\n%s\n%s", leader.touched, follower.touched, dump(leader),
+			dump(follower))
+	}
+	return replies
+}
+
 // What is foreseen of a transaction is never less than what it touches.
 func TestATransactionTouchesNoMoreThanWasForeseen(t *testing.T) {
 	t.Parallel()
@@ -152,16 +160,20 @@ func TestATransactionTouchesNoMoreThanWasForeseen(t *testing.T) {
 			for range rapid.IntRange(1, 12).Draw(rt, "commands") {
 				tx.Commands = append(tx.Commands, drawLong(rt))
 			}
-			b.touch = rapid.Int64Range(1, 4000).Draw(rt, "touch")
-			b.touched = 0
-			res := b.apply(1000, true, tx.AppendTo(nil))[0].Transaction
-			// Short values are counted each time that they are looked at, which is thrice at most.
-			if most := transactionTouches*b.touch + int64(3*longValue*len(tx.Commands)); !res.TooLarge &&
-				b.touched > most {
-				rt.Fatalf("%d bytes are touched, of %d: %+v", b.touched, most, tx)
-			}
+			applyForeseen(rt, b, &tx)
 		}
 	})
+}
+
+// applyForeseen applies a transaction, with a drawn limit: unless it is refused it touches no more.
+func applyForeseen(rt *rapid.T, b *bench, tx *kv.Transaction) {
+	b.touch = rapid.Int64Range(1, 4000).Draw(rt, "touch")
+	b.touched = 0
+	res := b.apply(1000, true, tx.AppendTo(nil))[0].Transaction
+	// Short values are counted each time that they are looked at, which is thrice at most.
+	if most := transactionTouches*b.touch + int64(3*longValue*len(tx.Commands)); !res.TooLarge && b.touched > most {
+		rt.Fatalf("%d bytes are touched, of %d: %+v", b.touched, most, tx)
+	}
 }
 
 // drawLong draws a command on values around and above longValue.

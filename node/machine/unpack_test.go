@@ -153,14 +153,7 @@ func TestPackedValuesAreTheSameForAll(t *testing.T) {
 				}
 				units, commands = append(units, tx.AppendTo(nil)), append(commands, plain)
 			}
-			leader.touched, follower.touched = 0, 0
-			replies := leader.apply(1000, true, units...)
-			follower.apply(1000, false, units...)
-			if leader.touched != follower.touched || leader.ap.Hash != follower.ap.Hash ||
-				dump(leader) != dump(follower) {
-				rt.Fatalf("leader touched %d, follower %d\n%s\n%s", leader.touched, follower.touched, dump(leader),
-					dump(follower))
-			}
+			replies := applyAlike(rt, leader, follower, units)
 			for i, r := range replies {
 				if r.PutOff {
 					continue
@@ -189,12 +182,7 @@ func TestWhatIsUnpackedIsForeseen(t *testing.T) {
 				_, c := drawPacked(rt)
 				tx.Commands = append(tx.Commands, c)
 			}
-			b.touch = rapid.Int64Range(1, 4000).Draw(rt, "touch")
-			b.touched = 0
-			res := b.apply(1000, true, tx.AppendTo(nil))[0].Transaction
-			if b.touched > transactionTouches*b.touch+int64(len(tx.Commands))*longValue && !res.TooLarge {
-				rt.Fatalf("touched %d bytes, at most %d were foreseen", b.touched, transactionTouches*b.touch)
-			}
+			applyForeseen(rt, b, &tx)
 		}
 	})
 }
