@@ -52,8 +52,9 @@ func (c *checker) haveAll(n *node, p kv.PartitionID, voters []uint64, without kv
 		if !slices.Contains(voters, uint64(r.ID)) || r.Node == without {
 			continue
 		}
+		// Nor can it know that one has come back a moment ago on an older copy of its disk, which is found out.
 		holder := c.w.node(r.Node)
-		if !holder.up {
+		if !holder.up || holder.old != nil {
 			left++
 			continue
 		}
