@@ -1,7 +1,11 @@
 package persist
 
 import (
+	"errors"
 	"fmt"
+	"io"
+	"math/rand/v2"
+	"syscall"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -100,4 +104,48 @@ func BenchmarkOpenLight(b *testing.B) {
 		db := openTest(b, vfs.NewCrashableMem())
 		must(b, db.Close())
 	}
+}
+
+// BenchmarkSnapshot is a partition of 2 MiB that is read as a stream, and the stream that is staged. cpu-ns is what all
+// threads used.
+func BenchmarkSnapshot(b *testing.B) {
+	db, replicas := openBench(b)
+	random := rand.New(rand.NewPCG(1, 2))
+	value := make([]byte, 16<<10)
+	a, r := db.NewApply(), replicas[3]
+	for n := range 128 {
+		for i := range value {
+			value[i] = byte(random.Uint32())
+		}
+		a.Put(r.Partition(), fmt.Appendf(nil, "key%05d", n), stringRecord(string(value), uint64(n+1)))
+	}
+	a.SetApplied(r, state.Applied{Index: 128, Term: 1, Conf: &raftpb.ConfState{Voters: []uint64{1}},
+		Replicas: []kv.Replica{{ID: 1, Node: 1}}})
+	must(b, a.Commit())
+	must(b, db.Flush())
+	b.SetBytes(2 << 20)
+	b.ReportAllocs()
+	before := processorTime()
+	for b.Loop() {
+		from, to := io.Pipe()
+		sent := make(chan error, 1)
+		go func() {
+			snapshot, err := db.OpenSnapshot(r.Partition())
+			if err == nil {
+				_, err = snapshot.WriteTo(to)
+				err = errors.Join(err, snapshot.Close())
+			}
+			sent <- err
+		}()
+		staged, err := db.StageSnapshot(r.Partition(), from)
+		must(b, errors.Join(err, <-sent))
+		staged.Discard()
+	}
+	b.ReportMetric(float64(processorTime()-before)/float64(b.N), "cpu-ns/op")
+}
+
+func processorTime() int64 {
+	var u syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	return u.Utime.Nano() + u.Stime.Nano()
 }

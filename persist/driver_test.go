@@ -33,9 +33,11 @@ type driver struct {
 	percent int // of unsynced data that survives a power loss
 	chance  int // of a power loss: at one in so many file operations
 	reuse   bool
-	keys    func() ([]crypt.Key, error) // nil: not encrypted
-	newKey  func()                      // puts another one in front
-	watched *crypttest.Watch
+	// segmentBytes are those of a file of the log.
+	segmentBytes int64
+	keys         func() ([]crypt.Key, error) // nil: not encrypted
+	newKey       func()                      // puts another one in front
+	watched      *crypttest.Watch
 
 	mortal bool // processes are killed, too
 	life   *mortal
@@ -55,7 +57,7 @@ const crashPartitions = 4
 func newDriver(t *testing.T, seed uint64, percent, chance int) *driver {
 	return &driver{
 		t: t, chance: chance, percent: percent, rng: rand.New(rand.NewPCG(seed, uint64(percent))), nextID: 1,
-		reuse: seed%2 == 1,
+		reuse: seed%2 == 1, segmentBytes: 16 << 10,
 		tally: new(tally),
 	}
 }
@@ -99,7 +101,7 @@ func (d *driver) open(cr crash, short bool) {
 		d.life.killIn(1 + d.rng.IntN(40))
 	}
 	db, err := Open(Options{Dir: "node", FS: d.watch(errorfs.Wrap(d.life, d.fs)), Light: true, Keys: d.keys,
-		Limits: Limits{Log: raftlog.Limits{SegmentBytes: 16 << 10}}, ReuseSegments: d.reuse})
+		Limits: Limits{Log: raftlog.Limits{SegmentBytes: d.segmentBytes}}, ReuseSegments: d.reuse})
 	must(d.t, err)
 	d.db = db
 	d.life.killIn(0)

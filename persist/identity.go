@@ -38,6 +38,8 @@ type Identity struct {
 	// Stopped says that the process ended in order after this was written: the directory has
 	// made no promise since. Each start takes it away before anything else.
 	Stopped bool `json:"stopped,omitzero"`
+	// Left says that the node has left its cluster, as it was asked to: it never starts on this directory again.
+	Left bool `json:"left,omitzero"`
 	// Place is where this file was written, set by SaveIdentity.
 	Place Place `json:"place,omitzero"`
 	// Elsewhere says that the directory was found to be moved or copied by a start, this one or one

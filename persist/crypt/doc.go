@@ -14,11 +14,13 @@
 //  3. Write through it alone. Two bytes that differ must never be written to the same place of one file: what is
 //     written again at an offset is what was there, or the file gets another header first (Create, ReuseForWrite).
 //     The encryption is a key stream laid over the bytes: over two texts it would tell how they differ.
+//     Who uses a file again has given up what it held, and its old name, for good.
 //  4. End the node when Rewrite or Rotate says ErrFatal.
 //
 // What a crash may leave: a file without a header, or with one of zeros and nothing behind it, is an empty file,
 // since the first write brings the header and nothing was synced before it. Anything else without one is
-// codec.ErrCorrupt.
+// codec.ErrCorrupt. A file that is used again has two headers in its life, one over the other: the second is durable
+// before the file takes its new name, and what a crash tears before that nobody reads.
 //
 // It knows no format but its own, and does not authenticate what is in the files: checksums of the stores find
 // accidents, not forgeries.

@@ -13,6 +13,7 @@ import (
 )
 
 // file is an open one. Its header is written with the first bytes: a file that was made and not written to is empty.
+// One that is used again has its header from the beginning.
 type file struct {
 	fs   *FS
 	name string // by which it was opened
@@ -26,8 +27,7 @@ type file struct {
 	mu      sync.RWMutex
 	raw     vfs.File
 	stream  stream
-	old     stream        // what a file that is used again is encrypted by until it is written to
-	moved   bool          // raw is another file than was made; it is written to by offset
+	moved   bool          // raw is another file than was made, or is used again; it is written to by offset
 	at      int64         // of the next Read or Write
 	running cipher.Stream // from at on
 	broken  error         // it may not be written to any more
@@ -71,9 +71,6 @@ func (f *file) begin(b []byte) (n int, err error) {
 	if f.stream, err = f.fs.newStream(); err != nil {
 		return 0, err
 	}
-	if ivReused && f.old.key != nil {
-		f.stream = f.old
-	}
 	f.headed.Store(true)
 	f.running = f.stream.from(f.at)
 	f.running.XORKeyStream(b, b)
@@ -85,11 +82,6 @@ func (f *file) begin(b []byte) (n int, err error) {
 	}
 	n -= min(n, HeaderBytes)
 	f.wrote(n, err)
-	// The old header of a file that is used again could come back when the power goes, and its data key may be
-	// forgotten by then.
-	if err == nil && f.old.key != nil && f.old.key != f.stream.key {
-		err = f.raw.Sync()
-	}
 	return n, err
 }
 
@@ -178,7 +170,7 @@ func (f *file) Stat() (vfs.FileInfo, error) {
 		return nil, err
 	}
 	empty := false
-	if !f.headed.Load() && f.old.key == nil {
+	if !f.headed.Load() {
 		s, err := f.fs.streamOf(f.raw, f.name)
 		if err != nil && !errors.Is(err, codec.ErrCorrupt) {
 			return nil, err

@@ -263,27 +263,61 @@ func (s *FS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, erro
 }
 
 // ReuseForWrite implements vfs.FS: the file gets another header, so that nothing of what is written to it is
-// encrypted as what was written before.
+// encrypted as what was written before. The header is whole and durable before the file takes its name. A crash in
+// between tears it under the old name, which the caller has given up; under the new one it is never torn, and one that
+// is not whole there is damage. Nor can the old header come back there, whose data key may be forgotten by then.
 func (s *FS) ReuseForWrite(was, name string, category vfs.DiskWriteCategory) (vfs.File, error) {
 	s.names.RLock()
 	defer s.names.RUnlock()
-	before, err := s.FS.Open(was)
-	if err != nil {
-		return nil, err
+	st, err := s.newStream()
+	if ivReused {
+		st = s.formerStream(was, st)
 	}
-	old, err := s.streamOf(before, was)
-	if errors.Is(err, codec.ErrCorrupt) {
-		err = nil // nobody will read it
+	if err == nil && !headedUnderItsName {
+		err = s.head(was, st, category)
 	}
-	if err = errors.Join(err, before.Close()); err != nil {
-		return nil, err
+	if err == nil {
+		err = s.FS.Rename(was, name)
 	}
-	raw, err := s.FS.ReuseForWrite(was, name, category)
 	if err != nil {
 		return nil, err
 	}
 	s.moved(clean(was), clean(name))
-	return s.add(&file{fs: s, raw: raw, name: clean(name), appends: true, old: old}), nil
+	if headedUnderItsName {
+		if err := s.head(name, st, category); err != nil {
+			return nil, err
+		}
+	}
+	raw, err := s.FS.OpenReadWrite(name, category)
+	if err != nil {
+		return nil, err
+	}
+	return s.add(&file{fs: s, raw: raw, name: clean(name), stream: st, appends: true, moved: true}), nil
+}
+
+// formerStream is how a file is encrypted, or other where that cannot be told.
+func (s *FS) formerStream(path string, other stream) stream {
+	raw, err := s.FS.Open(path)
+	if err != nil {
+		return other
+	}
+	st, err := s.streamOf(raw, path)
+	if err = errors.Join(err, raw.Close()); err != nil || st.key == nil {
+		return other
+	}
+	return st
+}
+
+// head gives a file another header, for good.
+func (s *FS) head(path string, st stream, category vfs.DiskWriteCategory) error {
+	raw, err := s.FS.OpenReadWrite(path, category)
+	if err != nil {
+		return err
+	}
+	if _, err = raw.WriteAt(st.header(), 0); err == nil {
+		err = raw.Sync()
+	}
+	return errors.Join(err, raw.Close())
 }
 
 // Open implements vfs.FS.

@@ -177,11 +177,15 @@ func (m *model) reuse(name string) {
 	m.drop(to)
 	f, err := m.is.ReuseForWrite(name, to, vfs.WriteCategoryUnspecified)
 	must(m.t, err)
+	delete(m.content, name)
+	m.content[to], m.writers[to] = nil, f
+	if m.rng.IntN(4) == 0 {
+		m.rotate()
+	}
 	b := append(m.bytes(), 1)
 	_, err = f.Write(bytes.Clone(b))
 	must(m.t, err)
-	m.content[to], m.writers[to] = b, f
-	delete(m.content, name)
+	m.content[to] = b
 }
 
 // overwrite writes what is there once more.

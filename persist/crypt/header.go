@@ -17,7 +17,7 @@ import (
 // A file that is not empty begins with a header: "pxkvenc", version (one byte), id of the data key (4 bytes), zeros
 // (4), first counter (16), zeros (28), CRC-32C of what stands before (4). Numbers are little endian, the counter is
 // big endian, as AES-CTR counts. It lies within one sector, with the first bytes of the content: a power loss leaves
-// both or none.
+// both or none. Where it lies over another header it is durable before the file has its name: see FS.ReuseForWrite.
 const (
 	// HeaderBytes is by how much a file is longer on the disk.
 	HeaderBytes   = 64

@@ -41,8 +41,8 @@ func (s *Store) Destroy(p kv.PartitionID) error {
 		return nil
 	})
 	s.dropBuffer(p)
-	if !s.flushesWait() {
-		_ = s.flush() // gives the disk space back soon, also when nothing else is written
+	if s.o.Background != nil { // else Pebble does it after spaceDelay
+		_ = s.flush()
 	}
 	return err
 }

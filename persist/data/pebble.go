@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -17,6 +18,10 @@ import (
 // operator may want to go back to can read it. This one has what is relied on here:
 // excises, and checksums in the footers of tables.
 const pebbleFormat = pebble.FormatTableFormatV6
+
+// spaceDelay is how long after partitions were deleted the disk gets their space back, also when nothing else is
+// written: with one flush for all of them.
+const spaceDelay = time.Second
 
 // pebbleOptions are for few megabytes and many partitions.
 func (s *Store) pebbleOptions(lock *pebble.Lock) *pebble.Options {
@@ -47,7 +52,11 @@ func (s *Store) pebbleOptions(lock *pebble.Lock) *pebble.Options {
 			CompactionEnd: func(pebble.CompactionInfo) { _, _ = s.lookForRoom() },
 		},
 	}
+	if !o.Light {
+		po.FlushDelayDeleteRange = spaceDelay
+	}
 	po.TargetFileSizes[0] = min(2<<20, p.MemTableBytes)
+	po.Experimental.CompactionScheduler = newCompactions()
 	po.Experimental.DisableIngestAsFlushable = func() bool { return true } // see ingest
 	po.CompactionConcurrencyRange = func() (lower, upper int) { return 1, 2 }
 	if p.DisableCompactions {

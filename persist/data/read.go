@@ -3,6 +3,7 @@ package data
 import (
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -27,16 +28,34 @@ func (s *Store) Get(p kv.PartitionID, key []byte) (Record, bool, error) {
 // GetPart is like Get, and returns a part of the record's data and the length of all of it. It copies
 // no more than the part, and unpacks a value only for a part of its data. The error of one that does not unpack is
 // pack.ErrDamaged.
-func (s *Store) GetPart(p kv.PartitionID, key []byte, part kv.Part) (rec Record, length int64, found bool, err error) {
+func (s *Store) GetPart(p kv.PartitionID, key []byte, part kv.Part) (Record, int64, bool, error) {
+	return s.get(p, key, part, math.MaxInt64)
+}
+
+// GetUpTo is like Get, but the data of a value that is longer than most bytes is left out, and neither copied nor
+// unpacked. It returns the length of all of it, too.
+func (s *Store) GetUpTo(p kv.PartitionID, key []byte, most int64) (rec Record, length int64, found bool, err error) {
+	return s.get(p, key, kv.Part{}, most)
+}
+
+func (s *Store) get(
+	p kv.PartitionID, key []byte, part kv.Part, most int64,
+) (rec Record, length int64, found bool, err error) {
+	partOf := func(rec *Record) kv.Part {
+		if int64(rec.Value.Length()) > most {
+			return kv.Part{Kind: kv.NoValue}
+		}
+		return part
+	}
 	if e, ok, err := s.getPending(p, key); ok || err != nil {
 		if !e.deleted && err == nil {
-			length, err = s.take(p, key, &e.record, part, false)
+			length, err = s.take(p, key, &e.record, partOf(&e.record), false)
 		}
 		return e.record, length, !e.deleted && err == nil, err
 	}
 	found, err = s.getPebble(p, key, func(stored Record) error {
 		rec = stored
-		length, err = s.take(p, key, &rec, part, true)
+		length, err = s.take(p, key, &rec, partOf(&rec), true)
 		return err
 	})
 	return rec, length, found, err
@@ -132,8 +151,9 @@ type Query struct {
 	// when KeepsByValue says that Keep looks at it.
 	Keep         func(*kv.Item) bool
 	KeepsByValue bool
-	// MaxItems and MaxBytes bound the answer, but it has at least one item if there is any. MaxLooked is how
-	// many keys are looked at for it, each value counting as one more for each lookedBytes. 0 is no limit.
+	// MaxItems and MaxBytes bound the answer, but it has at least one item if there is any. A value that is longer than
+	// MaxBytes comes first or not at all, since there may be no room for it. MaxLooked is how many keys are looked at
+	// for it, each value counting as one more for each lookedBytes. 0 is no limit.
 	MaxItems, MaxBytes, MaxLooked int
 }
 
@@ -192,6 +212,9 @@ func (s *Store) scan(it *pebble.Iterator, p kv.PartitionID, q Query) (items []kv
 		rec, err := DecodeRecord(value)
 		if err != nil {
 			return nil, nil, s.readError(fmt.Errorf("partition %s, key %q: %w", p, key, err))
+		}
+		if q.MaxBytes > 0 && len(items) > 0 && !q.KeysOnly && rec.Value.Length() > q.MaxBytes {
+			return items, append([]byte(nil), key...), nil // it goes alone
 		}
 		looked += 1 + len(rec.Value.Data)/lookedBytes
 		item, kept, unpacked, err := s.look(key, rec, &q)

@@ -191,3 +191,48 @@ func TestApplySeesItself(t *testing.T) {
 	must(t, db.NewApply().Commit())
 	shut(t, db)
 }
+
+// A value that is longer than a page goes alone, so that what is short comes also where there is no room for it.
+func TestALongValueGoesAlone(t *testing.T) {
+	t.Parallel()
+	db := openTest(t, vfs.NewMem())
+	bootstrap(t, db, 1, 1)
+	a := db.NewApply()
+	for _, key := range []string{"a", "b", "d"} {
+		a.Put(1, []byte(key), stringRecord("short", 1))
+	}
+	a.Put(1, []byte("c"), stringRecord(strings.Repeat("v", 1000), 1))
+	must(t, a.Commit())
+	var pages []string
+	for from := []byte("a"); from != nil; {
+		items, next, err := db.Scan(1, Query{From: from, MaxBytes: 900})
+		must(t, err)
+		page := ""
+		for _, it := range items {
+			page += string(it.Key)
+		}
+		pages, from = append(pages, page), next
+	}
+	if got := strings.Join(pages, " "); got != "ab c d" {
+		t.Errorf("the pages are %s", got)
+	}
+	if items, _, err := db.Scan(1, Query{KeysOnly: true, MaxBytes: 900}); err != nil || len(items) != 4 {
+		t.Errorf("%d keys without their values, %v", len(items), err)
+	}
+}
+
+// Of a value that is longer than what is wanted the length is told.
+func TestGetUpTo(t *testing.T) {
+	t.Parallel()
+	db := openTest(t, vfs.NewMem())
+	bootstrap(t, db, 1, 1)
+	a := db.NewApply()
+	a.Put(1, []byte("k"), stringRecord("12345", 1))
+	must(t, a.Commit())
+	for most, want := range map[int64]string{4: "", 5: "12345"} {
+		rec, length, found, err := db.GetUpTo(1, []byte("k"), most)
+		if err != nil || !found || length != 5 || string(rec.Value.Data) != want {
+			t.Errorf("up to %d: %q of %d bytes, found %v, %v", most, rec.Value.Data, length, found, err)
+		}
+	}
+}

@@ -47,9 +47,10 @@ const growthCost = 3
 // looksPerTidying is how many looks at least come between two times of tidying up.
 const looksPerTidying = 5
 
-// LookForRoom looks at the file system; HasRoom and TakeRoom go by what it finds. It should be
-// called a few times a second, and is called after each flush and compaction. An error (a file
-// system in memory, say) leaves everything as it was: there is room then.
+// LookForRoom looks at the file system; TakeRoom goes by what it finds, and counts what it gave since. It should be
+// called before the growth that it returns can be used up, a few times a second when there is little, and is called
+// after each flush and compaction. An error (a file system in memory, say) leaves everything as it was: there is room
+// then.
 func (s *Store) LookForRoom() (Room, error) {
 	r, err := s.lookForRoom()
 	if err != nil {

@@ -27,8 +27,10 @@ func (s *Store) StageSnapshot(p kv.PartitionID, r io.Reader) (*Staged, error) {
 	if err != nil {
 		return nil, fmt.Errorf("stage snapshot of partition %s: %w", p, err)
 	}
-	br := &blockReader{r: r}
+	room := blockBuffers.Get().(*[]byte)
+	br := &blockReader{r: r, buf: *room}
 	err = staged.fill(br)
+	leaveBlockBuffer(room, br.buf)
 	s.o.Metrics.SnapshotBytes("in", br.bytes)
 	if err != nil {
 		staged.Discard()

@@ -33,8 +33,10 @@ func (s *SnapshotReader) Close() error { return s.view.Close() }
 // stream tells its own end. Memory is bounded by the largest item, whatever the partition's
 // size. It may be called again for another copy.
 func (s *SnapshotReader) WriteTo(w io.Writer) (int64, error) {
-	bw := &blockWriter{w: w}
+	room := blockBuffers.Get().(*[]byte)
+	bw := &blockWriter{w: w, buf: *room}
 	err := s.writeBlocks(bw)
+	leaveBlockBuffer(room, bw.buf)
 	s.view.store.o.Metrics.SnapshotBytes("out", bw.bytes)
 	return bw.bytes, err
 }

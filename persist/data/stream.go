@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"sync"
 
 	"pxkv/node/kv"
 	"pxkv/persist/codec"
@@ -32,6 +33,20 @@ const (
 	// blockStep is how much memory a reader gives to a block before it has seen more of it.
 	blockStep = 1 << 20
 )
+
+// blockBuffers are buffers of blocks that streams before have left. A snapshot of a few megabytes would need nearly as
+// much for new ones, and what is new costs a page fault for each 4 KiB on top of the collector's work.
+var blockBuffers = sync.Pool{New: func() any { return new([]byte) }}
+
+// mostBlockBuffer is how large one is kept: blocks above it have a single large item.
+const mostBlockBuffer = 1 << 20
+
+func leaveBlockBuffer(room *[]byte, b []byte) {
+	if cap(b) <= mostBlockBuffer {
+		*room = b[:0]
+		blockBuffers.Put(room)
+	}
+}
 
 // blockWriter writes blocks. Each checksum covers the whole stream up to there, so that a
 // block that is missing, doubled or moved is found like one that is altered.
