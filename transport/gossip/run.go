@@ -177,9 +177,8 @@ func (g *Gossip) config(t *transport, logger *log.Logger) *memberlist.Config {
 	// Full states twice as often as usual: they are small, and they repair what was missed.
 	c.PushPullInterval = 15 * time.Second
 	c.TCPTimeout = streamTimeout
-	// News travel every 100 ms, in twice as many copies as usual: with four, some node of 5 to 30
-	// now and then missed that another had appeared, until the next full state.
-	c.GossipInterval = 100 * time.Millisecond
+	// News travel in twice as many copies as usual: with four, some node of 5 to 30 now and then missed
+	// that another had appeared, until the next full state.
 	c.RetransmitMult = 8
 	// A node that died may come back at another address, as containers do, after this time.
 	// While it is suspected or alive it may not, which is protection enough.

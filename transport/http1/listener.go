@@ -2,6 +2,7 @@ package http1
 
 import (
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"pxkv/transport/socket"
@@ -14,6 +15,7 @@ type listener struct {
 	reword  Refusal
 	metrics *metrics
 	lingers chan struct{} // one token for each connection that lingers
+	leaving atomic.Bool   // each answer says that its connection ends
 }
 
 func newListener(o Options, m *metrics) *listener {

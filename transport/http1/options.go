@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"pxkv/transport/socket"
 )
 
 // Options configure a Server. Listen and Handler are required; every other zero value means the default
@@ -42,7 +44,8 @@ type Limits struct {
 	MinBodyRate       int           // bytes per second a body must average after BodyGrace, default 16 KiB
 	WriteStall        time.Duration // a client that takes less than 32 KiB in this time is dropped, default 30 s
 	IdleTimeout       time.Duration // between requests of a connection, default 120 s
-	ShutdownGrace     time.Duration // for requests under way when Run is told to end, default 10 s
+	Farewell          time.Duration // for clients to go when Run is told to end, default socket.FarewellTime
+	ShutdownGrace     time.Duration // for requests under way after that, default 10 s
 }
 
 // withDefaults returns the options with every unset field filled in.
@@ -74,6 +77,7 @@ func (l Limits) withDefaults() Limits {
 	l.MinBodyRate = cmp.Or(l.MinBodyRate, 16<<10)
 	l.WriteStall = cmp.Or(l.WriteStall, 30*time.Second)
 	l.IdleTimeout = cmp.Or(l.IdleTimeout, 120*time.Second)
+	l.Farewell = cmp.Or(l.Farewell, socket.FarewellTime)
 	l.ShutdownGrace = cmp.Or(l.ShutdownGrace, 10*time.Second)
 	return l
 }
@@ -88,7 +92,8 @@ func (l Limits) Validate() error {
 		{"MaxConns", l.MaxConns >= 0}, {"MaxHeaderBytes", l.MaxHeaderBytes >= 0}, {"MinBodyRate", l.MinBodyRate >= 0},
 		{"ReadHeaderTimeout", l.ReadHeaderTimeout >= 0}, {"BodyGrace", l.BodyGrace >= 0},
 		{"WriteStall", l.WriteStall >= 0},
-		{"IdleTimeout", l.IdleTimeout >= 0}, {"ShutdownGrace", l.ShutdownGrace >= 0},
+		{"IdleTimeout", l.IdleTimeout >= 0}, {"Farewell", l.Farewell >= 0},
+		{"ShutdownGrace", l.ShutdownGrace >= 0},
 	} {
 		if !f.ok {
 			faults = append(faults, errors.New("http1: Limits."+f.name+" must not be negative"))

@@ -10,6 +10,8 @@ import (
 	"runtime/debug"
 	"sync"
 	"time"
+
+	"pxkv/transport/socket"
 )
 
 const (
@@ -31,10 +33,13 @@ type plainServer struct {
 
 	mu   sync.Mutex
 	open map[*conn]glance // the connections that are here, and what abandoned saw when it looked last
+
+	opened chan struct{} // one slot: a connection has come
 }
 
 func newPlainServer(base context.Context, server *Server, rest *handover) *plainServer {
-	return &plainServer{server: server, base: base, rest: rest, open: map[*conn]glance{}}
+	return &plainServer{server: server, base: base, rest: rest, open: map[*conn]glance{},
+		opened: make(chan struct{}, 1)}
 }
 
 // serve answers the requests of a connection as long as they are plain. Whoever closes it gives its place back.
@@ -44,6 +49,10 @@ func (s *plainServer) serve(nc net.Conn) (handedOn bool) {
 	s.mu.Lock()
 	s.open[c] = glance{}
 	s.mu.Unlock()
+	select {
+	case s.opened <- struct{}{}:
+	default:
+	}
 	unusual := s.servePlain(ctx, c)
 	cancel()
 	s.mu.Lock()
@@ -64,17 +73,22 @@ func (s *plainServer) servePlain(ctx context.Context, c *conn) (goOn bool) {
 	defer in.release()
 	c.answering = true
 	what := incomplete
-	err := arrivals(c.Conn, func() []byte {
+	room := func() []byte {
 		if what = in.room(); what != incomplete {
 			return nil
 		}
 		return in.buf[in.have:]
-	}, func(n int) bool {
+	}
+	got := func(n int) bool {
 		in.have += n
 		in.behind += n
 		what = s.answerAll(p, w, &in)
 		return what == incomplete
-	})
+	}
+	err := arrivals(c.Conn, room, got)
+	for errors.Is(err, os.ErrDeadlineExceeded) && in.looksAgain() {
+		err = arrivals(c.Conn, room, got)
+	}
 	if err != nil {
 		what = in.ended(err)
 	}
@@ -104,6 +118,7 @@ func (s *plainServer) answerAll(p *plainRequest, w *plainWriter, in *plainInput)
 		if what != plain {
 			return what
 		}
+		w.more = in.have-size >= leastBehind
 		if !s.answer(p, w) {
 			return closed
 		}
@@ -143,6 +158,7 @@ type plainInput struct {
 	blank    int       // bytes of blank lines that may still be passed over
 	answered bool      // a request was answered
 	behind   int       // bytes that came behind the last one
+	looks    int       // that were taken at a connection that is to end
 }
 
 // largePlain lends large buffers.
@@ -164,6 +180,8 @@ func (in *plainInput) room() verdict {
 	}
 	now := time.Now()
 	switch {
+	case in.looks > 0:
+		return incomplete // for as long as the look takes
 	case in.have > 0 && in.isRequest():
 		if in.began.IsZero() {
 			in.began = now
@@ -173,25 +191,39 @@ func (in *plainInput) room() verdict {
 		// A timer is moved for every eighth of the idle time, not for every request.
 		in.limit(now.Add(in.idle))
 	}
-	if in.conn.owner.Closing() { // after the deadline was set, see socket.Listener.Wake
-		return closed
-	}
+	in.looksAgain() // after the deadline was set, see socket.Listener.Wake
 	return incomplete
 }
 
+// mostLooks is one that Wake may cut short, and another one.
+const mostLooks = 2
+
+// looksAgain has a look at what a connection has brought that is to end. It reports whether that is to be taken.
+func (in *plainInput) looksAgain() bool {
+	if in.looks == mostLooks || !in.conn.owner.Closing() {
+		return false
+	}
+	in.looks++
+	in.limit(time.Now().Add(socket.LastLook))
+	return true
+}
+
 // ended is what becomes of a connection that brings nothing more. To the beginning of a request
-// without its end net/http has an answer.
+// without its end net/http has an answer, and time for the rest of it, also when the connection is to end.
 func (in *plainInput) ended(err error) verdict {
 	began := in.have > 0 && in.isRequest()
-	if began && (errors.Is(err, io.EOF) || errors.Is(err, os.ErrDeadlineExceeded)) && !in.conn.owner.Closing() {
+	if began && (errors.Is(err, io.EOF) || errors.Is(err, os.ErrDeadlineExceeded)) {
 		return unusual
 	}
 	return closed
 }
 
-// isRequest reports whether what is there may be looked at. In the eyes of net/http less than four bytes behind
-// a request are not the beginning of another one, and no reason to complain.
-func (in *plainInput) isRequest() bool { return !in.answered || in.behind >= 4 }
+// isRequest reports whether what is there may be looked at.
+func (in *plainInput) isRequest() bool { return !in.answered || in.behind >= leastBehind }
+
+// leastBehind is how many bytes may be the beginning of another request. In the eyes of net/http fewer behind a request
+// are not, and no reason to complain.
+const leastBehind = 4
 
 // mostBlank is how many bytes of blank lines are passed over behind a POST, as net/http does: some
 // old clients send a line end that they do not count (RFC 9112, section 2.2).

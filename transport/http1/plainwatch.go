@@ -19,7 +19,16 @@ func (s *plainServer) watch(ctx context.Context) {
 	for {
 		select {
 		case <-ticker.C:
-			s.abandoned()
+		case <-ctx.Done():
+			return
+		}
+		if s.abandoned() > 0 {
+			continue
+		}
+		ticker.Stop()
+		select {
+		case <-s.opened:
+			ticker.Reset(watchInterval)
 		case <-ctx.Done():
 			return
 		}
@@ -34,8 +43,8 @@ type glance struct {
 
 // abandoned looks at the requests that were being answered when it looked last, and once at
 // connections that have been idle since: an end that came together with the last request raises
-// no event of its own (see arrivals).
-func (s *plainServer) abandoned() {
+// no event of its own (see arrivals). It returns how many connections there are.
+func (s *plainServer) abandoned() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c, before := range s.open {
@@ -56,6 +65,7 @@ func (s *plainServer) abandoned() {
 		}
 		s.open[c] = now
 	}
+	return len(s.open)
 }
 
 // hasLeft reports whether the other side has closed the connection, without taking anything

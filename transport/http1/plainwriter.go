@@ -16,6 +16,7 @@ type plainWriter struct {
 	header http.Header
 	status int  // 0 until the header is decided
 	isHead bool // the request's method is HEAD: the body is counted and left out
+	more   bool // more was sent behind the request
 
 	body      *[]byte // written so far, while the answer is short; lent between reset and finish
 	out       *[]byte // what is handed to the connection; lent as well
@@ -140,8 +141,9 @@ func (w *plainWriter) appendHead(b []byte, length int) []byte {
 	b = append(b, ' ')
 	b = append(b, http.StatusText(w.status)...)
 	b = append(b, "\r\n"...)
-	if w.conn.owner.Closing() { // then the connection ends, too
+	if w.conn.owner.leaving.Load() && !w.more { // what is there is answered before the connection ends
 		w.header["Connection"] = closeAfter
+		w.conn.unread.Store(true) // the client may have sent the next request already
 	}
 	if w.status == http.StatusNotModified { // it is about what the client has (RFC 9110, section 15.4.5)
 		delete(w.header, "Content-Type")

@@ -47,8 +47,13 @@ func (s *Server) Listen() error {
 // Addr returns the bound address, or nil before Listen.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
-// Run serves until ctx ends, then takes no new connection, lets requests under way finish
-// for up to Limits.ShutdownGrace, cuts the rest, and returns nil when every goroutine that
+// Leave makes each answer from now on the last one of its connection, and say so ("Connection: close"), so that clients
+// go elsewhere one by one. New connections are still taken. Run does so when it is told to end.
+func (s *Server) Leave() { s.listener.leaving.Store(true) }
+
+// Run serves until ctx ends. Then it takes leave: for up to Limits.Farewell whoever is there, or comes, is answered for
+// the last time, and who asks nothing is waited for. After that it takes no new connection, lets requests under way
+// finish for up to Limits.ShutdownGrace, cuts the rest, and returns nil when every goroutine that
 // it started is gone. It calls Listen when nobody did. A Server runs once.
 func (s *Server) Run(ctx context.Context) error {
 	if err := s.Listen(); err != nil {
@@ -110,9 +115,13 @@ func (s *Server) Run(ctx context.Context) error {
 
 // drain ends the server within the grace period.
 func (s *Server) drain(ctx context.Context, srv *http.Server, cut context.CancelFunc) {
+	s.Leave()
+	// Who is the last to connect has a quarter of the time to ask something.
+	whole := s.opt.Limits.Farewell
+	s.listener.Farewell(whole-whole/4, whole/4)
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opt.Limits.ShutdownGrace)
 	defer cancel()
-	if err := s.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+	if err := s.listener.Close(); err != nil {
 		s.opt.Logger.Debug("close of the HTTP listener", "error", err)
 	}
 	s.listener.Wake() // who waits for a request ends now, the others after their answer
@@ -141,5 +150,42 @@ func (s *Server) serveRest(w http.ResponseWriter, r *http.Request) {
 		paced.Body = b
 		r = &paced
 	}
-	s.opt.Handler.ServeHTTP(w, r)
+	rest := &restWriter{ResponseWriter: w, conn: c}
+	s.opt.Handler.ServeHTTP(rest, r)
+	rest.decide()
 }
+
+// restWriter is the http.ResponseWriter of a request that net/http read.
+type restWriter struct {
+	http.ResponseWriter
+	conn   *conn
+	headed bool // the header is decided
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (w *restWriter) WriteHeader(status int) {
+	if !w.headed && status >= http.StatusOK {
+		w.headed = true
+		if w.conn.owner.leaving.Load() {
+			w.Header()["Connection"] = closeAfter
+			w.conn.unread.Store(true) // the client may have sent the next request already
+		}
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (w *restWriter) Write(p []byte) (int, error) {
+	w.decide()
+	return w.ResponseWriter.Write(p)
+}
+
+// decide decides the header if nobody did.
+func (w *restWriter) decide() {
+	if !w.headed {
+		w.WriteHeader(http.StatusOK)
+	}
+}
+
+// Unwrap is for http.ResponseController.
+func (w *restWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

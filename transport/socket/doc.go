@@ -12,7 +12,10 @@
 //  2. A serving that waits for its client looks at Closing after it has set its read deadline: Wake moves
 //     all deadlines after Closing is true.
 //  3. A serving that hands its connection on says so, and calls Leave when the connection has ended.
-//  4. At the end Close, then Wake or not, then Wait; and for those that take too long Cut and Wait again.
+//  4. A serving that is to end looks once more (LastLook) whether its client has sent something: to close with unread
+//     input resets the connection.
+//  5. At the end Farewell or not, Close, then Wake or not, then Wait; and for those that take too long Cut and Wait
+//     again.
 //
 // It imports nothing of this module.
 package socket

@@ -2,6 +2,7 @@ package socket
 
 import (
 	"context"
+	"errors"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -12,12 +13,15 @@ import (
 type Listener struct {
 	opt      Options
 	refusing chan struct{} // one token for each connection that is being refused
+	stopped  chan struct{} // is closed by StopAccepting, and by Close
+	ended    chan struct{} // is closed when Serve has returned
 	closed   chan struct{} // is closed by Close
 	closing  atomic.Bool   // set under mu
 	places   atomic.Int64  // that are taken
 
 	mu       sync.Mutex
 	listener net.Listener // set by Listen
+	stopping bool         // stopped is closed
 	served   map[net.Conn]struct{}
 	serving  sync.WaitGroup // servings and refusals; added to under mu, and not once closing is set
 }
@@ -31,8 +35,8 @@ func New(o Options) *Listener {
 		o.Paused = func(error, time.Duration) {}
 	}
 	return &Listener{
-		opt: o, refusing: make(chan struct{}, maxRefusing), closed: make(chan struct{}),
-		served: map[net.Conn]struct{}{},
+		opt: o, refusing: make(chan struct{}, maxRefusing), stopped: make(chan struct{}), ended: make(chan struct{}),
+		closed: make(chan struct{}), served: map[net.Conn]struct{}{},
 	}
 }
 
@@ -71,9 +75,10 @@ func (l *Listener) Leave() { l.places.Add(-1) }
 func (l *Listener) Closing() bool { return l.closing.Load() }
 
 // Serve takes connections, and has serve called with each on a goroutine of its own. It returns nil after
-// Close, or an error that will not pass. What serve returns says whether the connection was handed on: if so,
-// it keeps its place until Leave is called; else it is ended. It is not closed here.
+// StopAccepting or Close, or an error that will not pass. What serve returns says whether the connection was handed
+// on: if so, it keeps its place until Leave is called; else it is ended. It is not closed here. It runs once.
 func (l *Listener) Serve(serve func(net.Conn) (handedOn bool)) error {
+	defer close(l.ended)
 	pause := time.Duration(0)
 	for {
 		c, err := l.listener.Accept()
@@ -86,6 +91,9 @@ func (l *Listener) Serve(serve func(net.Conn) (handedOn bool)) error {
 			continue
 		case l.Closing():
 			return nil
+		case l.isStopped():
+			l.takeRest(serve)
+			return nil
 		case !passes(err):
 			return err
 		}
@@ -94,7 +102,7 @@ func (l *Listener) Serve(serve func(net.Conn) (handedOn bool)) error {
 		timer := time.NewTimer(pause)
 		select {
 		case <-timer.C:
-		case <-l.closed:
+		case <-l.stopped:
 			timer.Stop()
 		}
 	}
@@ -136,10 +144,17 @@ func (l *Listener) Close() error {
 	if !l.closing.Swap(true) { // before anybody can see that the address is free
 		close(l.closed)
 	}
+	if !l.stopping {
+		l.stopping = true
+		close(l.stopped)
+	}
 	if l.listener == nil {
 		return nil
 	}
-	return l.listener.Close()
+	if err := l.listener.Close(); !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
 }
 
 // Wake ends the reads of all connections that are being served.
