@@ -28,7 +28,11 @@ func (b *batch) readNow(i int, p kv.PartitionID) bool {
 	if l == nil {
 		return false
 	}
-	res, due, e := b.n.readLocal(l.view, b.cmds[i].Key, b.cmds[i].Part)
+	res, due, e := b.n.readLocal(l.view, b.cmds[i].Key, b.cmds[i].Part, longestFor(b.account))
+	if e != nil && e.Kind == kv.Overloaded {
+		b.answers[i].Err = e
+		return true
+	}
 	if due || e != nil {
 		return false
 	}

@@ -49,7 +49,7 @@ func (b *batch) takeReads(s *step) {
 func (b *batch) askAgain(s *step) {
 	s.compares = true
 	for _, i := range s.share.pieces.places {
-		s.keys = append(s.keys, wanted{b.cmds[i].Key, kv.Part{Kind: kv.NoValue}})
+		s.keys = append(s.keys, wanted{key: b.cmds[i].Key, part: kv.Part{Kind: kv.NoValue}})
 	}
 }
 

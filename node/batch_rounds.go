@@ -37,8 +37,13 @@ func (b *batch) round(ctx context.Context) (retry bool) {
 		b.n.metrics.Local.Add(float64(len(here)))
 		b.n.carryOut(ctx, here)
 	}
-	for _, a := range asked {
-		a.wait(ctx)
+	// Who waits for a place has no other, so the rest is waited for before.
+	for _, long := range []bool{false, true} {
+		for _, a := range asked {
+			if a.long == long {
+				a.wait(ctx)
+			}
+		}
 	}
 	for _, to := range nodes {
 		for _, s := range byNode[to] {

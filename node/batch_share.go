@@ -13,6 +13,7 @@ type share struct {
 	reads   []int // of keys that nothing before them in the batch writes
 	rest    []int // all else, in order, which comes after the reads
 	pieces  pieces
+	long    bool // the next value to read is: see step.little
 	refused bool // an operation was refused because of the batch's size, and so is all behind it
 	most    int  // commands of the next unit, when the last one was cut; 0: any number
 	room    int  // how many bytes of values the next unit must be able to return; 0: what there is room for
@@ -80,6 +81,7 @@ func (b *batch) take(s *step) (retry bool) {
 	if b.n.client.Failed(&p.Target, s.err) {
 		return true
 	}
+	s.err = p.Ended(s.err)
 	left := p.rest[s.commands:]
 	p.rest = p.rest[:s.commands]
 	b.fail(p, s.err)

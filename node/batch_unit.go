@@ -26,7 +26,7 @@ func (b *batch) step(p *share) *step {
 		if len(s.keys) > 0 && size > l.RequestBytes || len(s.keys) == results {
 			return s // the others come next
 		}
-		s.keys = append(s.keys, wanted{b.cmds[i].Key, b.cmds[i].Part})
+		s.keys = append(s.keys, wanted{key: b.cmds[i].Key, part: b.cmds[i].Part})
 	}
 	if s.parts() || len(p.pieces.places) > 0 {
 		return s // see there

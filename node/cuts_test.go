@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -201,6 +202,60 @@ func (s *server) agrees(silent *server) error {
 		}
 	}
 	return nil
+}
+
+// A node that hears nobody refuses what others may do, so that its clients can ask them; it does not wait for the end
+// of each request's time. Where the others have ended, it does: they start again.
+func TestANodeThatIsCutOffRefusesAtOnce(t *testing.T) {
+	t.Parallel()
+	for name, hears := range map[string]fate{"silence": quiet, "refusals": notSent} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, servers := of(t, 3)
+			a := servers[0]
+			c.net.setJudge(func(r request) fate {
+				if r.from == a.id() {
+					return hears
+				}
+				return deliver
+			})
+			c.net.isolate(a)
+			tried := func(do func(context.Context) error) int {
+				before := a.counter("pxkv_request_retries_total")
+				ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+				defer cancel()
+				if err := do(ctx); err != nil && kv.KindOf(err) != kv.Unavailable && kv.KindOf(err) != kv.Unknown {
+					t.Errorf("it ends with %v", err)
+				}
+				return int(a.counter("pxkv_request_retries_total") - before)
+			}
+			write := func(ctx context.Context) error {
+				_, err := a.node.Write(ctx, incr2("k"))
+				return err
+			}
+			batch := func(ctx context.Context) error { return a.node.Batch(ctx, []kv.Command{incr("k", 1)})[0].Err }
+			if hears == notSent {
+				eventually(t, "it waits for the others", func() error {
+					if n := tried(write); n < 10 {
+						return fmt.Errorf("a write was tried again %d times", n)
+					}
+					return nil
+				})
+				return
+			}
+			for what, do := range map[string]func(context.Context) error{"write": write, "batch": batch} {
+				eventually(t, "it refuses at once", func() error {
+					if n := tried(do); n > 6 {
+						return fmt.Errorf("a %s was tried again %d times", what, n)
+					}
+					return nil
+				})
+			}
+			c.net.heal()
+			eventually(t, "ready again", a.node.Ready)
+			a.serves(t, "healed")
+		})
+	}
 }
 
 // What a third node was given and did not bring an answer of is not given to anybody again.

@@ -127,21 +127,25 @@ func (s *server) leadsAsPlaced(state *meta.State, leaders map[kv.PartitionID]int
 	return errors.Join(err, wrong)
 }
 
-// asPlanned waits until what every node tells of the cluster is what the ring wants. A node
-// that has no replica of a partition hears within a second who leads it.
+// asPlanned waits until what every node tells of the cluster is what the placement wants, which is as one is planned:
+// planned again, nothing would move. A node that has no replica of a partition hears within a second who leads it.
 func (c *cluster) asPlanned() {
 	c.t.Helper()
 	servers := c.running()
-	var ids []kv.NodeID
+	var members []ring.Member
 	names := map[kv.NodeID]string{}
 	for _, s := range servers {
-		ids = append(ids, s.id())
+		members = append(members, ring.Member{ID: s.id()})
 		names[s.id()] = s.name
 	}
+	state := servers[0].machine.State()
 	plan := make([][]string, c.partitions)
-	for p, row := range rebalance.Plan(ids, c.partitions, c.replicas) {
-		for _, id := range row {
+	for p, row := range rebalance.Plan(state.Placement, members, c.partitions, c.replicas) {
+		for i, id := range row {
 			plan[p] = append(plan[p], names[id])
+			if i >= len(state.Placement[p]) || state.Placement[p][i].Node != id {
+				c.t.Fatalf("partition %d is placed on %v, and a new plan says %v", p, state.Placement[p], row)
+			}
 		}
 	}
 	eventually(c.t, "the nodes tell what is planned", func() error {
@@ -177,7 +181,7 @@ func (s *server) tellsPartitions(plan [][]string) error {
 func (s *server) tellsMembers(servers []*server, plan [][]string) error {
 	view := s.node.Cluster()
 	if view.ID == 0 || view.ID != servers[0].node.Cluster().ID || view.Name != "test" || view.Node != s.name ||
-		view.Partitions != len(plan) || view.Replicas != s.c.replicas || view.Version != 1 ||
+		view.Partitions != len(plan) || view.Replicas != s.c.replicas || view.Version != meta.NewestVersion ||
 		len(view.Members) != len(servers) {
 		return fmt.Errorf("%s says %+v", s.name, view)
 	}

@@ -42,7 +42,8 @@ func TestExpiredKeysAreGoneEverywhereAtOnce(t *testing.T) {
 				}
 				continue
 			}
-			if age := time.Since(began); age < life-2*time.Millisecond { // clocks tell whole milliseconds
+			// A leader that had heard an old word of the time catches up at 9 in 8; clocks tell whole milliseconds.
+			if age := time.Since(began); age < life*8/9-2*time.Millisecond {
 				t.Errorf("%s is gone after %v", key, age)
 			}
 			break

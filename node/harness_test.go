@@ -55,7 +55,10 @@ type cluster struct {
 	tick       time.Duration
 	boot       func() time.Duration // Options.Boot; nil: the system's
 	log        *slog.Logger
-	packer     func(name string) *pack.Packer // of a node that starts; nil: none packs
+	zones      map[string]string // by name
+	// replaceAfter is Options.ReplaceAfter; 0: nobody is given up by itself.
+	replaceAfter time.Duration
+	packer       func(name string) *pack.Packer // of a node that starts; nil: none packs
 
 	mu      sync.Mutex
 	servers []*server // that run, in the order of their start
@@ -116,6 +119,7 @@ type server struct {
 	exec     *rebalance.Executor
 	cluster  atomic.Uint64
 	looks    atomic.Int64 // at the addresses of --join
+	asks     atomic.Int64 // for the nodes that gossip shows
 	clients  rpc.Gate     // for who uses the node until its end, as front doors do
 
 	cancel   context.CancelFunc
@@ -222,7 +226,9 @@ func (s *server) build() error {
 		Boot: c.boot, Peers: s.station, Sight: s.station, NotSent: func(err error) bool {
 			return errors.Is(err, errNotSent)
 		},
-		Packer:        s.packer(),
+		Silent:       func(err error) bool { return errors.Is(err, errQuiet) },
+		Packer:       s.packer(),
+		ReplaceAfter: c.replaceAfter, SteerInterval: 50 * time.Millisecond, Zone: c.zones[s.name],
 		MaxValueBytes: c.maxValue, Silence: 500 * time.Millisecond, Limits: c.limits, AskInterval: askInterval,
 		Logger: log, Metrics: s.registry,
 	})
@@ -235,8 +241,11 @@ func (s *server) build() error {
 			return kv.Addresses{HTTP: s.name + ":80", Peer: s.name + ":1", Gossip: s.name + ":2"}
 		},
 		ClusterName: "test", Partitions: c.partitions, Replicas: c.replicas, Expect: s.expect,
-		Neighbours: func() []Neighbour { return c.net.neighbours(id.Node) },
-		Sure:       sure,
+		Neighbours: func() []Neighbour {
+			s.asks.Add(1)
+			return c.net.neighbours(id.Node)
+		},
+		Sure: sure,
 		Look: func(context.Context) []member.Place {
 			s.looks.Add(1)
 			return c.net.look(id.Node, append([]string{s.name}, s.seeds...))
@@ -306,7 +315,7 @@ func (s *server) enter(ctx context.Context, all *parts.Set) error {
 	all.Start("loop", func(ctx context.Context) error {
 		err := s.loop.Run(ctx)
 		if errors.Is(err, replica.ErrOutdated) || errors.Is(err, replica.ErrTwice) ||
-			errors.Is(err, replica.ErrReplaced) {
+			errors.Is(err, replica.ErrReplaced) || errors.Is(err, replica.ErrLeft) {
 			s.refused <- err
 			<-ctx.Done()
 			return nil

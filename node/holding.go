@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"math"
 
 	"pxkv/node/kv"
 )
@@ -18,6 +19,19 @@ func hold(ctx context.Context, r *kv.ReadResult) *kv.Error {
 		return kv.ErrOverloaded()
 	}
 	return nil
+}
+
+// shortEnough is the length of values that may find room when there is little: they are loaded, and then it is seen.
+const shortEnough = 64 << 10
+
+// longestFor is how long a value may be for which there may be room on an account; 0: any. A longer one need not be
+// loaded.
+func longestFor(a *kv.Account) int64 {
+	room := a.Room()
+	if room == math.MaxInt64 {
+		return 0
+	}
+	return max(room, shortEnough)
 }
 
 // release counts out values that hold counted.
@@ -54,3 +68,6 @@ func (l loads) beginBefore(ctx context.Context) bool {
 }
 
 func (l loads) end() { <-l }
+
+// quiet reports whether so little is being loaded that a load would soon be done, unless it is long.
+func (l loads) quiet() bool { return len(l) <= cap(l)/4 }

@@ -237,7 +237,7 @@ func TestReadsOfWhatIsDueAreCountedOutOnce(t *testing.T) {
 	h := s.loop.Handle(0)
 	account(t, kv.NewBudget(8<<20), func(ctx context.Context, a *kv.Account) {
 		eventually(t, "the key is due", func() error {
-			if _, due, e := n.readLocal(local.Fresh(h), cmd.Key, kv.Part{}); !due || e != nil {
+			if _, due, e := n.readLocal(local.Fresh(h), cmd.Key, kv.Part{}, 0); !due || e != nil {
 				return fmt.Errorf("due %v, error %v", due, e)
 			}
 			return nil

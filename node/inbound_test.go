@@ -99,7 +99,7 @@ func TestMetaCommandsAreTakenOnlyFromWhomTheySpeakFor(t *testing.T) {
 	for name, cmd := range map[string][]byte{
 		"a join of another":  join.Encode(),
 		"a start of another": start.Encode(),
-		"a change of state":  meta.SetState{ID: b.id(), From: kv.Active, To: kv.Leaving}.Encode(),
+		"a change of state":  meta.SetState{ID: b.id(), From: kv.Active, To: kv.Leaving, Cause: kv.CauseLeft}.Encode(),
 		"a removal":          meta.Remove{ID: b.id()}.Encode(),
 		"a placement": meta.Place{
 			Expect: before.Epoch, Rows: [][]kv.NodeID{{b.id()}}, For: []kv.NodeID{b.id()},
@@ -257,15 +257,15 @@ func TestFormatsKeepTheirPlaces(t *testing.T) {
 	want := []kv.Format{
 		{Name: "raft frames", Writes: 4}, {Name: "requests", Writes: 1},
 		{Name: "log entries", Writes: 4, Oldest: 2, Newest: 5},
-		{Name: "commands of the meta group", Writes: 1}, {Name: "snapshot headers", Writes: 3},
+		{Name: "commands of the meta group", Writes: 1, Oldest: 1, Newest: 2}, {Name: "snapshot headers", Writes: 3},
 		{Name: "snapshot streams", Writes: 1},
 	}
-	if got := Formats(false); !slices.Equal(got, want) {
+	if got := Formats(false, 1); !slices.Equal(got, want) {
 		t.Errorf("formats are %+v", got)
 	}
 	var r replica.SnapshotRequest
 	for what, first := range map[string][2]byte{"a request": {readRequestOf(nil, kv.ReadOptions{}, 0)[0],
-		Formats(false)[1].Writes}, "a snapshot header": {r.AppendTo(nil)[0], Formats(false)[4].Writes}} {
+		Formats(false, 1)[1].Writes}, "a snapshot header": {r.AppendTo(nil)[0], Formats(false, 1)[4].Writes}} {
 		if first[0] != first[1] {
 			t.Errorf("%s begins with version %d, and the handshake says %d", what, first[0], first[1])
 		}
@@ -316,8 +316,8 @@ func TestMalformedRequestsFromPeers(t *testing.T) {
 		},
 		reqReads: {
 			encodeSteps(reqReads, []*step{
-				{partition: p, keys: []wanted{{[]byte(keys[0]), kv.Part{Kind: kv.NoValue}},
-					{[]byte(keys[1]), kv.Part{
+				{partition: p, keys: []wanted{{key: []byte(keys[0]), part: kv.Part{Kind: kv.NoValue}},
+					{key: []byte(keys[1]), part: kv.Part{
 						Kind: kv.RangeOfValue, Start: -3, End: 1 << 40,
 					}}, {key: []byte(keys[2])}}},
 			}),

@@ -46,12 +46,18 @@ func (n *Node) askMeta(ctx context.Context, to kv.NodeID, command []byte) ([]byt
 
 // metaHere proposes a command here, and waits.
 func (n *Node) metaHere(ctx context.Context, command []byte) ([]byte, *kv.Error) {
+	return awaitMeta(ctx, func(done func([]byte, *kv.Error)) { n.takeMeta(command, done) })
+}
+
+// awaitMeta begins something with a command of the meta group, and waits for what is said of it. Nobody knows what
+// becomes of it when ctx ends before.
+func awaitMeta(ctx context.Context, begin func(done func([]byte, *kv.Error))) ([]byte, *kv.Error) {
 	type result struct {
 		b []byte
 		e *kv.Error
 	}
 	f := rpc.NewFuture[result]()
-	n.takeMeta(command, func(b []byte, e *kv.Error) { f.Put(result{b, e}) })
+	begin(func(b []byte, e *kv.Error) { f.Put(result{b, e}) })
 	r, ok := f.Wait(ctx)
 	if !ok {
 		return nil, kv.ErrUnknown()

@@ -28,6 +28,8 @@ const (
 	reqReport  = 13 // nothing -> what the asked node says of the groups that it leads
 	// reqFarewell is of a node in memory that has ended; nodes of older versions refuse it, and wait for silence.
 	reqFarewell = 14 // nothing -> nothing
+	reqOrder    = 15 // what an operator wishes for a member -> what became of that
+	reqSelf     = 16 // nothing -> what the asked node says of itself
 )
 
 // kinds is what this node answers, beside what package rpc does.
@@ -44,20 +46,22 @@ var kinds = rpc.KindsOf[*Node](
 	&greetMethod,
 	&reportMethod,
 	&farewellMethod,
+	&orderMethod,
+	&selfMethod,
 )
 
 // Repeatable reports whether requests of a kind change nothing: without an answer they can be made
 // again.
 func Repeatable(kind uint8) bool { return kinds.Repeatable(kind) }
 
-// Formats are all in which nodes speak to each other, as a node tells of them that packs values, or none. Their
-// order is part of the handshake: never change it, append.
-func Formats(packs bool) []kv.Format {
+// Formats are all in which nodes speak to each other, as a node tells of them that packs values, or none, and whose
+// cluster has a version, 0 when it is in none yet. Their order is part of the handshake: never change it, append.
+func Formats(packs bool, cluster int) []kv.Format {
 	return []kv.Format{
 		replica.FrameFormat,
 		{Name: "requests", Writes: rpc.Version},
 		entry.Format(packs),
-		{Name: "commands of the meta group", Writes: meta.CommandVersion},
+		{Name: "commands of the meta group", Writes: uint8(max(cluster, 1)), Oldest: 1, Newest: meta.CommandVersion},
 		replica.SnapshotHeaderFormat,
 		data.StreamFormat,
 	}

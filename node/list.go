@@ -67,14 +67,18 @@ func (m *merge) Pop() any {
 	return s
 }
 
-// startMerge fetches the first page of every partition, some at a time.
+// startMerge fetches the first page of every partition, some at a time, until one cannot be had: then the others are of
+// no use, and not waited for.
 func (n *Node) startMerge(ctx context.Context, q kv.ListQuery, partitions int) (merge, error) {
 	items := n.o.Limits.PageItems
 	if q.Limit > 0 {
 		items = min(items, q.Limit)
 	}
 	streams := make([]*stream, partitions)
-	errs := make([]error, partitions)
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var failed sync.Once
+	var first error
 	var next, wg = make(chan int, partitions), sync.WaitGroup{}
 	for p := range partitions {
 		streams[p] = &stream{n: n, progress: q.Progress, req: scanRequest{
@@ -88,19 +92,20 @@ func (n *Node) startMerge(ctx context.Context, q kv.ListQuery, partitions int) (
 	for range min(listWorkers, partitions) {
 		wg.Go(func() {
 			for p := range next {
-				if errs[p] = streams[p].fetch(ctx); errs[p] != nil {
-					for range next { // of the others nothing is used
-					}
+				if err := streams[p].fetch(ctx); err != nil {
+					failed.Do(func() { first = err })
+					stop()
+					return
 				}
 			}
 		})
 	}
 	wg.Wait()
+	if first != nil {
+		return nil, first
+	}
 	var m merge
-	for p, s := range streams {
-		if errs[p] != nil {
-			return nil, errs[p]
-		}
+	for _, s := range streams {
 		if len(s.page.items) > 0 {
 			m = append(m, s)
 		}

@@ -149,8 +149,12 @@ func (m *Membership) self() meta.Member {
 		Addresses: m.o.Addresses()}
 }
 
-// askAgain is how often a member asks the nodes that gossip shows what they know of it.
-const askAgain = 3 * time.Second
+// askAgain is how often a member asks the nodes that gossip shows what they know of it, and askLeaving how often
+// one does that is leaving.
+const (
+	askAgain   = 3 * time.Second
+	askLeaving = 300 * time.Millisecond
+)
 
 // Run joins the cluster, or tells it that the node has started again, and keeps trying until
 // that is done. From then on it asks again and again whether the node is still a member, also of
@@ -163,18 +167,37 @@ func (m *Membership) Run(ctx context.Context) error {
 	if err := m.settle(); err != nil {
 		return err
 	}
-	return m.poll(ctx, askAgain, func() (bool, error) { return false, m.askSeen(ctx) })
+	asked := time.Now()
+	return m.poll(ctx, askLeaving, func() (bool, error) {
+		if !m.leaving() && time.Since(asked) < askAgain {
+			return false, nil
+		}
+		asked = time.Now()
+		m.askSeen(ctx)
+		return false, nil
+	})
 }
 
-// askSeen asks the members that gossip shows what they know of this node.
-func (m *Membership) askSeen(ctx context.Context) error {
+// leaving reports whether this node is leaving, as far as it knows.
+func (m *Membership) leaving() bool {
+	s := m.o.Core.Machine.State()
+	if s == nil {
+		return false
+	}
+	self, _ := s.Member(m.identity.Node)
+	return self.State == kv.Leaving
+}
+
+// askSeen asks the members that gossip shows what they know of this node. When the loop has ended, it says why itself:
+// a node that has left goes on for as long as clients are being answered.
+func (m *Membership) askSeen(ctx context.Context) {
 	var seen []kv.NodeID
 	for _, n := range m.o.Neighbours() {
 		if n.Cluster == m.identity.Cluster {
 			seen = append(seen, n.ID)
 		}
 	}
-	return m.o.Node.o.Loop.Do(ctx, func(h *replica.Host) { h.Ask(seen) })
+	_ = m.o.Node.o.Loop.Do(ctx, func(h *replica.Host) { h.Ask(seen) })
 }
 
 // settle forgets that the directory was found elsewhere: the cluster has taken the node as it is.
@@ -200,7 +223,7 @@ func (m *Membership) introduceAll(ctx context.Context) error {
 				m.tellUnvouched(ctx)
 			}
 			if attempts%5 == 0 { // the others that this node knew may all have been replaced
-				_ = m.askSeen(ctx) // when the loop has ended, it says why itself
+				m.askSeen(ctx)
 			}
 			return false, nil
 		}

@@ -12,7 +12,7 @@ type metrics struct {
 	cacheHits, cacheMisses prometheus.Counter
 }
 
-func newMetrics(reg prometheus.Registerer, leaderless func() float64) metrics {
+func newMetrics(reg prometheus.Registerer, leaderless func() float64, stalled func() int) metrics {
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
 	}
@@ -42,6 +42,11 @@ func newMetrics(reg prometheus.Registerer, leaderless func() float64) metrics {
 	}, []string{"result"})
 	m.cacheHits, m.cacheMisses = cached.WithLabelValues("hit"), cached.WithLabelValues("miss")
 	if reg != nil {
+		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "pxkv_departures_stalled",
+			Help: "Members on their way out of the cluster that have made no progress for a minute, at the node that " +
+				"leads the cluster's own group.",
+		}, func() float64 { return float64(stalled()) }))
 		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "pxkv_partitions_leaderless",
 			Help: "Partitions for which this node knows no leader that it can ask: what it cannot serve.",

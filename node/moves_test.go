@@ -93,7 +93,7 @@ func TestNothingIsMissingWhilePartitionsMove(t *testing.T) {
 		}
 		moved++
 		n := servers[0].node
-		_, _, e1 := n.readLocal(local.Fresh(h), []byte(keys[0]), kv.Part{})
+		_, _, e1 := n.readLocal(local.Fresh(h), []byte(keys[0]), kv.Part{}, 0)
 		_, e2 := n.readAsIs(h, []byte(keys[0]), kv.Part{})
 		_, _, e3 := n.scanLocal(t.Context(), local.Fresh(h), &scanRequest{
 			partition: h.Partition, maxItems: 1, maxLen: 1,

@@ -24,6 +24,7 @@ import (
 // How a request ends without an answer, as the real transport tells it.
 var (
 	errNotSent = errors.New("request not sent")
+	errQuiet   = fmt.Errorf("%w: nothing comes from there", errNotSent)
 	errLost    = errors.New("no answer to the request, outcome unknown")
 )
 
@@ -35,6 +36,7 @@ const (
 	notSent         // it never leaves, and the sender knows that
 	loseAnswer      // it is carried out, and its answer is lost
 	holdAnswer      // the same, and the sender learns of it only at its deadline
+	quiet           // the same, since nothing comes from the other
 	tooNew          // whoever gets it is older and does not know its kind
 )
 
@@ -259,7 +261,7 @@ func (st *station) Run(ctx context.Context) error {
 	}
 	st.n.mu.Unlock()
 	for _, o := range others {
-		o.s.loop.Unreachable(st.id)
+		o.s.loop.Disconnected(replica.Disconnection{Node: st.id})
 	}
 	st.mu.Lock()
 	st.ctx = nil
@@ -378,7 +380,7 @@ func (st *station) SendSnapshot(ctx context.Context, to kv.NodeID, header []byte
 	defer context.AfterFunc(stopped, func() { out.CloseWithError(errLost) })()
 	var sender sync.WaitGroup
 	sender.Go(func() { in.CloseWithError(write(in)) })
-	err = target.s.loop.ReceiveSnapshot(st.id, header, out)
+	err = target.s.loop.ReceiveSnapshot(context.Background(), st.id, header, out)
 	out.CloseWithError(errors.Join(err, io.ErrClosedPipe))
 	sender.Wait()
 	return err
@@ -394,6 +396,10 @@ func (st *station) Go(to kv.NodeID, kind uint8, deadline time.Time, payload []by
 	what := deliver
 	if judge != nil {
 		what = judge(request{d, kind, payload})
+	}
+	if what == quiet {
+		done(nil, errQuiet)
+		return
 	}
 	if target == nil || what == notSent || !time.Now().Before(deadline) {
 		done(nil, errNotSent)

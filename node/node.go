@@ -43,6 +43,9 @@ type Options struct {
 	// Unreachable reports whether such an error means that the other node cannot be reached, so that
 	// another way is worth trying: it is not busy, and the request is not at fault. nil: NotSent.
 	Unreachable func(error) bool
+	// Silent reports whether such an error means that nothing comes from the other node, though nobody says that it is
+	// down. nil: none does.
+	Silent func(error) bool
 	// NoRoom reports whether such an error means that the other node had an answer and no room for it.
 	// nil: none does.
 	NoRoom func(error) bool
@@ -56,6 +59,13 @@ type Options struct {
 	// Silence is how long nobody may have heard a member before a newcomer of its name replaces it;
 	// 0: member.DefaultSilence.
 	Silence time.Duration
+	// ReplaceAfter is for how long nobody may have heard a member before its replicas move elsewhere by themselves. 0:
+	// never.
+	ReplaceAfter time.Duration
+	// SteerInterval is how often the node looks after the members while it leads the meta group. 0: 1 s.
+	SteerInterval time.Duration
+	// Zone says what can fail together with this node: replicas of a partition are in different zones. Empty: unknown.
+	Zone string
 	// AskInterval is how often the node looks whom it can ask, and how long it waits for each. 0: 1 s.
 	AskInterval time.Duration
 	// Warnings returns what an operator should know of this node, to be shown with the cluster. It is
@@ -98,6 +108,9 @@ func (o Options) withDefaults() (Options, error) {
 	if o.AskInterval <= 0 {
 		o.AskInterval = defaultAskInterval
 	}
+	if o.SteerInterval <= 0 {
+		o.SteerInterval = defaultSteerInterval
+	}
 	if o.MaxValueBytes <= 0 {
 		o.MaxValueBytes = kv.DefaultMaxValueBytes
 	}
@@ -111,8 +124,9 @@ func (o Options) withDefaults() (Options, error) {
 }
 
 const (
-	defaultAskInterval = time.Second
-	defaultTimeout     = 10 * time.Second // of requests whose context has no deadline
+	defaultAskInterval   = time.Second
+	defaultSteerInterval = time.Second
+	defaultTimeout       = 10 * time.Second // of requests whose context has no deadline
 )
 
 // Node answers requests for any key of the cluster. It is safe for use by many goroutines.
@@ -123,6 +137,8 @@ type Node struct {
 	server    *rpc.Server[*Node] // answers them
 	replacing replacing
 	departed  departed
+	steering  steering
+	ordering  chan struct{} // holds one while an order is carried out
 	metrics   metrics
 	space     space
 	// membership answers those that want to form a cluster with this node; nil before there is one.
@@ -133,12 +149,16 @@ type Node struct {
 	proposed rpc.Futures[entry.Reply] // of what is proposed here
 	rounds   rpc.Futures[*kv.Error]   // in which a majority confirms what is here
 
-	loads     loads        // of single values, which nobody waits for behind pages
-	scans     loads        // of pages
-	filtering loads        // of pages with a filter
-	filters   *match.Cache // of their lists
-	proposals atomic.Int64 // how often clients' writes were proposed here
+	loads     loads         // of single values, which nobody waits for behind pages
+	scans     loads         // of pages
+	filtering loads         // of pages with a filter
+	filters   *match.Cache  // of their lists
+	proposals atomic.Int64  // how often clients' writes were proposed here
+	reads     atomic.Uint64 // of keys, answered here
 }
+
+// Reads grows with the reads of keys that are answered from what this node holds.
+func (n *Node) Reads() uint64 { return n.reads.Load() }
 
 // New returns a Node. It starts nothing.
 func New(o Options) (*Node, error) {
@@ -147,18 +167,19 @@ func New(o Options) (*Node, error) {
 		return nil, fmt.Errorf("node: %w", err)
 	}
 	n := &Node{
-		o: o, log: o.Logger, timeout: defaultTimeout,
+		o: o, log: o.Logger, timeout: defaultTimeout, ordering: make(chan struct{}, 1),
 		unpack: pack.NewUnpacker(min(runtime.GOMAXPROCS(0), mostChecked)),
 		loads:  make(loads, o.Limits.Loads), scans: make(loads, max(o.Limits.Loads/2, 1)),
 		filtering: make(loads, o.Limits.Filtering), filters: match.NewCache(),
 	}
-	n.metrics = newMetrics(o.Metrics, func() float64 { return float64(len(n.Cluster().Leaderless)) })
+	n.metrics = newMetrics(o.Metrics, func() float64 { return float64(len(n.Cluster().Leaderless)) },
+		n.steering.stalledNow)
 	if o.Metrics != nil {
 		o.Metrics.MustRegister(packingMetrics(o.Packer)...)
 	}
 	n.client = rpc.NewClient(rpc.Options{
 		Self: o.ID, Name: o.Name, Loop: o.Loop, Machine: o.Machine, Peers: o.Peers, Sight: o.Sight,
-		NotSent: o.NotSent, Unreachable: o.Unreachable, NoRoom: o.NoRoom, Names: o.Names,
+		NotSent: o.NotSent, Unreachable: o.Unreachable, Silent: o.Silent, NoRoom: o.NoRoom, Names: o.Names,
 		AskInterval: o.AskInterval, ValueBytes: o.Limits.ValueBytes, Counters: n.metrics.Counters,
 	})
 	n.server = rpc.NewServer(n, n.client, kinds)

@@ -384,7 +384,7 @@ func TestManyBombsInOneRequest(t *testing.T) {
 func TestEntriesSayThatTheyPack(t *testing.T) {
 	t.Parallel()
 	for _, packs := range []bool{false, true} {
-		f := Formats(packs)[2]
+		f := Formats(packs, 1)[2]
 		p := entry.Payload{Count: 1, Packs: packs}
 		b := p.AppendTo(nil)
 		if f.Writes != b[0] || !f.Reads(4) || !f.Reads(5) || f.Reads(6) || f.Writes == 4 == packs {

@@ -64,7 +64,7 @@ func (n *Node) readPart(ctx context.Context, r readRequest) (res kv.ReadResult, 
 			res, e = n.readHeld(ctx, r)
 			return e
 		}
-		s := &step{partition: r.partition, keys: []wanted{{r.key, r.opt.Part}}}
+		s := &step{partition: r.partition, keys: []wanted{{key: r.key, part: r.opt.Part}}}
 		n.stepThere(ctx, to, s)
 		switch {
 		case s.err != nil:
@@ -80,7 +80,7 @@ func (n *Node) readPart(ctx context.Context, r readRequest) (res kv.ReadResult, 
 
 // readHeld reads as the leader, and counts the value on the account of ctx.
 func (n *Node) readHeld(ctx context.Context, r readRequest) (kv.ReadResult, *kv.Error) {
-	res, e := n.readHere(ctx, r.partition, r.key, r.opt.Part)
+	res, e := n.readHere(ctx, r.partition, r.key, r.opt.Part, longestFor(kv.AccountOf(ctx)))
 	if e == nil {
 		e = hold(ctx, &res)
 	}
@@ -146,13 +146,17 @@ func (n *Node) answerRead(r readRequest, reply rpc.Reply[kv.ReadResult]) {
 }
 
 func (n *Node) answerLeased(v local.View, r readRequest, reply rpc.Reply[kv.ReadResult]) {
-	res, due, e := n.readLocal(v, r.key, kv.Part{})
-	if !due {
+	res, slow, e := n.readAtOnce(v, r.key, kv.Part{}, int64(r.most))
+	if !slow {
 		reply.Send(res, e)
 		return
 	}
 	n.server.Go(reply.Deadline, func(ctx context.Context) {
-		reply.Send(n.readDue(ctx, v, r.key, kv.Part{}))
+		res, due, e := n.readLocal(v, r.key, kv.Part{}, int64(r.most))
+		if due {
+			res, e = n.readDue(ctx, v, r.key, kv.Part{}, int64(r.most))
+		}
+		reply.Send(res, e)
 	}, reply.Fail)
 }
 
@@ -172,11 +176,11 @@ func (n *Node) answerConfirmed(h *replica.Handle, r readRequest, reply rpc.Reply
 		go func() {
 			defer n.server.Leave()
 			v := local.Fresh(h)
-			res, due, e := n.readLocal(v, r.key, kv.Part{})
+			res, due, e := n.readLocal(v, r.key, kv.Part{}, int64(r.most))
 			if due {
 				ctx, cancel := n.server.Until(reply.Deadline)
 				defer cancel()
-				res, e = n.readDue(ctx, v, r.key, kv.Part{})
+				res, e = n.readDue(ctx, v, r.key, kv.Part{}, int64(r.most))
 			}
 			reply.Send(res, e)
 		}()

@@ -9,14 +9,16 @@ import (
 )
 
 // readHere reads as the leader: from the lease, or after a majority confirmed it.
-func (n *Node) readHere(ctx context.Context, p kv.PartitionID, key []byte, part kv.Part) (kv.ReadResult, *kv.Error) {
+func (n *Node) readHere(
+	ctx context.Context, p kv.PartitionID, key []byte, part kv.Part, most int64,
+) (kv.ReadResult, *kv.Error) {
 	v, e := n.view(ctx, p)
 	if e != nil {
 		return kv.ReadResult{}, e
 	}
-	res, due, e := n.readLocal(v, key, part)
+	res, due, e := n.readLocal(v, key, part, most)
 	if due {
-		return n.readDue(ctx, v, key, part)
+		return n.readDue(ctx, v, key, part, most)
 	}
 	return res, e
 }
@@ -38,12 +40,14 @@ func (n *Node) view(ctx context.Context, p kv.PartitionID) (local.View, *kv.Erro
 
 // readDue reads a key whose deadline the leader's clock has reached, but not the group's time:
 // it is brought forward through the log first, and decides.
-func (n *Node) readDue(ctx context.Context, v local.View, key []byte, part kv.Part) (kv.ReadResult, *kv.Error) {
+func (n *Node) readDue(
+	ctx context.Context, v local.View, key []byte, part kv.Part, most int64,
+) (kv.ReadResult, *kv.Error) {
 	v, e := n.viewLater(ctx, v)
 	if e != nil {
 		return kv.ReadResult{}, e
 	}
-	res, _, e := n.readLocal(v, key, part)
+	res, _, e := n.readLocal(v, key, part, most)
 	return res, e
 }
 
@@ -84,28 +88,65 @@ func (n *Node) confirm(ctx context.Context, p kv.PartitionID) *kv.Error {
 }
 
 // readLocal reads a key of a view, through the cache. When its deadline is due, readDue is to decide what
-// holds.
-func (n *Node) readLocal(v local.View, key []byte, part kv.Part) (res kv.ReadResult, due bool, e *kv.Error) {
-	k := local.Key{View: v, Name: key, Part: part}
+// holds. A whole value that is longer than most bytes is refused as what finds no room, mostly before it is loaded; 0:
+// none is.
+func (n *Node) readLocal(
+	v local.View, key []byte, part kv.Part, most int64,
+) (res kv.ReadResult, due bool, e *kv.Error) {
+	n.reads.Add(1)
+	k := local.Key{View: v, Name: key, Part: part, Most: most}
 	if k.Cached(n.o.Cache) {
 		n.metrics.cacheHits.Inc()
-	} else {
-		n.metrics.cacheMisses.Inc()
-		n.loads.begin()
-		err := k.Load(n.o.DB.Store)
-		n.loads.end()
-		if err != nil {
-			return res, false, errReading(v.Partition(), err)
-		}
+	} else if e := n.load(&k); e != nil {
+		return res, false, e
 	}
+	return n.result(&k, false)
+}
+
+// load reads a key from the store that the cache does not have.
+func (n *Node) load(k *local.Key) *kv.Error {
+	n.metrics.cacheMisses.Inc()
+	n.loads.begin()
+	err := k.Load(n.o.DB.Store)
+	n.loads.end()
+	if err != nil {
+		return errReading(k.View.Partition(), err)
+	}
+	return nil
+}
+
+// readAtOnce is readLocal for the goroutine of a link, where nothing else that comes from the other node is looked at
+// meanwhile, not even what keeps groups together. It reports that a read is slow where a deadline is due, or it is
+// likely to wait for the disk for long.
+func (n *Node) readAtOnce(
+	v local.View, key []byte, part kv.Part, most int64,
+) (res kv.ReadResult, slow bool, e *kv.Error) {
+	k := local.Key{View: v, Name: key, Part: part, Most: most}
+	if most == 0 {
+		k.Most = local.NotSlow
+	}
+	if k.Cached(n.o.Cache) {
+		n.metrics.cacheHits.Inc()
+	} else if !n.loads.quiet() {
+		return res, true, nil
+	} else if e := n.load(&k); e != nil {
+		return res, false, e
+	}
+	if k.Most == local.NotSlow && k.TooLong() {
+		return res, true, nil
+	}
+	n.reads.Add(1)
 	return n.result(&k, false)
 }
 
 func (n *Node) result(k *local.Key, stale bool) (res kv.ReadResult, due bool, e *kv.Error) {
 	res, due, ok := k.Result(n.o.Cache, n.now, stale)
 	res.Receipt.Node = n.o.Name
-	if !ok {
+	switch {
+	case !ok:
 		e = errNotHere(k.View.Partition())
+	case res.Found && !due && k.TooLong():
+		return kv.ReadResult{}, false, kv.ErrOverloaded()
 	}
 	return res, due, e
 }

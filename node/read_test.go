@@ -141,6 +141,14 @@ func TestStaleReadsAnswerFromTheNearestReplica(t *testing.T) {
 	stale := func(s *server, index uint64) (kv.ReadResult, error) {
 		return s.node.Read(within(t, 50*c.tick), []byte("k"), kv.ReadOptions{Consistency: kv.Stale, MinIndex: index})
 	}
+	for _, s := range servers {
+		eventually(t, s.name+" has heard its leader often enough to say how old the data is", func() error {
+			if res, err := stale(s, first.Receipt.Index); err != nil || res.StalenessMS < 0 {
+				return fmt.Errorf("%+v, %v", res, err)
+			}
+			return nil
+		})
+	}
 	asked := c.net.requests(reqRead)
 	for _, s := range servers {
 		res, err := stale(s, first.Receipt.Index) // its own write, anywhere

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,6 +16,11 @@ import (
 
 // inquiryTime is how long members may take to say what they know of one that is to be replaced.
 const inquiryTime = time.Second
+
+// errAskedLongAgo is why nothing follows from what members have said: this node stood still since.
+var errAskedLongAgo = member.Objection{
+	Text: "the other members were asked too long ago", Kind: "asked long ago",
+}
 
 // replacing is what the leader of the meta group does about newcomers whose name is in use.
 type replacing struct {
@@ -29,12 +35,12 @@ type replacing struct {
 func (n *Node) takeMeta(command []byte, done func([]byte, *kv.Error)) {
 	s := n.o.Machine.State()
 	if s == nil || !n.o.Loop.Leader(kv.Meta).Self {
-		n.proposeMeta(meta.Replacing(command, 0), done)
+		n.proposeMeta(s.Replacing(command, 0, 0), done)
 		return
 	}
 	former, taken := s.Former(command)
 	if !taken {
-		n.proposeMeta(meta.Replacing(command, 0), done)
+		n.proposeMeta(s.Replacing(command, 0, 0), done)
 		return
 	}
 	refuse := func(why string) {
@@ -52,47 +58,35 @@ func (n *Node) takeMeta(command []byte, done func([]byte, *kv.Error)) {
 	}
 	n.server.Go(time.Now().Add(2*inquiryTime), func(ctx context.Context) {
 		defer n.replacing.busy.Store(false)
-		if why := n.inquire(ctx, s, former.ID); why != "" {
+		if why := n.inquire(ctx, s, former.ID, n.o.Silence).Text; why != "" {
 			refuse(why)
 			return
 		}
 		n.replacing.note(former.Name, "")
-		n.proposeMeta(meta.Replacing(command, former.ID), done)
+		n.proposeMeta(s.Replacing(command, former.ID, time.Now().UnixMilli()), done)
 	}, func(e *kv.Error) {
 		n.replacing.busy.Store(false)
 		done(nil, e)
 	})
 }
 
-// inquire asks all members what they know of one that is to be replaced, and returns why it must stay.
-func (n *Node) inquire(ctx context.Context, s *meta.State, former kv.NodeID) (why string) {
+// inquire asks all members what they know of one that is to be replaced or given up, and returns why it must stay.
+// least is for how long nobody may have heard it.
+func (n *Node) inquire(
+	ctx context.Context, s *meta.State, former kv.NodeID, least time.Duration,
+) member.Objection {
+	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, inquiryTime)
 	defer cancel()
-	q := member.Inquiry{Former: former, Partitions: s.Partitions, Least: n.o.Silence, Names: n.o.Names}
-	type answer struct {
-		from kv.NodeID
-		w    replica.Witness
+	q := member.Inquiry{Former: former, Partitions: s.Partitions, Least: least, Names: n.o.Names}
+	others := slices.DeleteFunc(slices.Clone(s.Members), func(m meta.Member) bool { return m.ID == former })
+	for from, w := range askAll(ctx, n, others, func(ctx context.Context, of kv.NodeID) (replica.Witness, *kv.Error) {
+		return n.witness(ctx, of, former)
+	}) {
+		q.Hear(from, w)
 	}
-	answers := make(chan answer, len(s.Members))
-	asked := 0
-	for _, m := range s.Members {
-		if m.ID == former {
-			continue
-		}
-		asked++
-		go func() {
-			w, e := n.witness(ctx, m.ID, former)
-			if e != nil {
-				n.log.Debug("a member does not say what it knows of another", "member", m.Name, "err", e)
-				w.Silence = -1
-			}
-			answers <- answer{m.ID, w}
-		}()
-	}
-	for range asked {
-		if a := <-answers; a.w.Silence >= 0 {
-			q.Hear(a.from, a.w)
-		}
+	if time.Since(began) > replica.WordBinds/2 {
+		return errAskedLongAgo
 	}
 	return q.Decide()
 }

@@ -16,19 +16,22 @@ import (
 // reportMethod asks a node how the groups are that it leads.
 var reportMethod = rpc.Method[*Node, struct{}, []health.Report]{
 	Kind: reqReport, Repeatable: true,
-	Encode: func(struct{}, int) []byte { return rpc.NewRequest(0) },
-	Decode: func(_ *Node, _ kv.NodeID, d kv.Decoder) (struct{}, error) {
-		if d.End() != nil {
-			return struct{}{}, rpc.ErrMalformed
-		}
-		return struct{}{}, nil
-	},
+	Encode:       func(struct{}, int) []byte { return rpc.NewRequest(0) },
+	Decode:       decodeNothing,
 	Here:         (*Node).reportHere,
 	EncodeAnswer: func(r []health.Report) []byte { return encodeJSON(r) },
 	DecodeAnswer: func(_ struct{}, d kv.Decoder) (r []health.Report, ok bool) {
 		err := json.Unmarshal(d.Rest(), &r)
 		return r, err == nil
 	},
+}
+
+// decodeNothing reads a question that has no content.
+func decodeNothing(_ *Node, _ kv.NodeID, d kv.Decoder) (struct{}, error) {
+	if d.End() != nil {
+		return struct{}{}, rpc.ErrMalformed
+	}
+	return struct{}{}, nil
 }
 
 const (
@@ -44,30 +47,45 @@ const (
 func (n *Node) reports(ctx context.Context, s *meta.State) map[kv.PartitionID]health.Report {
 	ctx, cancel := context.WithTimeout(ctx, reportTime)
 	defer cancel()
-	var wg sync.WaitGroup
-	told := make([][]health.Report, len(s.Members))
-	for i, m := range s.Members {
-		wg.Go(func() {
-			var e *kv.Error
-			if m.ID == n.o.ID {
-				told[i], e = n.reportHere(ctx, struct{}{})
-			} else {
-				told[i], e = reportMethod.AskNode(ctx, n.client, m.ID, struct{}{})
-			}
-			if e != nil {
-				n.log.Debug("a member does not say how its groups are", "member", m.Name, "err", e)
-			}
-		})
-	}
-	wg.Wait()
 	out := map[kv.PartitionID]health.Report{}
-	for _, rs := range told {
+	for _, rs := range askAll(ctx, n, s.Members, n.report) {
 		for _, r := range rs {
 			if former, ok := out[r.Partition]; !ok || former.Term < r.Term {
 				out[r.Partition] = r
 			}
 		}
 	}
+	return out
+}
+
+// report asks one member, or this node.
+func (n *Node) report(ctx context.Context, of kv.NodeID) ([]health.Report, *kv.Error) {
+	if of == n.o.ID {
+		return n.reportHere(ctx, struct{}{})
+	}
+	return reportMethod.AskNode(ctx, n.client, of, struct{}{})
+}
+
+// askAll asks members something at one time, and returns what those have said that have answered.
+func askAll[A any](
+	ctx context.Context, n *Node, members []meta.Member, ask func(context.Context, kv.NodeID) (A, *kv.Error),
+) map[kv.NodeID]A {
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	out := make(map[kv.NodeID]A, len(members))
+	for _, m := range members {
+		wg.Go(func() {
+			answer, e := ask(ctx, m.ID)
+			if e != nil {
+				n.log.Debug("a member has not answered a question to all", "member", m.Name, "err", e)
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			out[m.ID] = answer
+		})
+	}
+	wg.Wait()
 	return out
 }
 
@@ -82,9 +100,7 @@ func (n *Node) reportHere(ctx context.Context, _ struct{}) ([]health.Report, *kv
 		err := n.o.Loop.Do(ctx, func(h *replica.Host) {
 			now = health.Look(h, goals, n.o.Waits)
 			if s := n.o.Machine.State(); s != nil {
-				for i := range now {
-					now[i].Epoch = s.Epoch
-				}
+				n.addState(now, s)
 			}
 		})
 		if err != nil {
@@ -100,6 +116,16 @@ func (n *Node) reportHere(ctx context.Context, _ struct{}) ([]health.Report, *kv
 		case <-time.After(catchStep):
 		case <-ctx.Done():
 			return out, nil
+		}
+	}
+}
+
+// addState adds to reports what this node knows of the cluster.
+func (n *Node) addState(rs []health.Report, s *meta.State) {
+	for i := range rs {
+		rs[i].Epoch = s.Epoch
+		if rs[i].Partition == kv.Meta {
+			rs[i].Unplaced, rs[i].Departures = s.PlacementOutdated(), n.steering.shown()
 		}
 	}
 }

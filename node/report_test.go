@@ -6,7 +6,10 @@ import (
 	"strings"
 	"testing"
 
+	"pxkv/node/autopilot"
+	"pxkv/node/health"
 	"pxkv/node/kv"
+	"pxkv/node/meta"
 )
 
 // What a node shows of the cluster is what is there, and not what is wanted: while a cluster grows, it is not said to
@@ -114,5 +117,35 @@ func TestReportsAreRefusedWhenMalformed(t *testing.T) {
 	}
 	if _, ok := reportMethod.DecodeAnswer(struct{}{}, kv.NewDecoder([]byte("x"))); ok {
 		t.Error("an answer that is no JSON was taken")
+	}
+}
+
+// Whoever leads the cluster's own group knows first that something is to move, and says so to whoever asks.
+func TestAReportSaysThatNobodyHasPlacedYet(t *testing.T) {
+	t.Parallel()
+	s := &meta.State{ClusterVersion: meta.VersionDepartures, Epoch: 7, Replicas: 3, PlacedReplicas: 3}
+	for _, wanted := range []int{3, 2} {
+		s.Replicas = wanted
+		rs := []health.Report{{Partition: kv.Meta}, {Partition: 1}}
+		new(Node).addState(rs, s)
+		if rs[0].Epoch != 7 || rs[1].Epoch != 7 || rs[0].Unplaced != (wanted == 2) || rs[1].Unplaced {
+			t.Errorf("%d replicas are wanted: %+v", wanted, rs)
+		}
+	}
+}
+
+// What is refused to a cluster of an older release says all that every refusal says.
+func TestAnOldClusterKeepsItsReplicas(t *testing.T) {
+	t.Parallel()
+	s := &meta.State{ClusterVersion: meta.VersionDepartures - 1, Epoch: 7, Replicas: 3}
+	v := tooOld(s, autopilot.Wish{Kind: autopilot.Replicas, Replicas: 2})
+	if v.Replicas != 3 || v.Epoch != 7 || len(v.Refused) != 1 {
+		t.Errorf("of replicas: %+v", v)
+	}
+	if v = tooOld(s, autopilot.Wish{Kind: autopilot.Leave, Name: "a"}); v.Node != "a" || v.Replicas != 0 {
+		t.Errorf("of a member: %+v", v)
+	}
+	if s.ClusterVersion++; len(tooOld(s, autopilot.Wish{Kind: autopilot.Replicas}).Refused) > 0 {
+		t.Error("a cluster of this release is refused")
 	}
 }

@@ -18,6 +18,7 @@ func (n *Node) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { n.watchSpace(ctx) })
 	wg.Go(func() { n.client.Watch(ctx) })
+	wg.Go(func() { n.steer(ctx) })
 	wg.Wait()
 	return nil
 }
@@ -46,27 +47,16 @@ func (n *Node) HandOver(ctx context.Context) {
 	}
 }
 
-// Needed lists the partitions that are served now and that nobody can read or write while this node is
-// down: of the others that vote in them, too few can be asked. It is nil when this node is the whole cluster, or when
-// the loop does not answer before ctx ends.
+// Needed lists the partitions that are served now and that nobody can read or write while this node is down, by the
+// word of their leaders, as SafeToStop says it. What this node knows of its ways to others would not do: those to one
+// that has just started again are as old as its last look. It is nil when this node is the whole cluster, or when
+// nothing is known before ctx ends.
 func (n *Node) Needed(ctx context.Context) []kv.PartitionID {
-	s := n.o.Machine.State()
-	if s == nil || len(s.Members) < 2 {
-		return nil
-	}
-	now := n.leaders(s)
-	var needed []kv.PartitionID // written by the loop, perhaps after ctx has ended
-	err := n.o.Loop.Do(ctx, func(h *replica.Host) {
-		for _, p := range h.Partitions() {
-			if v, ok := h.View(p); ok && p != kv.Meta && now.of[p] != 0 && !n.spared(&v) {
-				needed = append(needed, p)
-			}
-		}
-	})
+	needed, _, err := n.LostWith(ctx)
 	if err != nil {
 		return nil
 	}
-	return needed
+	return slices.DeleteFunc(needed, func(p kv.PartitionID) bool { return p == kv.Meta })
 }
 
 // ErrOutdated says that this node does not know the newest placement yet.
@@ -96,21 +86,6 @@ func (n *Node) LostWith(ctx context.Context) (lost, dark []kv.PartitionID, err e
 		}
 	}
 	return lost, dark, nil
-}
-
-// spared reports whether the other voters of a group that can be asked are a majority, in both halves
-// of a configuration that is being changed.
-func (n *Node) spared(v *replica.View) bool {
-	majority := func(voters []uint64) bool {
-		others := 0
-		for _, r := range v.Replicas {
-			if r.ID != v.Self && slices.Contains(voters, uint64(r.ID)) && n.client.CanAsk(r.Node) {
-				others++
-			}
-		}
-		return !slices.Contains(voters, uint64(v.Self)) || others > len(voters)/2
-	}
-	return majority(v.Conf.GetVoters()) && majority(v.Conf.GetVotersOutgoing())
 }
 
 // Stop makes the node refuse what other nodes ask and stop trying again, and waits for the

@@ -13,6 +13,7 @@ import (
 
 	"pxkv/node/kv"
 	"pxkv/node/replica"
+	"pxkv/node/rpc"
 )
 
 // writers write without end and fail the test at the first error.
@@ -226,6 +227,33 @@ func TestNeededIsWhatTheOthersCannotServe(t *testing.T) {
 	_, alone := of(t, 1)
 	if got := alone[0].node.Needed(within(t, patience)); got != nil {
 		t.Errorf("a node that is the whole cluster says that others need it for %v", got)
+	}
+}
+
+// A node that has just started again is there for those whom it leads and follows, before all others have looked again
+// whether they can ask it.
+func TestWhoHasJustComeBackSparesANode(t *testing.T) {
+	t.Parallel()
+	c, servers := of(t, 3)
+	a, b := servers[0], servers[1]
+	c.net.setJudge(func(r request) fate {
+		if r.from == a.id() && (r.kind == rpc.KindLeading && r.to == b.id() || r.kind == rpc.KindVia) {
+			return notSent
+		}
+		return deliver
+	})
+	eventually(t, "the last look found nobody", func() error {
+		if a.node.client.CanAsk(b.id()) {
+			return fmt.Errorf("%s can ask %s", a.name, b.name)
+		}
+		return nil
+	})
+	safe, err := servers[2].node.SafeToStop(within(t, patience), a.name)
+	if must(t, err); !safe.Safe {
+		t.Errorf("%s may be stopped: %+v", a.name, safe)
+	}
+	if got := a.node.Needed(within(t, patience)); got != nil {
+		t.Errorf("three nodes are up, and partitions %v are said to need one of them", got)
 	}
 }
 

@@ -10,8 +10,10 @@ import (
 )
 
 const (
-	// spaceInterval is how often the free space is looked at.
-	spaceInterval = 200 * time.Millisecond
+	// spaceInterval is how often the free space is looked at where it may soon be gone. Where there is plenty it is
+	// less often, by how long it lasts at fillRate, a rate that no disk is filled at: bytes a second.
+	spaceInterval, longestSpaceInterval = 200 * time.Millisecond, 2 * time.Second
+	fillRate                            = 4 << 30
 	// refusedFor is how long after it refused a write for want of room a disk counts as full: there may be some room
 	// left, and only large values find none.
 	refusedFor = 10 * time.Second
@@ -36,18 +38,24 @@ func (n *Node) takeRoom(bytes int64) bool {
 // to tidy up, writes that add something are refused. Reads, deletions, purges of what has expired,
 // replicas that leave and the truncation of logs go on.
 func (n *Node) watchSpace(ctx context.Context) {
-	ticker := time.NewTicker(spaceInterval)
-	defer ticker.Stop()
 	for {
+		rest := longestSpaceInterval // without an answer there is room: see persist.DB.LookForRoom
 		if room, err := n.o.DB.LookForRoom(); err == nil {
 			n.judgeSpace(room, n.o.Boot())
+			rest = lasts(room)
 		}
 		select {
-		case <-ticker.C:
+		case <-time.After(rest):
 		case <-ctx.Done():
 			return
 		}
 	}
+}
+
+// lasts is for how long the room need not be looked at again.
+func lasts(r data.Room) time.Duration {
+	ms := max(0, r.Growth()) / (fillRate / 1000)
+	return min(max(time.Duration(ms)*time.Millisecond, spaceInterval), longestSpaceInterval)
 }
 
 // judgeSpace says whether the disk is full, in the log when that changes, and in status.

@@ -3,10 +3,12 @@ package node
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"pxkv/node/kv"
+	"pxkv/persist/data"
 )
 
 // Whoever looks at the status of a node learns that its disk refuses writes, also when small ones still find room.
@@ -62,5 +64,26 @@ func TestAFullDiskIsShown(t *testing.T) {
 				return nil
 			})
 		})
+	}
+}
+
+// Where a disk cannot fill before the next look, it is looked at less often.
+func TestHowOftenADiskIsLookedAt(t *testing.T) {
+	t.Parallel()
+	const reserve = 1 << 30
+	for _, tc := range []struct {
+		growth int64
+		want   time.Duration
+	}{
+		{-reserve, spaceInterval},
+		{0, spaceInterval},
+		{fillRate / 5, spaceInterval},
+		{fillRate, time.Second},
+		{50 * fillRate, longestSpaceInterval},
+	} {
+		r := data.Room{Free: uint64(reserve + 1<<20 + tc.growth), Owed: 1 << 20, Reserve: reserve, Total: 1 << 50}
+		if got := lasts(r); got < tc.want-time.Millisecond || got > tc.want {
+			t.Errorf("%d MiB may be added: the next look is after %v, want %v", tc.growth>>20, got, tc.want)
+		}
 	}
 }

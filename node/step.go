@@ -22,6 +22,7 @@ type step struct {
 	growth    int64    // how many bytes unit may add to what is stored
 	share     *share   // of the batch that asks
 	compares  bool     // keys were read before: do their versions still hold together?
+	longer    bool     // who finds a value longer than what was asked for may wait for a place: see little
 
 	// What is counted on the account of who asks: for the unit on its way, and for the values that it
 	// returns, before it is known how long they are.

@@ -11,7 +11,7 @@ import (
 
 // answerSteps carries out another node's steps: on the goroutine of its link, if their reads take no waiting.
 func (n *Node) answerSteps(steps []*step, reply rpc.Reply[[]*step]) {
-	if !n.readAtOnce(steps) {
+	if !n.readStepsAtOnce(steps) {
 		n.server.Go(reply.Deadline, func(ctx context.Context) {
 			n.carryOut(ctx, steps)
 			reply.Send(steps, nil)
@@ -39,9 +39,9 @@ func (n *Node) answerSteps(steps []*step, reply rpc.Reply[[]*step]) {
 // maxReadsAtOnce is how many keys are read for another node on the goroutine of its link.
 const maxReadsAtOnce = 256
 
-// readAtOnce does the reads of steps from leases, if that takes no waiting, so that most requests
+// readStepsAtOnce does the reads of steps from leases, if that takes no waiting, so that most requests
 // cost no goroutine here. If it reports false, nothing was read.
-func (n *Node) readAtOnce(steps []*step) bool {
+func (n *Node) readStepsAtOnce(steps []*step) bool {
 	keys, bytes := 0, 0
 	for _, s := range steps {
 		keys += len(s.keys)
@@ -57,10 +57,10 @@ func (n *Node) readAtOnce(steps []*step) bool {
 		v, leased := local.Leased(h, boot)
 		ok = leased
 		for j := 0; j < len(s.keys) && ok; j++ {
-			res, due, e := n.readLocal(v, s.keys[j].key, s.keys[j].part)
+			res, slow, e := n.readAtOnce(v, s.keys[j].key, s.keys[j].part, 0)
 			s.read = append(s.read, res)
 			bytes += len(res.Item.Value.Data)
-			ok = !due && e == nil && bytes <= n.o.Limits.ReadBytes
+			ok = !slow && e == nil && bytes <= n.o.Limits.ReadBytes
 		}
 		ok = ok && (len(s.keys) == 1 || v.Holds())
 	}

@@ -3,6 +3,7 @@ package node
 import (
 	"bytes"
 	"context"
+	"slices"
 
 	"pxkv/node/kv"
 	"pxkv/node/rpc"
@@ -14,38 +15,56 @@ type asking struct {
 	to      kv.NodeID
 	steps   []*step
 	as      *rpc.Method[*Node, []*step, []*step] // stepsMethod or partsMethod
+	long    bool                                 // it is sent when there is a place: see await
 	request rpc.Request
 }
 
 // askSteps sends steps to another node, in as few requests as their size, and that of the longest
-// answers that they may have, allow.
-func (n *Node) askSteps(ctx context.Context, to kv.NodeID, steps []*step) []*asking {
-	var out []*asking
+// answers that they may have, allow. Where there is no place for values of any length they are asked for a little of
+// each; those whose values turned out to be long wait for a place, each for one, when they are waited for.
+func (n *Node) askSteps(ctx context.Context, to kv.NodeID, steps []*step) (out []*asking) {
 	n.metrics.Forwarded.Add(float64(len(steps)))
+	account := kv.AccountOf(ctx)
+	var place rpc.Place
+	if slices.ContainsFunc(steps, (*step).readsWhole) {
+		if place = n.client.Place(to, account); place.Room > 0 {
+			steps = littleOf(steps, place)
+		}
+	}
 	for len(steps) > 0 {
 		count := n.fitting(steps)
-		a := &asking{n: n, to: to, steps: steps[:count:count], as: methodOf(steps[0])}
+		a := &asking{n: n, to: to, steps: steps[:count:count], as: methodOf(steps[0]), long: steps[0].long()}
 		steps = steps[count:]
-		// What is counted on the account of who asks: the room of the units, and then the whole answer. What units
-		// returned must be kept.
-		tally := rpc.Tally{Account: kv.AccountOf(ctx)}
-		for _, s := range a.steps {
-			tally.Counted += s.room
-			tally.Keep = tally.Keep || s.unit != nil
+		if !a.long {
+			a.send(ctx, a.tally(account, place))
+			place = rpc.Place{} // which one request has
 		}
-		a.send(ctx, tally)
 		out = append(out, a)
 	}
 	return out
 }
 
+// tally is what is counted on the account of who asks: the room of the units, and then the whole answer. What units
+// returned must be kept.
+func (a *asking) tally(account *kv.Account, place rpc.Place) rpc.Tally {
+	t := rpc.Tally{Account: account, Place: place}
+	for _, s := range a.steps {
+		t.Counted += s.room
+		t.Keep = t.Keep || s.unit != nil
+	}
+	return t
+}
+
 // fitting returns how many of the first steps travel in one request.
 func (n *Node) fitting(steps []*step) int {
 	count, size, answer, parts := 1, steps[0].size(), steps[0].answer(), steps[0].parts()
+	if steps[0].long() {
+		return 1
+	}
 	for _, s := range steps[1:] {
 		size += s.size()
 		answer += s.answer()
-		if s.parts() != parts || size > n.o.Limits.RequestBytes || !n.answerable(answer) {
+		if s.long() || s.parts() != parts || size > n.o.Limits.RequestBytes || !n.answerable(answer) {
 			break
 		}
 		count++
@@ -71,7 +90,11 @@ func (a *asking) send(ctx context.Context, t rpc.Tally) {
 }
 
 // wait takes the answer, or gives up at the end of ctx.
-func (a *asking) wait(ctx context.Context) { a.settle(a.take(ctx)) }
+func (a *asking) wait(ctx context.Context) {
+	if !a.long || a.await(ctx) {
+		a.settle(a.take(ctx))
+	}
+}
 
 // take returns the answer when the steps have what they asked for, else nil.
 func (a *asking) take(ctx context.Context) []byte {
@@ -95,6 +118,9 @@ func (a *asking) take(ctx context.Context) []byte {
 	switch {
 	case e == nil:
 		if _, ok := a.as.DecodeAnswer(a.steps, d); ok {
+			for _, s := range a.steps {
+				s.leaveLonger()
+			}
 			return b
 		}
 	case e.Kind != kv.Internal:

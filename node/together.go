@@ -19,6 +19,8 @@ import (
 type wanted struct {
 	key  []byte
 	part kv.Part
+	// little: all of it is wanted, and no more asked for than part.
+	little bool
 }
 
 // togetherTries is how often keys are read one by one before a view is opened.
@@ -35,7 +37,7 @@ func (n *Node) readTogether(
 	for range togetherTries {
 		v := local.Fresh(h)
 		read, due, e = readEach(ctx, h, keys, room, func(w wanted) (kv.ReadResult, bool, *kv.Error) {
-			return n.readLocal(v, w.key, w.part)
+			return n.readLocal(v, w.key, w.part, longestFor(kv.AccountOf(ctx)))
 		})
 		if e != nil || due || len(keys) == 1 || v.Holds() {
 			return read, due, e

@@ -79,15 +79,26 @@ func (n *Node) Cluster() kv.ClusterView {
 		leading[now.of[p]]++
 	}
 	for _, m := range s.Members {
-		v.Members = append(v.Members, kv.MemberView{
+		view := kv.MemberView{
 			ID: m.ID, Name: m.Name, State: m.State, Addresses: m.Addresses,
 			Reachable: m.ID == n.o.ID || n.o.Sight.Alive(m.ID),
-			Wanted:    wanted[m.ID], Leaders: leading[m.ID],
-		})
+			Wanted:    wanted[m.ID], Leaders: leading[m.ID], Zone: m.Zone,
+		}
+		if d := m.Departure; d != nil {
+			view.Departure = &kv.DepartureView{SinceMS: d.AtMS, Cause: d.Cause, Left: wanted[m.ID]}
+		}
+		v.Members = append(v.Members, view)
+	}
+	for i := len(s.Removed) - 1; i >= 0 && len(v.Removed) < removedShown; i-- {
+		r := s.Removed[i]
+		v.Removed = append(v.Removed, kv.RemovedView{ID: r.ID, Name: r.Name, AtMS: r.AtMS, Cause: r.Cause})
 	}
 	slices.SortFunc(v.Members, func(a, b kv.MemberView) int { return strings.Compare(a.Name, b.Name) })
 	return v
 }
+
+// removedShown is how many former members are shown at most.
+const removedShown = 20
 
 // ClusterHealth is Cluster with what the leaders of all groups say when they are asked now.
 func (n *Node) ClusterHealth(ctx context.Context) kv.ClusterView {
@@ -96,7 +107,8 @@ func (n *Node) ClusterHealth(ctx context.Context) kv.ClusterView {
 	if s == nil || v.ID == 0 {
 		return v
 	}
-	verdict := health.Judge(s, n.reports(ctx, s))
+	reports := n.reports(ctx, s)
+	verdict := health.Judge(s, reports)
 	v.Health = &kv.HealthView{Served: verdict.Served, Complete: verdict.Complete, MayFail: verdict.MayFail}
 	if !v.Ready {
 		v.Health.Served.Yes = false
@@ -105,6 +117,9 @@ func (n *Node) ClusterHealth(ctx context.Context) kv.ClusterView {
 	for i := range v.Members {
 		m := &v.Members[i]
 		m.Replicas, m.Filling = verdict.Holds[m.ID], verdict.Filling[m.ID]
+		if d, known := reports[kv.Meta].Departures[m.ID]; known && m.Departure != nil {
+			*m.Departure = d
+		}
 	}
 	return v
 }

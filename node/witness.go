@@ -40,13 +40,14 @@ func (n *Node) witness(ctx context.Context, of, former kv.NodeID) (replica.Witne
 
 func (n *Node) witnessHere(ctx context.Context, former kv.NodeID) (replica.Witness, *kv.Error) {
 	var w replica.Witness // written by the loop, perhaps after ctx has ended
-	if err := n.o.Loop.Do(ctx, func(h *replica.Host) { w = h.Witness(former) }); err != nil {
+	if err := n.o.Loop.Do(ctx, func(h *replica.Host) {
+		w = h.Witness(former, n.departed.has(former))
+	}); err != nil {
 		return replica.Witness{}, kv.Errorf(kv.Unavailable, "node %s: %v", n.o.Name, err)
 	}
 	if n.o.Sight.Alive(former) {
 		w.Silence = 0
 	}
-	w.Gone = n.departed.has(former)
 	return w, nil
 }
 

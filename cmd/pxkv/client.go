@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -100,6 +101,13 @@ type client struct {
 	http    *http.Client
 }
 
+// at is a client that asks one node only.
+func (c *client) at(base *url.URL) *client {
+	one := *c
+	one.base, one.bases = base, []*url.URL{base}
+	return &one
+}
+
 // request is one call of the HTTP API.
 type request struct {
 	method string
@@ -107,7 +115,15 @@ type request struct {
 	query  url.Values
 	header http.Header
 	body   []byte
-	also   int // a status that is an answer besides 2xx
+	also   int  // a status that is an answer besides 2xx
+	timed  bool // it takes timeout=, as all do that are about keys
+	// again is what to do when the outcome of a write is unknown; empty: to read the key.
+	again string
+}
+
+// advice is what to do when the outcome of a write is unknown.
+func (r *request) advice() string {
+	return cmp.Or(r.again, "read the key before you repeat it")
 }
 
 func (r *request) isWrite() bool { return r.method != http.MethodGet && r.method != http.MethodHead }
@@ -173,7 +189,7 @@ func (c *client) ask(ctx context.Context, r *request) (_ *http.Response, next bo
 	if err != nil {
 		watch.end()
 		maybeDone := r.isWrite() && connected.Load()
-		return nil, !maybeDone, c.connectionError(watch.cause(err), maybeDone)
+		return nil, !maybeDone, c.connectionError(watch.cause(err), maybeDone, r)
 	}
 	resp.Body = &watchedBody{ReadCloser: resp.Body, watch: watch}
 	if resp.StatusCode >= 200 && resp.StatusCode <= 299 || resp.StatusCode == r.also {
@@ -193,7 +209,7 @@ const longestPatience = 60 * time.Second
 func (c *client) target(r *request) string {
 	target := c.base.String() + r.path
 	query := maps.Clone(r.query)
-	if strings.HasPrefix(r.path, "/kv") || r.path == "/batch" {
+	if r.timed || strings.HasPrefix(r.path, "/kv") || r.path == "/batch" {
 		patience := longestPatience
 		if c.timeout > 0 {
 			patience = min(c.timeout-min(c.timeout/4, 500*time.Millisecond), longestPatience)

@@ -20,15 +20,14 @@ const headerPartition = "X-Pxkv-Partition"
 
 // connectionError explains why there is no answer. maybeDone says that a write may have
 // reached the node, so that its outcome is unknown.
-func (c *client) connectionError(err error, maybeDone bool) error {
+func (c *client) connectionError(err error, maybeDone bool, r *request) error {
 	if e, ok := errors.AsType[*url.Error](err); ok {
 		err = e.Err
 	}
 	if maybeDone {
 		return failure(exitUnknown,
-			"outcome unknown: the write was sent to %s, but %s. It may or may not have been applied: read the key "+
-				"before you repeat it",
-			c.base, c.whatHappened(err))
+			"outcome unknown: the write was sent to %s, but %s. It may or may not have been applied: %s",
+			c.base, c.whatHappened(err), r.advice())
 	}
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
@@ -76,8 +75,7 @@ func (c *client) statusError(r *request, resp *http.Response) error {
 		return newConditionError(resp)
 	case r.isWrite() && isUnknown(resp.StatusCode, code):
 		return failure(exitUnknown,
-			"outcome unknown, says %s (%s). The write may or may not have been applied: read the key before "+
-				"you repeat it", c.base, text)
+			"outcome unknown, says %s (%s). The write may or may not have been applied: %s", c.base, text, r.advice())
 	case resp.StatusCode == http.StatusServiceUnavailable:
 		return &unavailableError{server: c.base.String(), text: text, after: resp.Header.Get("Retry-After")}
 	case resp.StatusCode >= 300 && resp.StatusCode <= 399:

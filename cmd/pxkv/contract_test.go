@@ -19,6 +19,7 @@ func TestContract(t *testing.T) {
 	}{
 		{"original", contractOfTheOriginal}, {"lists", contractOfLists}, {"kinds", contractOfKinds},
 		{"numbers", contractOfNumbers}, {"commands", contractOfCommands}, {"data", contractOfData},
+		{"members", contractOfMembers},
 	} {
 		c.empty(t)
 		t.Run(part.name, func(t *testing.T) { part.hold(t, c) })

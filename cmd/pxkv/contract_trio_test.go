@@ -25,6 +25,7 @@ type trio struct {
 	http  map[string]string // by node: where its HTTP door is, http://host:port
 	redis map[string]string // host:port
 	names []string
+	seed  []string // where n1 gossips, for --join
 	conns map[string]*redisConn
 }
 
@@ -32,14 +33,13 @@ type trio struct {
 func newTrio(t *testing.T) *trio {
 	t.Helper()
 	c := &trio{t: t, http: map[string]string{}, redis: map[string]string{}, conns: map[string]*redisConn{}}
-	var seed []string
 	for _, name := range []string{"n1", "n2", "n3"} {
 		url, log, _ := realNode(t, func(f *serveFlags) {
-			f.Name, f.Replicas, f.Partitions, f.RESP, f.Join = name, 3, 8, "127.0.0.1:0", seed
+			f.Name, f.Replicas, f.Partitions, f.RESP, f.Join = name, 3, 8, "127.0.0.1:0", c.seed
 		})
-		if c.http[name] = url; seed == nil {
+		if c.http[name] = url; c.seed == nil {
 			_, gossip, _ := strings.Cut(log.String(), " gossip=")
-			seed = []string{strings.Fields(gossip)[0]}
+			c.seed = []string{strings.Fields(gossip)[0]}
 		}
 		c.names = append(c.names, name)
 	}

@@ -49,6 +49,17 @@ func exitCode(err error) int {
 	return exitFailed
 }
 
+// takesOneName accepts the name of a node, or none.
+func takesOneName(cmd *cobra.Command, args []string) error {
+	switch {
+	case len(args) > 1:
+		return usageError(cmd, "unexpected argument %q", args[1])
+	case len(args) == 1 && args[0] == "": // as of a script's variable that is not set
+		return usageError(cmd, "NAME is empty")
+	}
+	return nil
+}
+
 // takes accepts exactly the named arguments.
 func takes(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {

@@ -217,6 +217,8 @@ func TestUsageErrors(t *testing.T) {
 		"bench --keys 0",
 		"bench put --target raw", "bench --dist normal", "bench --servers ftp://x", "bench fsync --count 0",
 		"bench serve-bare --size -1",
+		"serve --replace-after 5s", "serve --replace-after -10m", "serve --replace-after soon",
+		"serve --zone " + strings.Repeat("z", 5000), "serve --zone \xff",
 		"help nonsense", "completion nonsense", "completion bash extra",
 	} {
 		got := command(t, "", nil, strings.Fields(line)...)
@@ -238,10 +240,10 @@ func TestHelpNamesEveryCommandAndCode(t *testing.T) {
 	t.Parallel()
 	got := command(t, "", nil)
 	for _, want := range []string{"serve", "get", "put", "del", "list", "export", "import", "members", "partitions",
-		"status", "bench", "version", "Exit codes", "PXKV_SERVER"} {
+		"status", "plan", "leave", "remove", "bench", "version", "Exit codes", "PXKV_SERVER"} {
 		got.expect(t, exitFine, want, "")
 	}
-	for _, unbuilt := range []string{"watch", "leave", "backup", "serve-bare"} {
+	for _, unbuilt := range []string{"watch", "backup", "serve-bare"} {
 		if strings.Contains(got.out, unbuilt) {
 			t.Errorf("help offers %s", unbuilt)
 		}

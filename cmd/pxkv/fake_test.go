@@ -73,6 +73,10 @@ type fakeNode struct {
 	safe       kv.SafeView // what it says of stopping n1; all others may stop
 	wellAt     int         // from this question on it is complete
 	asked      int         // how often it was asked about the cluster
+	onAsked    func()      // before each answer to that, with mu
+	order      kv.OrderView
+	plan       kv.PlanView
+	orders     []string // what it was asked to change: method, path and parameters
 }
 
 func newFakeNode(t *testing.T) (*fakeNode, string) {
@@ -104,7 +108,7 @@ func newFakeNode(t *testing.T) (*fakeNode, string) {
 					{Node: "n1", ID: 4, Role: kv.RoleVoter, Answers: true, Caught: true},
 					{Node: "n2", ID: 3, Role: kv.RoleLearner, Answers: true, Behind: 7},
 				},
-				Lacks: "the replica on node n2 is being filled", Waits: "replica 3 on node n2 has not caught up",
+				Lacks: "the replica on node n2 is being filled", Waits: "the replica on node n2 has not caught up",
 				Wanted: []kv.PlacedView{{Node: "n2", ID: 3}, {Node: "n1", ID: 4}},
 			},
 		},
@@ -143,7 +147,24 @@ func (n *fakeNode) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if n.asked++; n.asked == n.wellAt {
 			n.cluster.Health.Complete = kv.YesNo{Yes: true}
 		}
+		if n.onAsked != nil {
+			n.onAsked()
+		}
 		json.NewEncoder(w).Encode(n.cluster)
+	case r.URL.Path == "/cluster/leave", r.URL.Path == "/cluster/replicas",
+		strings.HasPrefix(r.URL.Path, "/cluster/members/"):
+		q := r.URL.Query()
+		q.Del("timeout")
+		n.orders = append(n.orders, r.Method+" "+r.URL.EscapedPath()+" "+q.Encode())
+		if len(n.order.Refused) > 0 {
+			w.WriteHeader(http.StatusConflict)
+		}
+		json.NewEncoder(w).Encode(n.order)
+	case r.URL.Path == "/cluster/plan":
+		q := r.URL.Query()
+		q.Del("timeout")
+		n.orders = append(n.orders, r.Method+" "+r.URL.EscapedPath()+" "+q.Encode())
+		json.NewEncoder(w).Encode(n.plan)
 	case r.URL.Path == "/cluster/partitions":
 		json.NewEncoder(w).Encode(n.partitions)
 	default:

@@ -126,10 +126,7 @@ func rotateAll(cmd *cobra.Command, c *client, asJSON bool) error {
 		r := rotated{Name: m.Name}
 		base, err := parseServer(m.Addresses.HTTP)
 		if err == nil {
-			one := *c
-			one.base, one.bases = base, one.bases[:0:0]
-			one.bases = append(one.bases, base)
-			r.Keys, err = rotate(cmd, &one)
+			r.Keys, err = rotate(cmd, c.at(base))
 		}
 		if err != nil {
 			r.Error = err.Error()

@@ -66,6 +66,7 @@ Exit codes: 0 fine, 1 failed, 2 wrong usage, 3 key not found,
 		newGetCommand(), newPutCommand(), newDelCommand(), newIncrCommand(), newTTLCommand(), newExpireCommand(),
 		newListCommand(), newExportCommand(), newImportCommand(),
 		newMembersCommand(), newPartitionsCommand(), newStatusCommand(),
+		newPlanCommand(), newLeaveCommand(), newRemoveCommand(), newReplicasCommand(),
 		newBenchCommand(), newRebuildCommand(), newKeysCommand(), newVersionCommand(),
 	)
 	return root

@@ -39,7 +39,7 @@ in ring order (the first is the preferred leader), and what a partition lacks.`,
 					wanted[i] = r.Node
 				}
 				lacks := p.Lacks
-				if p.Waits != "" && lacks != "" {
+				if p.Waits != "" && lacks != "" && p.Waits != lacks {
 					lacks += " (" + p.Waits + ")"
 				}
 				fmt.Fprintf(t, "%s\t%d-%d\t%s\t%s\t%s\t%s\n", p.Partition, p.Slots[0], p.Slots[1], orDash(p.Leader),

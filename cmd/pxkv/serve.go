@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"pxkv/cmd/pxkv/server"
+	"pxkv/node/meta"
 	"pxkv/node/pack"
 )
 
@@ -70,6 +71,9 @@ SIGTERM and SIGINT hand this node's leaderships over and end it in good order.`,
 	fs.Int64Var(&f.MaxBytes, "max-bytes", 0,
 		"most bytes of the store: beyond it writes are refused, as on a full disk; 0 is what the disk has, or with "+
 			"--store memory three tenths of the memory")
+	fs.Int64Var(&f.MoveRate, "move-rate", 0,
+		"most bytes a second of replicas that move to other nodes, of all together; 0 is as many as can while nobody "+
+			"asks anything of this node, and those of a part of its time else")
 	f.encryption.add(fs)
 	fs.StringVar(&f.HTTP, "http", ":8080", "listen address for clients")
 	fs.StringVar(&f.RESP, "resp", ":6379", "listen address for Redis clients; \"\" turns it off")
@@ -85,6 +89,11 @@ SIGTERM and SIGINT hand this node's leaderships over and end it in good order.`,
 			"--join is known to be one of them, or nobody's")
 	fs.IntVar(&f.Partitions, "partitions", 64, "partitions of a new cluster, fixed for ever")
 	fs.IntVar(&f.Replicas, "replicas", 3, "replicas of each partition of a new cluster")
+	fs.DurationVar(&f.ReplaceAfter, "replace-after", 10*time.Minute,
+		"for how long no member may have heard another one before its replicas move elsewhere by themselves, at "+
+			"least 10s; 0 is never; the same at all nodes")
+	fs.StringVar(&f.Zone, "zone", "",
+		"what can fail together with this node, such as a rack: replicas of a partition are put into different zones")
 	fs.IntVar(&f.CacheEntries, "cache-entries", 65536, "values kept decoded in memory; 0 is off")
 	fs.IntVar(&f.MaxValueBytes, "max-value-bytes", 8<<20, "largest value in bytes")
 	fs.StringVar(&f.compression, "compression", "none",
@@ -166,6 +175,15 @@ func (f *serveFlags) validate() error {
 	between("bootstrap-expect", f.Expect, 0, 1000)
 	if f.MaxBytes != 0 && f.MaxBytes < server.MinMaxBytes {
 		fault("--max-bytes is %d; it must be 0 or at least %d", f.MaxBytes, server.MinMaxBytes)
+	}
+	if f.ReplaceAfter != 0 && f.ReplaceAfter < server.MinReplaceAfter {
+		fault("--replace-after is %v; it must be 0 or at least %v", f.ReplaceAfter, server.MinReplaceAfter)
+	}
+	if err := meta.CheckZone(f.Zone); err != nil {
+		fault("--zone: %v", err)
+	}
+	if f.MoveRate != 0 && f.MoveRate < server.MinMoveRate {
+		fault("--move-rate is %d bytes a second; it must be 0 or at least %d", f.MoveRate, server.MinMoveRate)
 	}
 	if f.Expect > 0 && len(f.Join) == 0 {
 		fault("--bootstrap-expect needs --join: how should the expected nodes find each other?")

@@ -32,9 +32,10 @@ func newStatusCommand() *cobra.Command {
   complete   has every partition all the replicas that are wanted, caught up, and nothing moves?
   may fail   may any one node fail, or be stopped, and everything goes on at once?
 
-Each is yes, or no with the reasons. Exit code 0 only when all three are yes: a single node, or two, never
-may lose one. --wait waits until they are. --quiet asks the node alone whether it can serve everything, which is the
-check for containers. --safe-to-stop NAME asks only whether everything would be served without that node.`,
+Each is yes, or no with the reasons. Exit code 0 only when all three are yes, so never with a single node or two,
+which may not lose one, and when no member is on its way out of the cluster that has got no further for a minute.
+--wait waits until the answer is yes. --quiet asks the node alone whether it can serve everything, which is the check
+for containers. --safe-to-stop NAME asks only whether everything would be served without that node.`,
 		func(cmd *cobra.Command, c *client, asJSON bool) error {
 			if err := f.check(cmd); err != nil {
 				return err
@@ -125,6 +126,13 @@ type status struct {
 	ReachableMembers int              `json:"reachable_members"`
 	Partitions       int              `json:"partitions"`
 	Leaderless       []kv.PartitionID `json:"leaderless_partitions"`
+	Departing        []departing      `json:"departing"` // members on their way out of the cluster
+}
+
+type departing struct {
+	Name  string         `json:"name"`
+	State kv.MemberState `json:"state"`
+	kv.DepartureView
 }
 
 func readStatus(ctx context.Context, c *client) (*statusAnswer, error) {
@@ -139,6 +147,11 @@ func readStatus(ctx context.Context, c *client) (*statusAnswer, error) {
 			a.not = append(a.not, q.no) // why is on standard output
 		}
 	}
+	for _, d := range s.Departing {
+		if d.StalledSeconds > 0 {
+			a.not = append(a.not, fmt.Sprintf("%s is %s and gets no further", d.Name, d.State))
+		}
+	}
 	return a, nil
 }
 
@@ -146,7 +159,7 @@ func readStatus(ctx context.Context, c *client) (*statusAnswer, error) {
 func statusOf(cluster *kv.ClusterView) *status {
 	s := &status{
 		// [] in JSON, not null
-		Warnings: []string{}, Leaderless: append([]kv.PartitionID{}, cluster.Leaderless...),
+		Warnings: []string{}, Departing: []departing{}, Leaderless: append([]kv.PartitionID{}, cluster.Leaderless...),
 		Cluster: cluster.ID, Name: cluster.Name, Node: cluster.Node, Ready: cluster.Ready,
 		Epoch: cluster.Epoch, Version: cluster.Version, Members: len(cluster.Members), Partitions: cluster.Partitions,
 	}
@@ -161,6 +174,9 @@ func statusOf(cluster *kv.ClusterView) *status {
 	for _, m := range cluster.Members {
 		if m.State == kv.Active {
 			holders++
+		}
+		if m.Departure != nil {
+			s.Departing = append(s.Departing, departing{m.Name, m.State, *m.Departure})
 		}
 		if m.Reachable {
 			s.ReachableMembers++
@@ -211,6 +227,10 @@ func (s *status) writeText(w io.Writer) error {
 	fmt.Fprintf(t, "epoch\t%d\n", s.Epoch)
 	fmt.Fprintf(t, "members\t%d, reachable: %d\n", s.Members, s.ReachableMembers)
 	fmt.Fprintf(t, "partitions\t%d, without leader: %d\n", s.Partitions, len(s.Leaderless))
+	for i := range s.Departing {
+		d := &s.Departing[i]
+		fmt.Fprintf(t, "%s\t%s: %s\n", d.State, d.Name, departureText(&d.DepartureView))
+	}
 	for _, p := range s.Warnings {
 		fmt.Fprintf(t, "warning\t%s\n", p)
 	}

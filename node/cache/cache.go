@@ -51,8 +51,9 @@ type stripe struct {
 // slot is what is kept of a key. It stays while its key changes, so that a key that is written
 // again and again costs no new entry each time.
 type slot struct {
-	item     kv.Item
-	changing bool // between Begin and End: as if it was not there
+	item     kv.Item // without its data where that is long
+	length   int     // of data that is long, which is not kept; 0: it is here
+	changing bool    // between Begin and End: as if it was not there
 }
 
 // Token remembers when a read began.
@@ -84,10 +85,25 @@ func (c *Cache) Get(key []byte) (kv.Item, bool, Token) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	sl, ok := s.look(key)
-	if !ok || sl.changing {
+	if !ok || sl.changing || sl.length > 0 {
 		return kv.Item{}, false, Token{s.gen}
 	}
 	return sl.item, true, Token{s.gen}
+}
+
+// Long returns how long the data of a key is that is too long to be kept, and all else of its item.
+func (c *Cache) Long(key []byte) (_ kv.Item, length int64, ok bool) {
+	if c == nil {
+		return kv.Item{}, 0, false
+	}
+	s := c.stripe(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sl, ok := s.look(key)
+	if !ok || sl.changing || sl.length == 0 {
+		return kv.Item{}, 0, false
+	}
+	return sl.item, int64(sl.length), true
 }
 
 // look finds a key's slot. s.mu is held.
@@ -101,9 +117,25 @@ func (s *stripe) look(key []byte) (*slot, bool) {
 	return s.lru.Peek(name)
 }
 
-// Fill keeps an item that was read from the store after the Get that gave tok.
+// Fill keeps an item that was read from the store after the Get that gave tok. Of data that is long only the length is
+// kept.
 func (c *Cache) Fill(key []byte, it kv.Item, tok Token) {
-	if c == nil || weight(&it) > maxValue {
+	long := 0
+	if weight(&it) > maxValue {
+		long, it.Value.Data = len(it.Value.Data), nil
+	}
+	c.fill(key, it, long, tok)
+}
+
+// FillLong keeps how long the data of an item is that was left out, all or in part, where it is too long to be kept.
+func (c *Cache) FillLong(key []byte, it kv.Item, length int64, tok Token) {
+	if it.Value.Data = nil; length > maxValue {
+		c.fill(key, it, int(length), tok)
+	}
+}
+
+func (c *Cache) fill(key []byte, it kv.Item, long int, tok Token) {
+	if c == nil {
 		return
 	}
 	s := c.stripe(key)
@@ -112,16 +144,16 @@ func (c *Cache) Fill(key []byte, it kv.Item, tok Token) {
 	if (s.gen != tok.gen || s.busy > 0) && !ignoreChanges {
 		return
 	}
-	s.keep(key, it)
+	s.keep(key, it, long)
 }
 
-// keep keeps an item. s.mu is held.
-func (s *stripe) keep(key []byte, it kv.Item) {
+// keep keeps an item, or all of it but its data, which has so many bytes. s.mu is held.
+func (s *stripe) keep(key []byte, it kv.Item, long int) {
 	if sl, ok := s.look(key); ok {
 		s.bytes += weight(&it) - weight(&sl.item)
-		sl.item, sl.changing = it, false
+		sl.item, sl.length, sl.changing = it, long, false
 	} else {
-		s.lru.Add(string(key), &slot{item: it})
+		s.lru.Add(string(key), &slot{item: it, length: long})
 		s.bytes += weight(&it)
 	}
 	for s.bytes > maxBytes/stripes {
@@ -156,7 +188,7 @@ func (c *Cache) End(_ kv.PartitionID, key []byte, now *kv.Item) {
 	s.gen++ // whoever began to read between Begin and End may still hold the old value
 	s.busy--
 	if now != nil && weight(now) <= maxValue {
-		s.keep(key, *now)
+		s.keep(key, *now, 0)
 	} else {
 		s.lru.Remove(unsafe.String(unsafe.SliceData(key), len(key)))
 	}

@@ -172,3 +172,54 @@ func BenchmarkGet(b *testing.B) {
 		}
 	}
 }
+
+// Of a long value the length is known until its key changes, and the value is not there.
+func TestLengthsOfLongValues(t *testing.T) {
+	t.Parallel()
+	c, k := New(100), []byte("k")
+	long := kv.Item{Version: 7, Value: kv.Value{Data: make([]byte, maxValue+1)}}
+	fill := func() {
+		_, _, tok := c.Get(k)
+		c.Fill(k, long, tok)
+	}
+	left := func(tok Token) { c.FillLong(k, kv.Item{Version: 7}, maxValue+1, tok) }
+	for name, keep := range map[string]func(){
+		"whole":    fill,
+		"left out": func() { _, _, tok := c.Get(k); left(tok) },
+	} {
+		keep()
+		it, length, ok := c.Long(k)
+		if !ok || length != maxValue+1 || it.Version != 7 || it.Value.Data != nil {
+			t.Errorf("%s: %d bytes, version %d, known: %v", name, length, it.Version, ok)
+		}
+		if _, ok, _ := c.Get(k); ok {
+			t.Errorf("%s: the value is there", name)
+		}
+		_, _, before := c.Get(k)
+		c.Begin(0, k)
+		if _, _, ok := c.Long(k); ok {
+			t.Errorf("%s: the length is known while the key changes", name)
+		}
+		short := item("v")
+		c.End(0, k, &short)
+		left(before) // which was read before the change
+		if _, _, ok := c.Long(k); ok {
+			t.Errorf("%s: the length is known after the key has changed", name)
+		}
+		if it, ok, _ := c.Get(k); !ok || string(it.Value.Data) != "v" {
+			t.Errorf("%s: the new value is not there", name)
+		}
+		c.Begin(0, k)
+		c.End(0, k, nil)
+	}
+	_, _, tok := c.Get(k)
+	c.FillLong(k, kv.Item{}, maxValue, tok)
+	if _, _, ok := c.Long(k); ok {
+		t.Error("a value that may be kept counts as long")
+	}
+	var off *Cache
+	off.FillLong(k, kv.Item{}, maxValue+1, Token{})
+	if _, _, ok := off.Long(k); ok {
+		t.Error("a cache that is off knows a length")
+	}
+}

@@ -55,7 +55,7 @@ func New(o Options) (*Core, error) {
 	h := o.Host
 	h.Node, h.Incarnation, h.Starts = id.Node, o.Start.Incarnation, id.Starts
 	h.Fresh, h.Moved, h.Copied = o.Start.Fresh, id.Elsewhere, id.Copy
-	h.DB, h.Policy, h.OnTick = o.DB, c.Machine, c.Planner.Tick
+	h.DB, h.Policy, h.OnTick, h.OnChange = o.DB, c.Machine, c.Planner.Tick, c.Planner.Changed
 	if h.Cache == nil && o.Cache != nil {
 		h.Cache = o.Cache
 	}

@@ -2,6 +2,7 @@ package core
 
 import (
 	"errors"
+	"fmt"
 
 	"pxkv/node/kv"
 	"pxkv/node/member"
@@ -34,6 +35,10 @@ func Identify(db *persist.DB, name string, fresh func() kv.NodeID, incarnation u
 	if !known && len(replicas) > 0 {
 		return s, errors.New("the data directory has the data of a node and no identity.json, which says of which: " +
 			"put that back, or start with an empty data directory")
+	}
+	if known && id.Left {
+		return s, fmt.Errorf("node %q of this data directory has left cluster %q, as it was asked to: start with an "+
+			"empty data directory to join as a new node", id.Name, id.ClusterName)
 	}
 	if known && member.Cloned(id, len(replicas)) {
 		known, s.Former = false, id.Node

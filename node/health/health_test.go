@@ -88,6 +88,15 @@ func TestJudge(t *testing.T) {
 		{"somebody has come", func(s *meta.State, _ map[kv.PartitionID]Report) {
 			s.PlacedFor = s.PlacedFor[:2]
 		}, fine, "members have come or gone", fine},
+		{"another number of replicas is wanted", func(s *meta.State, _ map[kv.PartitionID]Report) {
+			s.ClusterVersion, s.PlacedZones = meta.VersionDepartures, []string{"", "", ""}
+			s.PlacedReplicas, s.Replicas = 3, 2
+		}, fine, "another number of replicas is wanted", fine},
+		{"whoever leads the cluster's own group knows of a change", func(_ *meta.State, rs map[kv.PartitionID]Report) {
+			r := rs[kv.Meta]
+			r.Unplaced = true
+			rs[kv.Meta] = r
+		}, fine, "nobody has said yet what moves", fine},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()

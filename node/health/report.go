@@ -13,6 +13,11 @@ type Report struct {
 	Replicas  []Replica      `json:"replicas"` // of the applied configuration
 	// Waits says what the next step of a move waits for, in words; empty: for nothing.
 	Waits string `json:"waits,omitempty"`
+	// Unplaced says that members, or the number of replicas, have changed, and that nobody has said yet what moves: by
+	// the word of the meta group's leader, for whoever is asked may not have heard of it yet.
+	Unplaced bool `json:"unplaced,omitempty"`
+	// Departures is how far members are on their way out, by the word of the meta group's leader.
+	Departures map[kv.NodeID]kv.DepartureView `json:"departures,omitempty"`
 }
 
 // Replica is one of a group.
@@ -57,6 +62,16 @@ func (r *Report) Joint() bool {
 		}
 	}
 	return false
+}
+
+// MayLoseOne reports whether the group goes on at once without any one of its replicas.
+func (r *Report) MayLoseOne() bool {
+	for i := range r.Replicas {
+		if !r.survives(r.Replicas[i].Node) {
+			return false
+		}
+	}
+	return true
 }
 
 // survives reports whether the group goes on at once without a node; 0 is without none.

@@ -83,7 +83,11 @@ func Judge(s *meta.State, reports map[kv.PartitionID]Report) Verdict {
 		v.Complete.Why = append(v.Complete.Why, v.Outdated)
 		v.MayFail.Why = append(v.MayFail.Why, v.Outdated)
 	}
-	v.lacks(s)
+	if s.PlacementOutdated() || reports[kv.Meta].Unplaced {
+		v.Complete.Why = append(v.Complete.Why,
+			"members have come or gone, or another number of replicas is wanted, and nobody has said yet what moves")
+	}
+	v.lacks()
 	v.needs(s)
 	for _, a := range []*kv.YesNo{&v.Served, &v.Complete, &v.MayFail} {
 		a.Yes = len(a.Why) == 0
@@ -102,11 +106,7 @@ func newestOf(reports map[kv.PartitionID]Report) (newest kv.Epoch) {
 // on at once without any one of its replicas.
 func Of(s *meta.State, r *Report) (lacks string, mayLose bool) {
 	lacks = r.missing(wantedOf(s, r.Partition), kv.NodeID.String)
-	mayLose = true
-	for i := range r.Replicas {
-		mayLose = mayLose && r.survives(r.Replicas[i].Node)
-	}
-	return lacks, mayLose
+	return lacks, r.MayLoseOne()
 }
 
 // groups are all of a cluster.
@@ -141,10 +141,7 @@ func (v *Verdict) count(p kv.PartitionID, r *Report) {
 }
 
 // lacks makes of what groups lack the reasons why the cluster is not complete.
-func (v *Verdict) lacks(s *meta.State) {
-	if s.PlacementOutdated() {
-		v.Complete.Why = append(v.Complete.Why, "members have come or gone, and nobody has said yet what moves")
-	}
+func (v *Verdict) lacks() {
 	by := map[string][]kv.PartitionID{}
 	for p, why := range v.Lacks {
 		by[why] = append(by[why], p)

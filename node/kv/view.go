@@ -15,6 +15,36 @@ const (
 	Down    MemberState = "down"    // excluded from the placement because it was gone too long
 )
 
+// Cause is why a member departs, or was removed.
+type Cause string
+
+const (
+	CauseLeft     Cause = "left"     // it was asked to leave
+	CauseRemoved  Cause = "removed"  // an operator has given it up
+	CauseLost     Cause = "lost"     // nobody had heard it for longer than the cluster waits
+	CauseReplaced Cause = "replaced" // a new node of its name has its place
+)
+
+// Known reports whether this release knows the cause.
+func (c Cause) Known() bool {
+	return c == CauseLeft || c == CauseRemoved || c == CauseLost || c == CauseReplaced
+}
+
+// Text says it of a member that was removed.
+func (c Cause) Text() string {
+	switch c {
+	case CauseLeft:
+		return "it left when it was asked to"
+	case CauseRemoved:
+		return "it was removed by an operator"
+	case CauseLost:
+		return "it was silent for too long"
+	case CauseReplaced:
+		return "a new node of its name has its place"
+	}
+	return "it was removed"
+}
+
 // Addresses are where a node listens, as host:port that its peers can dial. HTTP and RESP
 // may be empty when that door is closed.
 type Addresses struct {
@@ -37,6 +67,79 @@ type MemberView struct {
 	Filling  int `json:"filling,omitempty"`
 	Wanted   int `json:"wanted"`
 	Leaders  int `json:"leaders"` // partitions led, as far as the answering node knows and can ask
+	// Zone is what it said that can fail together with it.
+	Zone string `json:"zone,omitempty"`
+	// Departure is how far it is on its way out of the cluster, while it is leaving or down.
+	Departure *DepartureView `json:"departure,omitempty"`
+}
+
+// DepartureView is how far a member is on its way out of the cluster. All but SinceMS and Cause is the word of the node
+// that leads the cluster's own group, and missing while that one says nothing.
+type DepartureView struct {
+	SinceMS int64 `json:"since_ms"` // since 1970
+	Cause   Cause `json:"cause"`
+	// Left is how many partitions have a replica on it, and LeftBytes about how many bytes those have; Moved is how
+	// many had one when it was first looked at, and have none now.
+	Left      int   `json:"partitions_left"`
+	LeftBytes int64 `json:"bytes_left"`
+	Moved     int   `json:"partitions_moved"`
+	// BytesPerSecond is how fast the bytes went of late, and SecondsLeft how long the rest takes at that pace; 0:
+	// not known.
+	BytesPerSecond int64 `json:"bytes_per_second,omitempty"`
+	SecondsLeft    int64 `json:"seconds_left,omitempty"`
+	// StalledSeconds is for how long nothing has become less, from a minute on; 0: it goes on.
+	StalledSeconds int64 `json:"stalled_seconds,omitempty"`
+	// Waits says what is waited for.
+	Waits []WaitView `json:"waits,omitempty"`
+}
+
+// WaitView is what some partitions wait for, or the cluster when there are none.
+type WaitView struct {
+	Partitions []PartitionID `json:"partitions,omitempty"`
+	Why        string        `json:"why"`
+}
+
+// RemovedView is a former member.
+type RemovedView struct {
+	ID   NodeID `json:"id"`
+	Name string `json:"name"`
+	// AtMS is when it was removed, in milliseconds since 1970, and Cause why; missing where that is not known.
+	AtMS  int64 `json:"at_ms,omitempty"`
+	Cause Cause `json:"cause,omitempty"`
+}
+
+// OrderView answers POST and DELETE /cluster/leave, DELETE /cluster/members/NAME, and PUT /cluster/replicas.
+type OrderView struct {
+	Node     string      `json:"node,omitempty"`
+	State    MemberState `json:"state,omitempty"` // of the member, after it
+	Epoch    Epoch       `json:"epoch"`
+	Replicas int         `json:"replicas,omitempty"` // wanted of each partition after it, where that was asked for
+	// Refused says why it is not done, one reason each; none: it is.
+	Refused []string `json:"refused,omitempty"`
+}
+
+// MoveView is what a plan does to one partition.
+type MoveView struct {
+	Partition PartitionID `json:"partition"`
+	From      []string    `json:"from,omitempty"`   // nodes that lose a replica
+	To        []string    `json:"to,omitempty"`     // nodes that get one
+	Leader    string      `json:"leader,omitempty"` // the preferred leader afterwards, if it is another one
+	Bytes     int64       `json:"bytes"`            // about, of each replica that moves
+}
+
+// PlanView answers GET /cluster/plan: what would happen. Nothing is changed by it.
+type PlanView struct {
+	Change string `json:"change"` // add, remove or replace
+	Node   string `json:"node"`
+	Epoch  Epoch  `json:"epoch"` // of the placement that it was made from: see pxkv leave --plan
+	// Refused says why it cannot be done now, one reason each; none: it can.
+	Refused []string   `json:"refused,omitempty"`
+	Moves   []MoveView `json:"moves"`
+	Bytes   int64      `json:"bytes"` // about, that all nodes receive together
+	// Seconds is about how long it takes.
+	Seconds int64 `json:"seconds"`
+	// AtRisk are the partitions that could not bear the failure of one more node meanwhile.
+	AtRisk []PartitionID `json:"at_risk,omitempty"`
 }
 
 // ClusterView answers GET /cluster.
@@ -54,6 +157,8 @@ type ClusterView struct {
 	// Leaderless are the partitions for which the answering node knows no leader that it can ask.
 	Leaderless []PartitionID `json:"leaderless,omitempty"`
 	Members    []MemberView  `json:"members"`
+	// Removed are the latest former members, the last one first.
+	Removed []RemovedView `json:"removed,omitempty"`
 	// Health is how the cluster is, as the leaders of its groups said when they were asked for this answer; nil
 	// where the answering node is in no cluster.
 	Health *HealthView `json:"health,omitempty"`

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -227,5 +228,54 @@ func TestAKeptState(t *testing.T) {
 	if !ok || string(res.Item.Value.Data) != "old" || res.Receipt.Index != state.Applied().Index || !v.Holds() {
 		t.Errorf("read %q at index %d of %d, ok %v, holds %v", res.Item.Value.Data, res.Receipt.Index,
 			state.Applied().Index, ok, v.Holds())
+	}
+}
+
+// A value that is longer than what is wanted is told by its length, from the store the first time and then from the
+// cache; who wants it all the same gets it.
+func TestALongValueThatIsNotWanted(t *testing.T) {
+	t.Parallel()
+	a := newAlone(t)
+	long := strings.Repeat("v", 100_000)
+	a.put("k", long, 0)
+	a.cache.Clear()
+	look := func(most int64, part kv.Part) (k Key, cached bool, res kv.ReadResult) {
+		t.Helper()
+		k = Key{View: Fresh(a.h), Name: []byte("k"), Part: part, Most: most}
+		if cached = k.Cached(a.cache); !cached {
+			if err := k.Load(a.db.Store); err != nil {
+				t.Fatal(err)
+			}
+		}
+		res, _, ok := k.Result(a.cache, a.clock, false)
+		if !ok || !res.Found || res.Length != int64(len(long)) {
+			t.Fatalf("found %v, %d bytes, ok %v", res.Found, res.Length, ok)
+		}
+		return k, cached, res
+	}
+	if k, cached, res := look(99_999, kv.Part{}); cached || !k.TooLong() || len(res.Item.Value.Data) > 0 {
+		t.Errorf("at first: %d bytes, cached %v, too long %v", len(res.Item.Value.Data), cached, k.TooLong())
+	}
+	for _, most := range []int64{99_999, NotSlow} {
+		if k, cached, res := look(most, kv.Part{}); !cached || !k.TooLong() || len(res.Item.Value.Data) > 0 {
+			t.Errorf("most %d: %d bytes, cached %v, too long %v", most, len(res.Item.Value.Data), cached, k.TooLong())
+		}
+	}
+	for _, most := range []int64{0, 100_000} {
+		if k, cached, res := look(most, kv.Part{}); cached || k.TooLong() || string(res.Item.Value.Data) != long {
+			t.Errorf("most %d: %d bytes, cached %v, too long %v", most, len(res.Item.Value.Data), cached, k.TooLong())
+		}
+	}
+	part := kv.Part{Kind: kv.RangeOfValue, End: 9}
+	if k, _, res := look(50, part); k.TooLong() || string(res.Item.Value.Data) != long[:10] {
+		t.Errorf("a part: %d bytes, too long %v", len(res.Item.Value.Data), k.TooLong())
+	}
+	if k, _, _ := look(NotSlow, part); !k.TooLong() {
+		t.Error("a part of what is known to be long is not slow")
+	}
+	a.put("k", "short", 0)
+	k := Key{View: Fresh(a.h), Name: []byte("k"), Most: 99_999}
+	if !k.Cached(a.cache) || k.TooLong() {
+		t.Error("what was long is still too long when it has changed")
 	}
 }

@@ -2,6 +2,9 @@ package loop
 
 import (
 	"sync"
+	"sync/atomic"
+
+	pb "go.etcd.io/raft/v3/raftpb"
 
 	"pxkv/node/kv"
 	"pxkv/node/replica"
@@ -14,6 +17,7 @@ type inbox struct {
 	bytes  int // of writes and messages
 	closed bool
 	wake   chan struct{} // one slot
+	asked  atomic.Uint64 // times that writes or reads came, or entries with data
 }
 
 func (b *inbox) signal() {
@@ -56,6 +60,7 @@ func (b *inbox) write(ops []replica.Op) *kv.Error {
 		b.mu.Unlock()
 		return err
 	}
+	b.asked.Add(1)
 	b.in.Ops = append(b.in.Ops, ops...)
 	b.bytes += size
 	b.mu.Unlock()
@@ -72,6 +77,7 @@ func (b *inbox) read(reads []replica.ReadOp) *kv.Error {
 		b.mu.Unlock()
 		return err
 	}
+	b.asked.Add(1)
 	b.in.Reads = append(b.in.Reads, reads...)
 	b.bytes += readSize * len(reads)
 	b.mu.Unlock()
@@ -80,14 +86,19 @@ func (b *inbox) read(reads []replica.ReadOp) *kv.Error {
 }
 
 func (b *inbox) deliver(ms []replica.Message) bool {
-	size := 0
+	size, written, waits := 0, false, true
 	for i := range ms {
 		size += 128
+		waits = waits && ms[i].Kind == replica.Liveness // which the next tick looks at
 		if ms[i].Raft != nil {
 			for _, e := range ms[i].Raft.Entries {
 				size += len(e.GetData())
+				written = written || len(e.GetData()) > 0 && e.GetType() == pb.EntryNormal
 			}
 		}
+	}
+	if written {
+		b.asked.Add(1)
 	}
 	b.mu.Lock()
 	if b.refusal() != nil {
@@ -97,7 +108,9 @@ func (b *inbox) deliver(ms []replica.Message) bool {
 	b.in.Messages = append(b.in.Messages, ms...)
 	b.bytes += size
 	b.mu.Unlock()
-	b.signal()
+	if !waits {
+		b.signal()
+	}
 	return true
 }
 
@@ -112,7 +125,8 @@ func (b *inbox) swap(used *replica.Input) {
 	empty := replica.Input{
 		Finished: used.Finished[:0], Messages: used.Messages[:0], Snapshots: used.Snapshots[:0],
 		Reports:     used.Reports[:0],
-		Unreachable: used.Unreachable[:0], Orders: used.Orders[:0], Ops: used.Ops[:0], Reads: used.Reads[:0],
+		Unreachable: used.Unreachable[:0], Disconnected: used.Disconnected[:0],
+		Orders: used.Orders[:0], Ops: used.Ops[:0], Reads: used.Reads[:0],
 	}
 	b.mu.Lock()
 	*used, b.in = b.in, empty
@@ -139,7 +153,7 @@ func (b *inbox) queued() int {
 	defer b.mu.Unlock()
 	in := &b.in
 	return len(in.Finished) + len(in.Messages) + len(in.Snapshots) + len(in.Reports) + len(in.Unreachable) +
-		len(in.Orders) + len(in.Ops) + len(in.Reads)
+		len(in.Disconnected) + len(in.Orders) + len(in.Ops) + len(in.Reads)
 }
 
 // close ends the inbox and returns what no turn will take.

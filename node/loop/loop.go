@@ -36,6 +36,10 @@ type Options struct {
 	Clock   func() replica.Now
 	Logger  *slog.Logger
 	Metrics prometheus.Registerer // nil: none
+	// MoveRate is how many bytes of snapshots a second leave at most, of all together. 0: as many as can.
+	MoveRate int64
+	// Asked grows with each read that is answered beside the loop. nil: there are none.
+	Asked func() uint64
 }
 
 const maxInboxBytes = 128 << 20 // of writes and messages not yet taken by a turn
@@ -56,6 +60,7 @@ type Loop struct {
 	own      ownCommits
 	taken    atomic.Uint64 // turns
 	still    atomic.Bool   // none has ended for a while
+	pace     pace          // of snapshots
 }
 
 // New returns a Loop that has not started.
@@ -63,14 +68,26 @@ func New(o Options) *Loop {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Loop{
+	l := &Loop{
 		o: o, log: o.Logger,
 		metrics: newMetrics(o.Metrics, o.Host.Stats()),
 		inbox:   inbox{wake: make(chan struct{}, 1)},
 		jobs:    make(chan *replica.Job, 1),
 		failed:  make(chan error, 1),
 		ended:   make(chan struct{}),
+		own:     ownCommits{rouse: make(chan struct{}, 1)},
 	}
+	l.pace = pace{rate: o.MoveRate, asked: l.asked}
+	return l
+}
+
+// asked grows with each request for this node, or for a leader that this node follows.
+func (l *Loop) asked() uint64 {
+	n := l.inbox.asked.Load()
+	if l.o.Asked != nil {
+		n += l.o.Asked()
+	}
+	return n
 }
 
 // Handle returns what is known of this node's replica of p, or nil.
@@ -125,6 +142,15 @@ func (l *Loop) Unreachable(n kv.NodeID) {
 	l.inbox.put(func(in *replica.Input) {
 		if !slices.Contains(in.Unreachable, n) {
 			in.Unreachable = append(in.Unreachable, n)
+		}
+	})
+}
+
+// Disconnected reports how the connection with a node has just broken, or that none came about.
+func (l *Loop) Disconnected(d replica.Disconnection) {
+	l.inbox.put(func(in *replica.Input) {
+		if !slices.Contains(in.Disconnected, d) {
+			in.Disconnected = append(in.Disconnected, d)
 		}
 	})
 }

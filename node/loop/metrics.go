@@ -77,6 +77,8 @@ func newMetrics(reg prometheus.Registerer, s *replica.Stats) metrics {
 		gauge("pxkv_partitions_under_replicated",
 			"Partitions led here of which fewer replicas are heard and whole than there should be.", &s.Short),
 		gauge("pxkv_groups_with_lease", "Led groups that serve reads without asking a majority.", &s.Leases),
+		gauge("pxkv_groups_at_rest", "Replicas on this node in whose group nothing happens: its time goes slower.",
+			&s.AtRest),
 		total("pxkv_snapshots_sent_total", "Snapshots that their receivers have staged.", &s.SnapshotsSent),
 		gauge("pxkv_snapshots_out", "Snapshots under way from this node.", &s.SnapshotsOut),
 		gauge("pxkv_snapshots_waiting",

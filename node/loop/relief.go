@@ -23,14 +23,27 @@ import (
 // be elected in the places of its leaders.
 const standsTicks = replica.ElectionTicks
 
+// dozeTicks is how many ticks pass between two looks while nothing is committed.
+const dozeTicks = 4
+
 // errRelieved ends a goroutine of the turns in whose place there is another one.
 var errRelieved = errors.New("another goroutine has taken the turns over")
 
 // ownCommits tells whether the goroutine of the turns commits a job itself. Its count is odd while it
 // does: whoever makes it even, that goroutine or its relief, takes the turns.
-type ownCommits struct{ count atomic.Uint64 }
+type ownCommits struct {
+	count atomic.Uint64
+	dozes atomic.Bool   // whoever looks at the turns looks less often, until one begins
+	rouse chan struct{} // one slot: one has begun meanwhile
+}
 
-func (c *ownCommits) begin() (mark uint64) { return c.count.Add(1) }
+func (c *ownCommits) begin() (mark uint64) {
+	mark = c.count.Add(1)
+	if c.dozes.Load() && c.dozes.CompareAndSwap(true, false) {
+		c.rouse <- struct{}{} // it has room: one is sent each time that dozes was set, and taken before it is set again
+	}
+	return mark
+}
 
 func (c *ownCommits) end(mark uint64) (stillMine bool) { return c.count.CompareAndSwap(mark, mark+1) }
 
@@ -39,6 +52,15 @@ func (c *ownCommits) relieve(seen *uint64) bool {
 	last := *seen
 	*seen = c.count.Load()
 	return *seen == last && last%2 == 1 && !turnWaitsForFsync && c.count.CompareAndSwap(last, last+1)
+}
+
+// doze reports whether none was under way since the last look but one: the next one to begin will say so.
+func (c *ownCommits) doze(before, seen uint64) bool {
+	if before != seen || seen%2 == 1 {
+		return false
+	}
+	c.dozes.Store(true)
+	return c.count.Load() == seen || !c.dozes.CompareAndSwap(true, false)
 }
 
 // commitHere commits a job on the goroutine of the turns. errRelieved says that it is no longer that.
@@ -56,28 +78,42 @@ func (l *Loop) commitHere(j *replica.Job) error {
 
 // watch looks after the turns until done is closed. takeOver starts a goroutine that goes on with them.
 func (l *Loop) watch(done <-chan struct{}, takeOver func()) {
-	ticker := time.NewTicker(l.o.Host.TickLength())
-	defer ticker.Stop()
+	tick := l.o.Host.TickLength()
+	timer := time.NewTimer(tick)
+	defer timer.Stop()
 	var commit, turn uint64
-	still := 0
+	still, ticks := 0, 1 // ticks pass until the next look
 	for {
 		select {
-		case <-ticker.C:
+		case <-timer.C:
+			l.own.dozes.Store(false) // one that has just begun has said so, and is looked at with the tick after
+		case <-l.own.rouse:
+			ticks = 1
+			timer.Reset(tick)
+			continue
 		case <-done:
 			return
 		}
+		before := commit
 		if l.own.relieve(&commit) {
 			l.metrics.relieved.Inc()
 			l.log.Warn("the disk takes long: turns go on without it")
 			takeOver()
 		}
+		brisk := false
 		if now := l.taken.Load(); now != turn {
+			brisk = now-turn > uint64(ticks)/2
 			turn, still = now, 0
 			l.standStill(false)
-		} else if still++; still >= standsTicks {
+		} else if still += ticks; still >= standsTicks {
 			l.standStill(true)
 			l.giveBack()
 		}
+		ticks = 1
+		if brisk && l.own.doze(before, commit) {
+			ticks = dozeTicks
+		}
+		timer.Reset(time.Duration(ticks) * tick)
 	}
 }
 

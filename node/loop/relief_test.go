@@ -83,6 +83,39 @@ func TestTurnsGoOnWhileAnFsyncHangs(t *testing.T) {
 	})
 }
 
+// Turns in which nothing is committed are looked at less often. A commit that hangs then is relieved as soon.
+func TestACommitAfterAWhileOfNoneIsLookedAtAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := newHangingDisk()
+		l, _ := runAlone(t, disk)
+		for round := range 5 {
+			for n := 0; !l.own.dozes.Load(); n++ {
+				if time.Sleep(replica.DefaultTick); n > 100 {
+					t.Fatal("turns in which nothing is committed are looked at with each tick")
+				}
+			}
+			time.Sleep(time.Duration(round) * replica.DefaultTick * 9 / 10)
+			disk.hangs.Store(true)
+			waits := l.set("hangs")
+			time.Sleep(2*replica.DefaultTick + replica.DefaultTick/10)
+			taken := l.taken.Load()
+			time.Sleep(2 * replica.DefaultTick)
+			if l.taken.Load() == taken {
+				t.Errorf("round %d: no turn in the third and fourth tick after a commit has begun that hangs", round)
+			}
+			disk.hangs.Store(false)
+			disk.mends <- struct{}{}
+			if err := <-waits; err != nil {
+				t.Fatal(err)
+			}
+			// The next commit is the persister's, the one after it between two turns again.
+			if err := <-l.set("after"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
 // A node that is stopped while its disk hangs in a commit between two turns answers what waits for it.
 func TestALoopEndsItsTurnsWhileAnFsyncHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -32,7 +32,7 @@ func (l *Loop) stream(ctx context.Context, s *replica.Shipment) error {
 	}
 	defer func() { _ = snapshot.Close() }()
 	err = l.o.Sender.SendSnapshot(ctx, r.ToNode, r.AppendTo(nil), func(w io.Writer) error {
-		_, err := snapshot.WriteTo(movedWriter{w, s})
+		_, err := snapshot.WriteTo(movedWriter{pacedWriter{w, l.pace.of(ctx)}, s})
 		return err
 	})
 	if why := context.Cause(ctx); err != nil && why != nil {
@@ -61,8 +61,8 @@ func (m movedWriter) Write(b []byte) (n int, err error) {
 }
 
 // ReceiveSnapshot stages an arriving snapshot and hands it to its replica. An error that wraps a
-// kv.Refusal tells the sender when to try again.
-func (l *Loop) ReceiveSnapshot(from kv.NodeID, header []byte, body io.Reader) error {
+// kv.Refusal tells the sender when to try again. When ctx ends it is given up.
+func (l *Loop) ReceiveSnapshot(ctx context.Context, from kv.NodeID, header []byte, body io.Reader) error {
 	req, err := replica.DecodeSnapshotRequest(header)
 	if err != nil {
 		return err
@@ -72,7 +72,7 @@ func (l *Loop) ReceiveSnapshot(from kv.NodeID, header []byte, body io.Reader) er
 		return err
 	}
 	defer done()
-	staged, err := l.o.DB.StageSnapshot(req.Partition, body)
+	staged, err := l.o.DB.StageSnapshot(req.Partition, pacedReader{body, l.pace.of(ctx)})
 	if err != nil {
 		if errors.Is(err, syscall.ENOSPC) {
 			err = fmt.Errorf("%w: %w", kv.NoRoom, err)

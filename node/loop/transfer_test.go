@@ -111,7 +111,7 @@ func TestAnArrivingSnapshotIsRefusedByName(t *testing.T) {
 	defer db.Close()
 	l := loopOf(t, db, replica.Limits{Snapshots: replica.SnapshotLimits{In: 1}}, fakeSender(nil))
 	r := replica.SnapshotRequest{Partition: 0, From: 7, To: 3, Term: 1}
-	if err := l.ReceiveSnapshot(3, r.AppendTo(nil), nil); !errors.Is(err, kv.NotWanted) {
+	if err := l.ReceiveSnapshot(t.Context(), 3, r.AppendTo(nil), nil); !errors.Is(err, kv.NotWanted) {
 		t.Errorf("for another replica: %v", err)
 	}
 	r.To = 100
@@ -119,11 +119,11 @@ func TestAnArrivingSnapshotIsRefusedByName(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := l.ReceiveSnapshot(3, r.AppendTo(nil), nil); !errors.Is(err, kv.Busy) {
+	if err := l.ReceiveSnapshot(t.Context(), 3, r.AppendTo(nil), nil); !errors.Is(err, kv.Busy) {
 		t.Errorf("with no place free: %v", err)
 	}
 	done()
-	if err := l.ReceiveSnapshot(3, r.AppendTo(nil), bytes.NewReader([]byte("no snapshot"))); err == nil {
+	if err := l.ReceiveSnapshot(t.Context(), 3, r.AppendTo(nil), bytes.NewReader([]byte("no snapshot"))); err == nil {
 		t.Error("a stream that is none was taken")
 	}
 	if _, err := l.o.Host.Admit(r); err != nil {

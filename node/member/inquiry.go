@@ -30,6 +30,26 @@ type Inquiry struct {
 	said       map[kv.NodeID]replica.Witness
 }
 
+// Objection is why a member must stay one.
+type Objection struct {
+	// Text says it to people, with figures that are others at each look; empty: nothing is in the way.
+	Text string
+	// Kind stays the same as long as the same kind of thing is in the way: who logs what changes goes by it.
+	Kind string
+}
+
+// The kinds of objections of an Inquiry.
+const (
+	kindHeard      = "heard"
+	kindNeeded     = "needed"
+	kindUnsure     = "unsure"
+	kindLeaderless = "leaderless"
+)
+
+func objection(kind, format string, args ...any) Objection {
+	return Objection{fmt.Sprintf(format, args...), kind}
+}
+
 // Hear takes what a member says.
 func (q *Inquiry) Hear(from kv.NodeID, w replica.Witness) {
 	if q.said == nil {
@@ -38,8 +58,8 @@ func (q *Inquiry) Hear(from kv.NodeID, w replica.Witness) {
 	q.said[from] = w
 }
 
-// Decide returns why the former one must stay a member, empty when it may be replaced.
-func (q *Inquiry) Decide() (why string) {
+// Decide returns why the former one must stay a member; nothing when it may be replaced.
+func (q *Inquiry) Decide() Objection {
 	var from []kv.NodeID
 	for id := range q.said {
 		from = append(from, id)
@@ -50,12 +70,12 @@ func (q *Inquiry) Decide() (why string) {
 	for _, id := range from {
 		w := q.said[id]
 		if w.Silence < q.Least && !gone && !replacedThoughHeard {
-			return fmt.Sprintf("node %s heard it %v ago, and it takes %v of silence: if that one is to be "+
-				"replaced, stop it", q.Names.Of(id), w.Silence.Round(time.Millisecond), q.Least)
+			return objection(kindHeard, "node %s heard it %v ago, and it takes %v of silence: if that one is to be "+
+				"replaced or removed, stop it", q.Names.Of(id), w.Silence.Round(time.Millisecond), q.Least)
 		}
 		for _, p := range w.Needs {
 			if !replacedWithoutMajority {
-				return fmt.Sprintf("partition %s has no majority without its vote: %s", p, wayOut)
+				return objection(kindNeeded, "partition %s has no majority without its vote: %s", p, wayOut)
 			}
 		}
 		for _, p := range w.Spares {
@@ -63,15 +83,16 @@ func (q *Inquiry) Decide() (why string) {
 		}
 	}
 	if replacedWithoutMajority {
-		return ""
+		return Objection{}
 	}
 	if !spared[kv.Meta] {
-		return "the meta group's leader is not sure of its majority"
+		return objection(kindUnsure, "the meta group's leader is not sure of its majority")
 	}
 	for p := range q.Partitions {
 		if !spared[kv.PartitionID(p)] {
-			return fmt.Sprintf("partition %d has no leader that can be asked, and may need its vote: %s", p, wayOut)
+			return objection(kindLeaderless, "partition %d has no leader that can be asked, and may need its vote: %s",
+				p, wayOut)
 		}
 	}
-	return ""
+	return Objection{}
 }

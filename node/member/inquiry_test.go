@@ -41,8 +41,29 @@ func TestAMemberIsReplacedOnlyWhenNobodyNeedsOrHearsIt(t *testing.T) {
 		for id, w := range tc.said {
 			q.Hear(id, w)
 		}
-		if why := q.Decide(); (why == "") != (tc.why == "") || !strings.Contains(why, tc.why) {
+		if why := q.Decide().Text; (why == "") != (tc.why == "") || !strings.Contains(why, tc.why) {
 			t.Errorf("%s: %q, want %q", name, why, tc.why)
 		}
+	}
+}
+
+// What is logged when it changes is not logged again because a duration in it has.
+func TestAnObjectionOfOneKindStaysOne(t *testing.T) {
+	t.Parallel()
+	ask := func(silence time.Duration, needs ...kv.PartitionID) Objection {
+		q := Inquiry{Former: 3, Partitions: 2, Least: DefaultSilence}
+		q.Hear(1, replica.Witness{Silence: silence, Spares: []kv.PartitionID{kv.Meta, 0, 1}, Needs: needs})
+		return q.Decide()
+	}
+	now, later := ask(time.Second), ask(2*time.Second)
+	if now.Text == later.Text || now.Kind != later.Kind {
+		t.Errorf("heard a second later: %+v, then %+v", now, later)
+	}
+	one, other := ask(time.Minute, 0), ask(time.Minute, 1)
+	if one.Text == other.Text || one.Kind != other.Kind || one.Kind == now.Kind {
+		t.Errorf("heard: %+v; one vote is needed: %+v, then another one: %+v", now, one, other)
+	}
+	if none := ask(time.Minute); none != (Objection{}) {
+		t.Errorf("nothing is in the way, and it says %+v", none)
 	}
 }

@@ -9,13 +9,21 @@ import (
 )
 
 const (
-	// StateVersion is the version of State's encoding that this package reads and writes.
-	StateVersion = 1
-	// CommandVersion is the version of the commands' encoding that this package reads and
-	// writes. Any change of a command's fields or meaning needs another one, and may be
-	// proposed only when every member understands it.
-	CommandVersion = 1
+	// newestState is the newest version of State's encoding that this package reads and writes; it reads all before.
+	newestState = 2
+	// CommandVersion is the newest version of the commands' encoding that this package reads and
+	// writes; it reads all before. Any change of a command's fields or meaning needs another one, which may be
+	// proposed only when every member understands it: when the cluster has that version.
+	CommandVersion = NewestVersion
 )
+
+// stateVersion is the version in which a state is written, by the version of its cluster.
+func stateVersion(cluster int) int {
+	if cluster >= VersionDepartures {
+		return 2
+	}
+	return 1
+}
 
 // ErrNotUnderstood is in the error of Apply, Check and Decode for bytes that this version of
 // the software does not fully understand. A node must stop then: to skip a command that
@@ -35,8 +43,9 @@ func Decode(b []byte) (*State, error) {
 	if err := json.Unmarshal(b, &head); err != nil {
 		return nil, fmt.Errorf("meta state of %d bytes: %w: %w", len(b), ErrNotUnderstood, err)
 	}
-	if head.Version != StateVersion {
-		return nil, fmt.Errorf("meta state of version %d, want %d: %w", head.Version, StateVersion, ErrNotUnderstood)
+	if head.Version < 1 || head.Version > newestState {
+		return nil, fmt.Errorf("meta state of version %d, want at most %d: %w", head.Version, newestState,
+			ErrNotUnderstood)
 	}
 	s := &State{}
 	if err := strictJSON(b, s); err != nil {
@@ -56,8 +65,8 @@ type envelope struct {
 	Body    json.RawMessage `json:"body"`
 }
 
-func encodeCommand(typ string, body command) []byte {
-	return mustJSON(envelope{Version: CommandVersion, Type: typ, Body: mustJSON(body)})
+func encodeCommand(version int, typ string, body command) []byte {
+	return mustJSON(envelope{Version: version, Type: typ, Body: mustJSON(body)})
 }
 
 func decodeCommand(b []byte) (command, error) {
@@ -65,8 +74,9 @@ func decodeCommand(b []byte) (command, error) {
 	if err := strictJSON(b, &e); err != nil {
 		return nil, fmt.Errorf("meta command of %d bytes: %w: %w", len(b), ErrNotUnderstood, err)
 	}
-	if e.Version != CommandVersion {
-		return nil, fmt.Errorf("meta command of version %d, want %d: %w", e.Version, CommandVersion, ErrNotUnderstood)
+	if e.Version < 1 || e.Version > CommandVersion {
+		return nil, fmt.Errorf("meta command of version %d, want at most %d: %w", e.Version, CommandVersion,
+			ErrNotUnderstood)
 	}
 	switch e.Type {
 	case typeJoin:
@@ -79,6 +89,12 @@ func decodeCommand(b []byte) (command, error) {
 		return decodeBody[Remove](e)
 	case typePlace:
 		return decodeBody[Place](e)
+	case typeDescribe:
+		return decodeBody[Describe](e)
+	case typeUpgrade:
+		return decodeBody[Upgrade](e)
+	case typeReplicas:
+		return decodeBody[SetReplicas](e)
 	}
 	return nil, fmt.Errorf("meta command of type %.40q: %w", e.Type, ErrNotUnderstood)
 }

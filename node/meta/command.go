@@ -16,6 +16,9 @@ const (
 	typeSetState = "set_state"
 	typeRemove   = "remove"
 	typePlace    = "place"
+	typeDescribe = "describe"
+	typeUpgrade  = "upgrade"
+	typeReplicas = "set_replicas"
 )
 
 // Join makes a node a member. The member is active at once, when the command is applied:
@@ -37,6 +40,9 @@ type Join struct {
 	// that of two nodes that both want to replace the same dead one, the second cannot remove
 	// the first.
 	ReplaceDead kv.NodeID `json:"replace_dead"`
+	// AtMS is when the proposer saw that: milliseconds since 1970, to be shown. It is 0 when nobody is replaced, and
+	// in clusters of version 1.
+	AtMS int64 `json:"at_ms,omitempty"`
 }
 
 // Start records that a member's process has started again, perhaps with another name and
@@ -58,51 +64,114 @@ type Start struct {
 
 // SetState moves a member from one state to another. It does not touch the placement: the
 // proposer computes a new one when PlacementOutdated. A member that is in state To already
-// is an answer without a refusal. No member goes back to kv.Joining.
+// is an answer without a refusal. No member goes back to kv.Joining. A member that becomes active again has
+// its Departure taken back, and what that changed of Replicas.
 //
-// Refused: UnknownMember, Stale when the member is not in state From, LastActive, Invalid.
+// Refused: UnknownMember, Stale when the member is not in state From, or is not given up by itself while another one
+// is down, TooFew, LastActive, Invalid, OldVersion.
 type SetState struct {
 	ID   kv.NodeID      `json:"id"`
 	From kv.MemberState `json:"from"`
 	To   kv.MemberState `json:"to"`
+	// AtMS and Cause are of the Departure when To is not active.
+	AtMS  int64    `json:"at_ms,omitempty"`
+	Cause kv.Cause `json:"cause,omitempty"`
+	// Replicas is how many are wanted from now on, 0: as many as before. Only of a departure.
+	Replicas int `json:"replicas,omitempty"`
 }
 
-// Remove makes a member a former one for ever. The placement must no longer name it. To
+// Remove makes a member that is not active a former one for ever. The placement must no longer name it. To
 // remove one that is removed already is an answer without a refusal.
 //
-// Refused: UnknownMember, StillPlaced, LastActive.
+// Refused: UnknownMember, StillPlaced, OldVersion; Stale when the member is active, or when Expect is not the present
+// epoch: what the proposer knows of the groups may be older than that.
 type Remove struct {
-	ID kv.NodeID `json:"id"`
+	ID     kv.NodeID `json:"id"`
+	Expect kv.Epoch  `json:"expect"`
+	AtMS   int64     `json:"at_ms"`
+}
+
+// Describe records what a member said of itself at its start number Starts.
+//
+// Refused: UnknownMember, Stale when it has started again since, Invalid, OldVersion.
+type Describe struct {
+	ID     kv.NodeID `json:"id"`
+	Starts uint64    `json:"starts"`
+	Zone   string    `json:"zone"`
+}
+
+// Upgrade makes To the version of the cluster, so that commands and states of that version may be written. Whoever
+// proposes it has heard of every member that it understands them.
+//
+// Refused: Stale when the version is not From, Invalid.
+type Upgrade struct {
+	From int `json:"from"`
+	To   int `json:"to"`
+}
+
+// SetReplicas changes how many replicas of each partition are wanted, which may be more than there are members. The
+// proposer computes a new placement when PlacementOutdated.
+//
+// Refused: Invalid, OldVersion; Stale when From are not wanted now, or while a member departs: its departure may have
+// changed their number, and takes that back when it ends.
+type SetReplicas struct {
+	From int `json:"from"`
+	To   int `json:"to"`
 }
 
 // Place replaces the placement and makes the next epoch. A node that has a replica of a
 // partition in the present placement keeps it under its id; everything else is a fresh
 // replica id.
 //
-// Refused: Stale when Expect is not the present epoch, UnknownMember, Invalid.
+// Refused: Stale when Expect is not the present epoch or Replicas not what is wanted, UnknownMember, Invalid,
+// OldVersion.
 type Place struct {
 	Expect kv.Epoch      `json:"expect"` // the epoch that the rows were computed from
 	Rows   [][]kv.NodeID `json:"rows"`   // per partition, in ring order, the first is the preferred leader
 	For    []kv.NodeID   `json:"for"`    // the members that the rows were computed for, in any order
+	// Zones are those of the members For, which are sorted then, in the same order; nil where no member has one.
+	Zones []string `json:"zones,omitempty"`
+	// Replicas is how many a partition the rows were computed for; 0 in clusters of version 1.
+	Replicas int `json:"replicas,omitempty"`
 }
 
 // Encode returns the command as bytes to propose.
 func (c Join) Encode() []byte {
-	c.Member.State, c.Member.Joined, c.Member.MetaReplica = "", 0, 0
-	return encodeCommand(typeJoin, c)
+	m := &c.Member
+	m.State, m.Joined, m.MetaReplica, m.Zone, m.Departure, m.Returns = "", 0, 0, "", nil, 0
+	return encodeCommand(commandVersion(c.AtMS != 0), typeJoin, c)
 }
 
 // Encode returns the command as bytes to propose.
-func (c Start) Encode() []byte { return encodeCommand(typeStart, c) }
+func (c Start) Encode() []byte { return encodeCommand(1, typeStart, c) }
 
 // Encode returns the command as bytes to propose.
-func (c SetState) Encode() []byte { return encodeCommand(typeSetState, c) }
+func (c SetState) Encode() []byte { return encodeCommand(VersionDepartures, typeSetState, c) }
 
 // Encode returns the command as bytes to propose.
-func (c Remove) Encode() []byte { return encodeCommand(typeRemove, c) }
+func (c Remove) Encode() []byte { return encodeCommand(VersionDepartures, typeRemove, c) }
 
 // Encode returns the command as bytes to propose.
-func (c Place) Encode() []byte { return encodeCommand(typePlace, c) }
+func (c Describe) Encode() []byte { return encodeCommand(VersionDepartures, typeDescribe, c) }
+
+// Encode returns the command as bytes to propose.
+func (c Upgrade) Encode() []byte { return encodeCommand(c.To, typeUpgrade, c) }
+
+// Encode returns the command as bytes to propose.
+func (c SetReplicas) Encode() []byte { return encodeCommand(VersionDepartures, typeReplicas, c) }
+
+// Encode returns the command as bytes to propose.
+func (c Place) Encode() []byte {
+	return encodeCommand(commandVersion(c.Zones != nil || c.Replicas != 0), typePlace, c)
+}
+
+// commandVersion is that of a command which says something that came with departures, or nothing of the kind.
+func commandVersion(departures bool) int {
+	if departures {
+		return VersionDepartures
+	}
+	return 1
+}
 
 // Apply decides the command against s. next is the state after it, and s itself when
 // nothing changed; s is never written to. result is for DecodeResult. An error, which

@@ -149,7 +149,9 @@ func (m *Machine) Standing(node kv.NodeID) replica.Standing {
 		return replica.Standing{}
 	}
 	member, _ := s.Member(node)
-	return replica.Standing{Starts: member.Starts, Incarnation: member.Incarnation, Removed: s.WasRemoved(node)}
+	former, removed := s.RemovedMember(node)
+	return replica.Standing{Starts: member.Starts, Incarnation: member.Incarnation, Removed: removed,
+		Left: former.Cause == kv.CauseLeft}
 }
 
 // Nodes implements replica.Policy.

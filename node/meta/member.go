@@ -1,6 +1,7 @@
 package meta
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"unicode/utf8"
@@ -35,12 +36,12 @@ func (c Join) apply(s *State) (*State, Result) {
 	}
 
 	next := s.fork()
-	m.State = kv.Active
+	m.State, m.Zone, m.Departure, m.Returns = kv.Active, "", nil, 0
 	m.MetaReplica = next.nextReplica()
 	m.Joined = next.NextJoin
 	next.NextJoin++
 	if taken {
-		next.drop(former)
+		next.drop(former, c.AtMS, kv.CauseReplaced)
 	}
 	at, _ := next.find(m.ID)
 	next.Members = slices.Insert(slices.Clone(next.Members), at, m)
@@ -50,10 +51,14 @@ func (c Join) apply(s *State) (*State, Result) {
 	return next, Result{Join: next.welcome(m.ID)}
 }
 
-// drop makes m a former member.
-func (s *State) drop(m Member) {
+// drop makes m a former member. When and why is known to clusters of version 2 only.
+func (s *State) drop(m Member, atMS int64, cause kv.Cause) {
+	r := RemovedMember{ID: m.ID, Name: m.Name}
+	if s.ClusterVersion >= VersionDepartures {
+		r.AtMS, r.Cause = atMS, cause
+	}
 	s.Members = slices.DeleteFunc(slices.Clone(s.Members), func(o Member) bool { return o.ID == m.ID })
-	s.Removed = append(slices.Clone(s.Removed), RemovedMember{ID: m.ID, Name: m.Name})
+	s.Removed = append(slices.Clone(s.Removed), r)
 	if over := len(s.Removed) - MaxRemoved; over > 0 {
 		s.Removed = s.Removed[over:]
 	}
@@ -125,50 +130,6 @@ func (s *State) with(at int, m Member) *State {
 	return next
 }
 
-func (c SetState) apply(s *State) (*State, Result) {
-	at, known := s.find(c.ID)
-	if !known {
-		return s.refuseUnknown(c.ID)
-	}
-	m := s.Members[at]
-	switch {
-	case c.To != kv.Active && c.To != kv.Leaving && c.To != kv.Down:
-		return s.refuse(Invalid, "member %q (%s) cannot become %.40q", m.Name, m.ID, c.To)
-	case m.State == c.To:
-		return s, Result{}
-	case m.State != c.From:
-		return s.refuse(Stale, "member %q (%s) is %s, not %.40q; look again", m.Name, m.ID, m.State, c.From)
-	case s.lastActive(m):
-		return s.refuse(LastActive,
-			"member %q (%s) is the last active one and cannot become %s; add another member first", m.Name, m.ID, c.To)
-	}
-	m.State = c.To
-	return s.with(at, m), Result{}
-}
-
-func (c Remove) apply(s *State) (*State, Result) {
-	m, known := s.Member(c.ID)
-	switch {
-	case !known && s.WasRemoved(c.ID):
-		return s, Result{}
-	case !known:
-		return s.refuseUnknown(c.ID)
-	case s.placed(m.ID):
-		return s.refuse(StillPlaced, "member %q (%s) still has partitions placed on it; place them elsewhere first",
-			m.Name, m.ID)
-	case s.lastActive(m):
-		return s.refuse(LastActive, "member %q (%s) is the last active one and cannot be removed", m.Name, m.ID)
-	}
-	next := s.fork()
-	next.drop(m)
-	return next, Result{}
-}
-
-// lastActive reports whether m is active and no other member is.
-func (s *State) lastActive(m Member) bool {
-	return m.State == kv.Active && len(s.ActiveIDs()) == 1
-}
-
 func (s *State) refuseUnknown(id kv.NodeID) (*State, Result) {
 	return s.refuse(UnknownMember, "node %s is not a member of cluster %q", id, s.ClusterName)
 }
@@ -184,11 +145,11 @@ func checkSelf(id kv.NodeID, name string, a kv.Addresses) error {
 	if id == 0 {
 		return fmt.Errorf("node %q has no id", name)
 	}
-	if err := checkText("name", name, MaxNameBytes); err != nil {
-		return err
-	}
 	if name == "" {
 		return fmt.Errorf("node %s has no name", id)
+	}
+	if err := CheckName(name); err != nil {
+		return err
 	}
 	for _, addr := range []string{a.HTTP, a.RESP, a.Peer, a.Gossip} {
 		if err := checkText("address", addr, MaxAddressBytes); err != nil {
@@ -200,6 +161,14 @@ func checkSelf(id kv.NodeID, name string, a kv.Addresses) error {
 
 // checkText does not ask the unicode package what is printable: its tables change between
 // versions of Go, and all nodes must answer alike.
+// CheckName reports why no member can be named so.
+func CheckName(name string) error {
+	if name == "" {
+		return errors.New("a member's name is not empty")
+	}
+	return checkText("name", name, MaxNameBytes)
+}
+
 func checkText(what, text string, limit int) error {
 	if len(text) > limit {
 		return fmt.Errorf("%s of %d bytes is longer than the limit of %d bytes", what, len(text), limit)

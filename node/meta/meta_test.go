@@ -159,7 +159,9 @@ func TestJoinRefusesWhoCannotBeTakenIn(t *testing.T) {
 		bad(&m)
 		refuse(t, s, Invalid, Join{Member: m})
 	}
-	s, _ = accept(t, s, Remove{ID: 3})
+	s.Replicas = 2
+	s, _ = accept(t, s, down(3))
+	s, _ = accept(t, s, Remove{ID: 3, Expect: s.Epoch})
 	refuse(t, s, Removed, Join{Member: node(3)})
 	refuse(t, s, Removed, Start{ID: 3, Starts: 2, Name: "n3"})
 }
@@ -245,38 +247,6 @@ func TestPlaceKeepsReplicasAndNeverReusesTheirIDs(t *testing.T) {
 	refuse(t, s, Invalid, Place{Expect: 4, Rows: rows(1, 1)})
 }
 
-func TestAMemberDrainsAndGoes(t *testing.T) {
-	t.Parallel()
-	s := clusterOf(t, 2, 2)
-	s, _ = accept(t, s, Place{Expect: 1, Rows: rows(2, 2, 1), For: []kv.NodeID{1, 2}})
-	s, _ = accept(t, s, SetState{ID: 2, From: kv.Active, To: kv.Leaving})
-	if !s.PlacementOutdated() {
-		t.Fatal("a leaving member must make the placement outdated")
-	}
-	if same, _ := accept(t, s, SetState{ID: 2, From: kv.Active, To: kv.Leaving}); same != s {
-		t.Fatal("repeated SetState changed the state")
-	}
-	refuse(t, s, Stale, SetState{ID: 2, From: kv.Active, To: kv.Down})
-	refuse(t, s, Invalid, SetState{ID: 2, From: kv.Leaving, To: kv.Joining})
-	refuse(t, s, LastActive, SetState{ID: 1, From: kv.Active, To: kv.Leaving})
-	refuse(t, s, UnknownMember, SetState{ID: 7, From: kv.Active, To: kv.Leaving})
-	refuse(t, s, StillPlaced, Remove{ID: 2})
-	s, _ = accept(t, s, Place{Expect: 2, Rows: rows(2, 1), For: []kv.NodeID{1}})
-	s, _ = accept(t, s, Remove{ID: 2})
-	if same, _ := accept(t, s, Remove{ID: 2}); same != s {
-		t.Fatal("repeated Remove changed the state")
-	}
-	refuse(t, s, UnknownMember, Remove{ID: 7})
-	refuse(t, s, StillPlaced, Remove{ID: 1})
-}
-
-func TestLastActiveMemberCannotBeRemoved(t *testing.T) {
-	t.Parallel()
-	s := clusterOf(t, 2, 1)
-	s, _ = accept(t, s, SetState{ID: 1, From: kv.Active, To: kv.Down}) // still placed, no longer active
-	refuse(t, s, LastActive, Remove{ID: 2})
-}
-
 func TestMetaGroupIsOddAndHeldByTheOldest(t *testing.T) {
 	t.Parallel()
 	ids := func(rs []kv.Replica) (ns []kv.NodeID) {
@@ -296,7 +266,7 @@ func TestMetaGroupIsOddAndHeldByTheOldest(t *testing.T) {
 	for _, n := range []int{5, 4, 3} {
 		s, _ = accept(t, s, Join{Member: node(n)})
 	}
-	s, _ = accept(t, s, SetState{ID: 5, From: kv.Active, To: kv.Down})
+	s, _ = accept(t, s, down(5))
 	voters, learners := s.MetaReplicas()
 	if !slices.Equal(ids(voters), []kv.NodeID{1, 4, 3}) || !slices.Equal(ids(learners), []kv.NodeID{5}) {
 		t.Fatalf("voters %v, learners %v", ids(voters), ids(learners))
@@ -308,7 +278,7 @@ func TestWhatIsNotUnderstoodStopsTheNode(t *testing.T) {
 	s := newCluster(t, 1)
 	for _, cmd := range []string{
 		"", "null", "{}", "[]", "garbage",
-		`{"version":2,"type":"remove","body":{"id":"01"}}`,
+		`{"version":3,"type":"remove","body":{"id":"01"}}`,
 		`{"version":1,"type":"compact","body":{}}`,
 		`{"version":1,"type":"remove","body":{"id":"01"},"more":1}`,
 		`{"version":1,"type":"remove","body":{"id":"01","force":true}}`,
@@ -329,8 +299,13 @@ func TestCommandEncodingIsFixed(t *testing.T) {
 	for want, c := range map[string]encoder{
 		`{"version":1,"type":"join","body":{"member":{"id":"0000000000000002","name":"n2","state":"","addresses":{"http":"10.0.0.2:8080","peer":"10.0.0.2:7947","gossip":""},"starts":1,"incarnation":2000,"joined":0,"meta_replica":0},"replace_dead":"0000000000000000"}}`: Join{Member: node(2)},
 		`{"version":1,"type":"start","body":{"id":"0000000000000002","starts":3,"incarnation":4,"addresses":{"http":"","peer":"p","gossip":"g"},"name":"n"}}`:                                                                                                                Start{ID: 2, Starts: 3, Incarnation: 4, Addresses: kv.Addresses{Peer: "p", Gossip: "g"}, Name: "n"},
-		`{"version":1,"type":"set_state","body":{"id":"0000000000000002","from":"active","to":"down"}}`:                                                                                                                                                                      SetState{ID: 2, From: kv.Active, To: kv.Down},
-		`{"version":1,"type":"remove","body":{"id":"0000000000000002"}}`:                                                                                                                                                                                                     Remove{ID: 2},
+		`{"version":2,"type":"set_state","body":{"id":"0000000000000002","from":"active","to":"down","at_ms":7,"cause":"lost","replicas":2}}`:                                                                                                                                SetState{ID: 2, From: kv.Active, To: kv.Down, AtMS: 7, Cause: kv.CauseLost, Replicas: 2},
+		`{"version":2,"type":"set_state","body":{"id":"0000000000000002","from":"down","to":"active"}}`:                                                                                                                                                                      SetState{ID: 2, From: kv.Down, To: kv.Active},
+		`{"version":2,"type":"remove","body":{"id":"0000000000000002","expect":4,"at_ms":7}}`:                                                                                                                                                                                Remove{ID: 2, Expect: 4, AtMS: 7},
+		`{"version":2,"type":"describe","body":{"id":"0000000000000002","starts":3,"zone":"z"}}`:                                                                                                                                                                             Describe{ID: 2, Starts: 3, Zone: "z"},
+		`{"version":2,"type":"set_replicas","body":{"from":2,"to":3}}`:                                                                                                                                                                                                       SetReplicas{From: 2, To: 3},
+		`{"version":2,"type":"upgrade","body":{"from":1,"to":2}}`:                                                                                                                                                                                                            Upgrade{From: 1, To: 2},
+		`{"version":2,"type":"place","body":{"expect":4,"rows":[["0000000000000001"]],"for":["0000000000000001"],"zones":["z"],"replicas":3}}`:                                                                                                                               Place{Expect: 4, Rows: rows(1, 1), For: []kv.NodeID{1}, Zones: []string{"z"}, Replicas: 3},
 		`{"version":1,"type":"place","body":{"expect":4,"rows":[["0000000000000001"]],"for":["0000000000000001"]}}`:                                                                                                                                                          Place{Expect: 4, Rows: rows(1, 1), For: []kv.NodeID{1}},
 	} {
 		if got := string(c.Encode()); got != want {
@@ -342,12 +317,22 @@ func TestCommandEncodingIsFixed(t *testing.T) {
 func TestDecodeRefusesBrokenStates(t *testing.T) {
 	t.Parallel()
 	for name, breakIt := range map[string]func(s *State){
-		"other version":     func(s *State) { s.Version = 2 },
-		"no cluster":        func(s *State) { s.Cluster = 0 },
-		"no partitions":     func(s *State) { s.Partitions, s.Placement = 0, nil },
-		"rows missing":      func(s *State) { s.Placement = s.Placement[:1] },
-		"empty row":         func(s *State) { s.Placement[0] = nil },
-		"stranger in a row": func(s *State) { s.Placement[0][0].Node = 99 },
+		"other version":     func(s *State) { s.Version = 1 },
+		"newer cluster":     func(s *State) { s.ClusterVersion = NewestVersion + 1 },
+		"no departure":      func(s *State) { s.Members[1].State = kv.Leaving },
+		"departure of none": func(s *State) { s.Members[1].Departure = &Departure{Cause: kv.CauseLeft} },
+		"odd cause": func(s *State) {
+			s.Members[1].State, s.Members[1].Departure = kv.Leaving, &Departure{Cause: "odd"}
+		},
+		"odd cause of a removal": func(s *State) { s.Removed = []RemovedMember{{ID: 9, Name: "n9", Cause: "odd"}} },
+		"long zone":              func(s *State) { s.Members[1].Zone = strings.Repeat("z", MaxZoneBytes+1) },
+		"zones of others":        func(s *State) { s.PlacedZones = []string{"a", "b"} },
+		"zone in an old cluster": func(s *State) { s.ClusterVersion, s.Version, s.Members[1].Zone = 1, 1, "z" },
+		"no cluster":             func(s *State) { s.Cluster = 0 },
+		"no partitions":          func(s *State) { s.Partitions, s.Placement = 0, nil },
+		"rows missing":           func(s *State) { s.Placement = s.Placement[:1] },
+		"empty row":              func(s *State) { s.Placement[0] = nil },
+		"stranger in a row":      func(s *State) { s.Placement[0][0].Node = 99 },
 		"node twice in a row": func(s *State) {
 			s.Placement[0] = append(s.Placement[0], kv.Replica{ID: 4, Node: 1})
 		},
@@ -368,7 +353,7 @@ func TestDecodeRefusesBrokenStates(t *testing.T) {
 			t.Errorf("%s: decoded as %+v", name, got)
 		}
 	}
-	if _, err := Decode([]byte(`{"version":2,"shape":"new"}`)); !errors.Is(err, ErrNotUnderstood) {
+	if _, err := Decode([]byte(`{"version":3,"shape":"new"}`)); !errors.Is(err, ErrNotUnderstood) {
 		t.Errorf("newer state: got %v", err)
 	}
 }
@@ -380,7 +365,9 @@ func TestTheOldestRemovedMembersAreForgotten(t *testing.T) {
 		s.Removed = append(s.Removed, RemovedMember{ID: kv.NodeID(1000 + n), Name: "gone"})
 	}
 	s, _ = accept(t, s, Join{Member: node(2)})
-	s, _ = accept(t, s, Remove{ID: 2})
+	s.Replicas = 1
+	s, _ = accept(t, s, down(2))
+	s, _ = accept(t, s, Remove{ID: 2, Expect: s.Epoch})
 	if len(s.Removed) != MaxRemoved || s.WasRemoved(1000) || !s.WasRemoved(1001) || !s.WasRemoved(2) {
 		t.Fatalf("%d removed members, first %v", len(s.Removed), s.Removed[0])
 	}

@@ -23,7 +23,11 @@ func (c Place) apply(s *State) (*State, Result) {
 			// One that was placed before and is placed again must be a new one in Raft, where
 			// an id that was removed can never come back.
 			r, kept := inRow(s.Placement[p], node)
-			if !kept {
+			switch {
+			case kept:
+			case replicaIDReused && i < len(s.Placement[p]) && !slices.Contains(nodes, s.Placement[p][i].Node):
+				r = kv.Replica{ID: s.Placement[p][i].ID, Node: node}
+			default:
 				r = kv.Replica{ID: next.nextReplica(), Node: node}
 			}
 			row[i] = r
@@ -31,6 +35,7 @@ func (c Place) apply(s *State) (*State, Result) {
 		next.Placement[p] = row
 	}
 	next.PlacedFor = slices.Compact(slices.Sorted(slices.Values(c.For)))
+	next.PlacedZones, next.PlacedReplicas = c.Zones, c.Replicas
 	next.Epoch++
 	return next, Result{}
 }
@@ -46,6 +51,9 @@ func (c Place) check(s *State) *Refusal {
 	}
 	if len(c.For) == 0 || len(c.For) > MaxMembers {
 		return refuse(Invalid, "placement for %d members, want 1 to %d", len(c.For), MaxMembers)
+	}
+	if refused := c.checkWhatFor(s); refused != nil {
+		return refused
 	}
 	inRow := make(map[kv.NodeID]int, len(s.Members)) // member -> the last row that has it, plus one
 	for _, m := range s.Members {
@@ -65,6 +73,36 @@ func (c Place) check(s *State) *Refusal {
 				return refuse(Invalid, "placement of partition %d names node %s twice", p, node)
 			}
 			inRow[node] = p + 1
+		}
+	}
+	return nil
+}
+
+// checkWhatFor checks what came with clusters of version 2.
+func (c Place) checkWhatFor(s *State) *Refusal {
+	refuse := func(code Code, format string, args ...any) *Refusal {
+		_, r := s.refuse(code, format, args...)
+		return r.Refused
+	}
+	if c.Replicas == 0 && c.Zones == nil {
+		return nil
+	}
+	if r, old := s.old(); old {
+		return r.Refused
+	}
+	if c.Replicas != s.Replicas {
+		return refuse(Stale, "placement of %d replicas, but %d are wanted; compute it again", c.Replicas, s.Replicas)
+	}
+	if c.Zones == nil {
+		return nil
+	}
+	sorted := slices.IsSorted(c.For) && len(slices.Compact(slices.Clone(c.For))) == len(c.For)
+	if len(c.Zones) != len(c.For) || !sorted {
+		return refuse(Invalid, "placement with %d zones for %d members, want one each, by id", len(c.Zones), len(c.For))
+	}
+	for _, z := range c.Zones {
+		if err := CheckZone(z); err != nil {
+			return refuse(Invalid, "placement: %v", err)
 		}
 	}
 	return nil

@@ -45,7 +45,7 @@ func drawCommand(t *rapid.T, s *State) encoder {
 	name := rapid.SampledFrom([]string{"", "a", "b", "c", "d", "e", "f"})
 	states := rapid.SampledFrom([]kv.MemberState{kv.Joining, kv.Active, kv.Leaving, kv.Down, "odd"})
 	small := rapid.Uint64Range(0, 3)
-	switch rapid.IntRange(0, 9).Draw(t, "command") {
+	switch rapid.IntRange(0, 12).Draw(t, "command") {
 	case 0, 1, 2:
 		return Join{ReplaceDead: id("replace"), Member: Member{
 			ID: id("id"), Name: name.Draw(t, "name"), Starts: small.Draw(t, "starts"),
@@ -55,14 +55,23 @@ func drawCommand(t *rapid.T, s *State) encoder {
 		return Start{ID: id("id"), Name: name.Draw(t, "name"), Starts: small.Draw(t, "starts"),
 			Incarnation: small.Draw(t, "incarnation")}
 	case 5:
-		return SetState{ID: id("id"), From: states.Draw(t, "from"), To: states.Draw(t, "to")}
+		return SetState{ID: id("id"), From: states.Draw(t, "from"), To: states.Draw(t, "to"),
+			Cause:    rapid.SampledFrom([]kv.Cause{"", kv.CauseLeft, kv.CauseLost}).Draw(t, "cause"),
+			Replicas: rapid.SampledFrom([]int{0, 0, 1, 2, 3}).Draw(t, "replicas")}
 	case 6:
-		return Remove{ID: id("id")}
+		return Remove{ID: id("id"), Expect: s.Epoch}
+	case 7:
+		return Describe{ID: id("id"), Starts: small.Draw(t, "starts"), Zone: name.Draw(t, "zone")}
+	case 9:
+		return SetReplicas{From: rapid.SampledFrom([]int{s.Replicas, s.Replicas, 3}).Draw(t, "from"),
+			To: rapid.IntRange(0, 4).Draw(t, "to")}
+	case 8:
+		return Upgrade{From: rapid.IntRange(0, 3).Draw(t, "from"), To: rapid.IntRange(1, 2).Draw(t, "to")}
 	}
 	some := rapid.SliceOfNDistinct(rapid.SampledFrom(s.Members), 1, min(3, len(s.Members)), func(m Member) kv.NodeID {
 		return m.ID
 	})
-	place := Place{Expect: s.Epoch, For: s.ActiveIDs()}
+	place := s.NewPlace(nil)
 	for range s.Partitions {
 		var row []kv.NodeID
 		for _, m := range some.Draw(t, "row") {
@@ -84,6 +93,9 @@ func TestEveryHistoryKeepsTheInvariants(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		first := Bootstrap(7, "test", rapid.IntRange(1, 3).Draw(t, "partitions"), 3,
 			Member{ID: 1, Name: "a", Starts: 1})
+		if rapid.Bool().Draw(t, "older") {
+			first.ClusterVersion, first.Version = 1, 1
+		}
 		h := &history{state: &first, replicas: map[kv.ReplicaID]owner{}}
 		start := first.Encode()
 		for range rapid.IntRange(1, 40).Draw(t, "length") {
@@ -148,8 +160,10 @@ func FuzzDecodeAndApply(f *testing.F) {
 	for _, c := range []encoder{
 		Join{Member: Member{ID: 3, Name: "b"}, ReplaceDead: 2},
 		Start{ID: 1, Starts: 9, Name: "a"},
-		SetState{ID: 2, From: kv.Active, To: kv.Down},
+		SetState{ID: 2, From: kv.Active, To: kv.Down, Cause: kv.CauseLost},
 		Remove{ID: 2},
+		Describe{ID: 2, Zone: "z"},
+		Upgrade{From: 1, To: 2},
 		Place{Expect: 1, Rows: [][]kv.NodeID{{1, 2}, {2}}, For: []kv.NodeID{1, 2}},
 	} {
 		f.Add(two.Encode(), c.Encode())

@@ -21,6 +21,8 @@ const (
 	StillPlaced   Code = "still_placed"   // partitions are placed on the member
 	LastActive    Code = "last_active"    // no member would be active any more
 	Full          Code = "full"           // a limit is reached
+	TooFew        Code = "too_few"        // fewer members would remain than each partition has replicas
+	OldVersion    Code = "old_version"    // the cluster still has members that do not understand it
 )
 
 // Refusal tells that a command was not acceptable in the state that it met. Nothing was

@@ -39,14 +39,17 @@ func (s *State) Former(cmd []byte) (Member, bool) {
 }
 
 // Replacing returns the command, which is any but a Join as it is, such that it replaces that member, 0
-// for none. What the joining node wrote there itself does not count.
-func Replacing(cmd []byte, former kv.NodeID) []byte {
+// for none. What the joining node wrote there itself does not count. atMS is now, in milliseconds since 1970.
+func (s *State) Replacing(cmd []byte, former kv.NodeID, atMS int64) []byte {
 	c, err := decodeCommand(cmd)
 	j, ok := c.(Join)
 	if err != nil || !ok {
 		return cmd
 	}
-	j.ReplaceDead = former
+	j.ReplaceDead, j.AtMS = former, 0
+	if former != 0 && s != nil && s.ClusterVersion >= VersionDepartures {
+		j.AtMS = atMS
+	}
 	return j.Encode()
 }
 

@@ -14,6 +14,7 @@ const (
 	MaxPartitions   = 16_384 // one partition cannot be smaller than one slot
 	MaxNameBytes    = 255    // longest member or cluster name
 	MaxAddressBytes = 512    // longest address
+	MaxZoneBytes    = 64     // longest name of a zone
 )
 
 // Member is a node that the cluster has committed.
@@ -31,19 +32,28 @@ type Member struct {
 	Joined uint64 `json:"joined"`
 	// MetaReplica is the member's replica id in the meta group, for as long as it is a member.
 	MetaReplica kv.ReplicaID `json:"meta_replica"`
+	// Zone is what can fail together with it: replicas of a partition are placed in different zones. Empty: unknown.
+	Zone string `json:"zone,omitempty"`
+	// Departure is set while it is leaving or down.
+	Departure *Departure `json:"departure,omitempty"`
+	// Returns is how often it came back after it was called down.
+	Returns int `json:"returns,omitempty"`
 }
 
 // RemovedMember is a former member. Its node id is not admitted again.
 type RemovedMember struct {
 	ID   kv.NodeID `json:"id"`
 	Name string    `json:"name"` // at the time of its removal
+	// AtMS is when it was removed, in milliseconds since 1970, and Cause why; 0 and empty where that was not noted.
+	AtMS  int64    `json:"at_ms,omitempty"`
+	Cause kv.Cause `json:"cause,omitempty"`
 }
 
 // State is the meta group's replicated state. Apply never changes a State: it returns
 // another one that shares what is equal, so a *State may be read by any number of
 // goroutines for as long as they like. Nobody writes to its fields or slices.
 type State struct {
-	Version        int          `json:"version"` // of this encoding, StateVersion
+	Version        int          `json:"version"` // of this encoding, by ClusterVersion
 	Cluster        kv.ClusterID `json:"cluster"`
 	ClusterName    string       `json:"cluster_name"`
 	ClusterVersion int          `json:"cluster_version"` // which commands may be proposed; 1 or more
@@ -66,6 +76,10 @@ type State struct {
 	// PlacedFor are the members that the placement was computed for, sorted. They may no
 	// longer be members: see PlacementOutdated.
 	PlacedFor []kv.NodeID `json:"placed_for"`
+	// PlacedZones are the zones that these had then, nil where none had one.
+	PlacedZones []string `json:"placed_zones,omitempty"`
+	// PlacedReplicas is how many a partition the placement was computed for, 0 where that was not noted.
+	PlacedReplicas int `json:"placed_replicas,omitempty"`
 }
 
 // Bootstrap returns the state of a new cluster in which first is the only member: epoch 1,
@@ -76,11 +90,12 @@ func Bootstrap(cluster kv.ClusterID, name string, partitions, replicas int, firs
 	first.State = kv.Active
 	first.Joined = 1
 	first.MetaReplica = 1
+	first.Zone, first.Departure, first.Returns = "", nil, 0
 	s := State{
-		Version:        StateVersion,
+		Version:        stateVersion(NewestVersion),
 		Cluster:        cluster,
 		ClusterName:    name,
-		ClusterVersion: 1,
+		ClusterVersion: NewestVersion,
 		Partitions:     partitions,
 		Replicas:       replicas,
 		Epoch:          1,
@@ -139,7 +154,17 @@ func (s *State) MemberByName(name string) (Member, bool) {
 // latest removals are remembered: more than a cluster of nodes that forget themselves at each
 // restart makes in months, and an older id that came back would still get fresh replica ids.
 func (s *State) WasRemoved(id kv.NodeID) bool {
-	return slices.ContainsFunc(s.Removed, func(r RemovedMember) bool { return r.ID == id })
+	_, removed := s.RemovedMember(id)
+	return removed
+}
+
+// RemovedMember returns the former member with this id: see WasRemoved.
+func (s *State) RemovedMember(id kv.NodeID) (RemovedMember, bool) {
+	i := slices.IndexFunc(s.Removed, func(r RemovedMember) bool { return r.ID == id })
+	if i < 0 {
+		return RemovedMember{}, false
+	}
+	return s.Removed[i], true
 }
 
 // ReplicaOn returns the replica of partition p that is placed on node. For kv.Meta it is the
@@ -183,7 +208,19 @@ func (s *State) ActiveIDs() []kv.NodeID {
 }
 
 // PlacementOutdated reports whether the placement was computed for other members than those
-// that are active now, so that a new one should be proposed.
+// that are active now, for other zones, or for another number of replicas, so that a new one should be proposed.
 func (s *State) PlacementOutdated() bool {
-	return !slices.Equal(s.PlacedFor, s.ActiveIDs())
+	active := s.ActiveIDs()
+	resized := s.PlacedReplicas != 0 && s.PlacedReplicas != s.Replicas && !replicasNotPlaced
+	return !slices.Equal(s.PlacedFor, active) || s.ClusterVersion >= VersionDepartures &&
+		(!slices.Equal(s.PlacedZones, s.zones(active)) || resized)
+}
+
+// NewPlace returns the command that makes rows, computed from this state for its active members, the placement.
+func (s *State) NewPlace(rows [][]kv.NodeID) Place {
+	c := Place{Expect: s.Epoch, Rows: rows, For: s.ActiveIDs()}
+	if s.ClusterVersion >= VersionDepartures {
+		c.Zones, c.Replicas = s.zones(c.For), s.Replicas
+	}
+	return c
 }

@@ -35,8 +35,10 @@ func (s *State) Validate() error {
 
 func (s *State) validateSettings() error {
 	switch {
-	case s.Version != StateVersion:
-		return fmt.Errorf("state version %d, want %d", s.Version, StateVersion)
+	case s.ClusterVersion > NewestVersion:
+		return fmt.Errorf("cluster version %d, want at most %d", s.ClusterVersion, NewestVersion)
+	case s.Version != stateVersion(s.ClusterVersion):
+		return fmt.Errorf("state version %d of a cluster of version %d", s.Version, s.ClusterVersion)
 	case s.Cluster == 0:
 		return errors.New("no cluster id")
 	case s.ClusterVersion < 1:
@@ -76,6 +78,9 @@ func (s *State) validateMembers(fresh func(kv.ReplicaID) error) error {
 				s.NextJoin)
 		}
 		names[m.Name], joined[m.Joined] = true, true
+		if err := s.validateDeparture(m); err != nil {
+			return fmt.Errorf("member %s: %w", m.ID, err)
+		}
 		if err := fresh(m.MetaReplica); err != nil {
 			return fmt.Errorf("member %s: meta replica: %w", m.ID, err)
 		}
@@ -86,6 +91,22 @@ func (s *State) validateMembers(fresh func(kv.ReplicaID) error) error {
 	return nil
 }
 
+// validateDeparture checks what members have in clusters of version 2 only.
+func (s *State) validateDeparture(m Member) error {
+	departing := m.State == kv.Leaving || m.State == kv.Down
+	switch d := m.Departure; {
+	case s.ClusterVersion < VersionDepartures && (m.Zone != "" || d != nil || m.Returns != 0):
+		return fmt.Errorf("it has what clusters of version %d do not have", s.ClusterVersion)
+	case s.ClusterVersion >= VersionDepartures && departing != (d != nil):
+		return fmt.Errorf("it is %s, which does not fit to its departure", m.State)
+	case d != nil && (!d.Cause.Known() || d.Replicas < 0 || d.Replicas > MaxMembers):
+		return fmt.Errorf("unknown cause %.40q of its departure, or %d replicas before it", d.Cause, d.Replicas)
+	case m.Returns < 0:
+		return fmt.Errorf("it came back %d times", m.Returns)
+	}
+	return CheckZone(m.Zone)
+}
+
 func (s *State) validateRemoved() error {
 	if len(s.Removed) > MaxRemoved {
 		return fmt.Errorf("%d removed members, want at most %d", len(s.Removed), MaxRemoved)
@@ -94,6 +115,9 @@ func (s *State) validateRemoved() error {
 	for _, r := range s.Removed {
 		if _, member := s.Member(r.ID); member || seen[r.ID] {
 			return fmt.Errorf("removed member %s is a member or was removed twice", r.ID)
+		}
+		if s.ClusterVersion < VersionDepartures && (r.AtMS != 0 || r.Cause != "") || r.Cause != "" && !r.Cause.Known() {
+			return fmt.Errorf("removed member %s has a cause %.40q that is not known", r.ID, r.Cause)
 		}
 		seen[r.ID] = true
 	}
@@ -127,6 +151,14 @@ func (s *State) validatePlacement(fresh func(kv.ReplicaID) error) error {
 		if s.PlacedFor[i] <= s.PlacedFor[i-1] {
 			return fmt.Errorf("placed for member %s, which is out of order", s.PlacedFor[i])
 		}
+	}
+	switch {
+	case s.ClusterVersion < VersionDepartures && (s.PlacedZones != nil || s.PlacedReplicas != 0):
+		return fmt.Errorf("placed for what clusters of version %d do not have", s.ClusterVersion)
+	case s.PlacedZones != nil && len(s.PlacedZones) != len(s.PlacedFor):
+		return fmt.Errorf("placed for %d zones of %d members", len(s.PlacedZones), len(s.PlacedFor))
+	case s.PlacedReplicas < 0 || s.PlacedReplicas > MaxMembers:
+		return fmt.Errorf("placed for %d replicas", s.PlacedReplicas)
 	}
 	return nil
 }

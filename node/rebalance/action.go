@@ -27,7 +27,9 @@ type Progress struct {
 	// Late says that this learner was waited for long enough. The others go on without it; it
 	// stays where it is, for its id would be burnt if it went, and counts as soon as it keeps up.
 	Late bool
-	// Unsteady says that its node falls silent again and again: it is not led to.
+	// Fed says that it is filled from this leader, and would have to be filled anew by the next one.
+	Fed bool
+	// Unsteady says that its node falls silent again and again, or is on its way out: it is not led to.
 	Unsteady bool
 }
 
@@ -47,9 +49,13 @@ type Group struct {
 	// Unsteady says that the leader's own node stalls again and again: whoever keeps up and is
 	// steady leads better.
 	Unsteady bool
+	// Leaving says that the leader's own node is on its way out of the cluster: it leads nothing that another one can.
+	Leaving bool
 	// Pending says that a configuration change is in the log and not applied, or that a
 	// leader transfer is under way.
 	Pending bool
+	// Names are for what is said to people; nil: nodes are called by their ids.
+	Names kv.Names
 }
 
 // Kind is what kind of step an Action is.

@@ -11,7 +11,7 @@
 //	add the new one as learner -> it catches up, by snapshot and log -> one joint change that
 //	promotes all new voters and removes all old ones -> hand leadership over when the leader
 //	is among the removed -> leave the joint configuration -> hand leadership to the first
-//	replica in ring order
+//	replica of the row
 //
 // Nothing is removed before everything that replaces it is there and caught up, and a
 // joint change is entered only when it can also be left: when a majority of the old voters
@@ -26,7 +26,8 @@
 // group: where its log ended some ticks ago, which learners are late) and sight (of a node: how
 // often it fell silent or did not keep up).
 //
-// Callers: whoever drives the leader of a group calls Next again and again, carries the
+// Callers: node/core makes an Executor whose Tick and Changed a replica.Host calls: with each tick, and when something
+// has happened that a step waits for. Whoever drives the leader of a group calls Next again and again, carries the
 // Action out, and keeps these rules:
 //
 //  1. One Action at a time. Group.Pending is true from the proposal of a change until it was
@@ -39,10 +40,11 @@
 //     A change should carry the epoch of its Desired, and be applied as an empty change when
 //     one of a later epoch was applied before; at the least, a node must never create again a
 //     replica that it has deleted, so that such a learner stays empty until it is removed.
-//  4. Transfers toward the preferred leader (Action.Drift) are not urgent: limit their rate.
+//  4. Transfers toward the preferred leader (Action.Drift) are not urgent: limit how many are under way (turns).
 //     All other Actions are part of a move under way.
 //
-// Plan computes the rows of a new placement with package ring, for the meta group to commit.
+// Plan computes the rows of a new placement with package ring, from those of the placement that is written down, for
+// the meta group to commit.
 //
 // Next and Plan must not read clocks or random numbers, must not depend on the order of a
 // map, and must not know how a change is encoded or sent.

@@ -1,7 +1,6 @@
 package rebalance
 
 import (
-	"fmt"
 	"log/slog"
 	"slices"
 	"sync/atomic"
@@ -26,21 +25,40 @@ type Executor struct {
 	// Limits are when it gives up and how long it waits; what is 0 takes its default.
 	Limits Limits
 
-	limits    Limits // the same with defaults
-	watches   map[kv.PartitionID]*watch
-	sights    sights
-	yields    yields
-	members   []kv.NodeID // active, as last seen
-	since     uint64      // tick at which they were first seen so
-	placing   bool        // a placement was proposed and is not answered
-	lastDrift uint64
-	moves     atomic.Int64
-	warnings  atomic.Pointer[[]string]
-	waits     map[kv.PartitionID]string // of groups led here that are not as they are wanted: see Waits
+	limits   Limits // the same with defaults
+	watches  map[kv.PartitionID]*watch
+	sights   sights
+	yields   yields
+	turns    turns
+	members  []kv.NodeID // active, as last seen
+	since    uint64      // tick at which they were first seen so
+	placing  bool        // a placement was proposed and is not answered
+	moves    atomic.Int64
+	warnings atomic.Pointer[[]string]
+	waits    map[kv.PartitionID]string // of groups led here that are not as they are wanted: see Waits
 
+	still               stillness                 // as of the last look that found nothing to do
 	ends                map[kv.PartitionID]uint64 // of the logs led here at the last report
 	incomplete, fragile atomic.Int64
+	counted             stillness // when that was counted last
 }
+
+// stillness is while what a look has found stays so: all groups but the meta group rest, none has woken, and the same
+// is wanted.
+type stillness struct {
+	state *meta.State // nil: not all rest
+	woken uint64      // how often a group had woken
+}
+
+func stillnessOf(h *replica.Host, s *meta.State) stillness {
+	if rest, woken := h.AllRest(); rest {
+		return stillness{s, woken}
+	}
+	return stillness{}
+}
+
+// since reports whether all has stayed so since an earlier look.
+func (s stillness) since(earlier stillness) bool { return s.state != nil && s == earlier }
 
 // Waits says what the next step of a group that is led here waits for, or what it is; empty: nothing is to be
 // done. Of the goroutine that calls Tick.
@@ -58,7 +76,7 @@ func (e *Executor) Incomplete() int { return int(e.incomplete.Load()) }
 // Fragile is with Incomplete.
 func (e *Executor) Fragile() int { return int(e.fragile.Load()) }
 
-// Tick takes the next steps. It is a replica.Config.OnTick.
+// Tick looks at all groups led here and takes their next steps. It is a replica.Config.OnTick.
 func (e *Executor) Tick(h *replica.Host) {
 	s := e.State()
 	if s == nil || h.Ticks()%moveTicks != 0 {
@@ -74,11 +92,10 @@ func (e *Executor) Tick(h *replica.Host) {
 	}
 	e.place(h, s)
 	groups := e.look(h, s)
-	filling, late := 0, map[kv.NodeID]int{}
+	late := map[kv.NodeID]int{}
+	e.turns.begin(h, &e.limits)
 	for _, o := range groups {
-		if o.filling() {
-			filling++
-		}
+		e.countFilling(h, &o)
 		for _, r := range o.group.Replicas {
 			if o.group.Progress[r.ID].Late {
 				late[r.Node]++
@@ -90,18 +107,74 @@ func (e *Executor) Tick(h *replica.Host) {
 	}
 	e.waits = map[kv.PartitionID]string{}
 	for _, o := range groups {
-		a := Next(o.desired, o.group)
-		e.waits[o.p] = a.Why
-		// A node takes no replica before it knows the meta state, so that one never has to wait for
-		// its turn behind others that cannot be filled without it.
-		if a.Kind == AddLearner && o.p != kv.Meta && !e.sights.silent(a.Add[0].Node, &e.limits) {
-			if filling >= e.limits.Filling {
-				e.waits[o.p] = fmt.Sprintf("%d other partitions led by this node are being filled first", filling)
-				continue
-			}
-			filling++
+		e.step(h, &o)
+	}
+}
+
+// Changed takes the next steps of groups to which something has happened since, and of those whose turn it is now. It
+// is a replica.Config.OnChange. What only time can tell is left to Tick.
+func (e *Executor) Changed(h *replica.Host, ps []kv.PartitionID) {
+	s := e.State()
+	if s == nil || e.waits == nil {
+		return // there was no tick yet
+	}
+	for _, p := range ps {
+		e.turns.moved(h, p, &e.limits)
+		e.again(h, s, p)
+	}
+	for _, p := range e.turns.next(&e.limits) {
+		e.again(h, s, p)
+	}
+}
+
+// again looks at one group between two ticks.
+func (e *Executor) again(h *replica.Host, s *meta.State, p kv.PartitionID) {
+	delete(e.waits, p)
+	if v, ok := h.View(p); !ok || !e.concerns(h, s, desired(s, p), v) {
+		e.turns.filled(p)
+		return
+	}
+	w := e.watches[p]
+	if w == nil {
+		w = &watch{}
+		e.watches[p] = w
+	}
+	if o, ok := e.examine(h, s, p, w, w.goalSoFar); ok {
+		e.countFilling(h, &o)
+		e.step(h, &o)
+	}
+}
+
+// countFilling notes whether a learner of the group is being filled.
+func (e *Executor) countFilling(h *replica.Host, o *outlook) {
+	if o.filling() {
+		e.turns.fills(h, o.p, &e.limits)
+	} else {
+		e.turns.filled(o.p)
+	}
+}
+
+// step takes the next step of a group, if it is its turn.
+func (e *Executor) step(h *replica.Host, o *outlook) {
+	a := Next(o.desired, o.group)
+	e.waits[o.p] = a.Why
+	switch {
+	// A node takes no replica before it knows the meta state, so that one never has to wait for
+	// its turn behind others that cannot be filled without it.
+	case a.Kind == AddLearner && o.p != kv.Meta && !e.sights.silent(a.Add[0].Node, &e.limits):
+		if !e.turns.fill(h, o.p, &e.limits) {
+			e.waits[o.p] = "other partitions that this leader's node leads are being filled first"
+			return
 		}
-		e.execute(h, o.p, a)
+	case a.Drift:
+		if v, _ := h.View(o.p); v.Tenure >= e.limits.TenureTicks {
+			e.turns.drift(h, o.p, a.To)
+		}
+		return
+	}
+	e.execute(h, o.p, a)
+	if a.Kind == None && o.filling() {
+		h.Await(o.p)
 	}
 }
 
@@ -115,39 +188,72 @@ type outlook struct {
 // look gathers the groups led here that are not as the placement wants them, or whose leader
 // had better hand over.
 func (e *Executor) look(h *replica.Host, s *meta.State) (out []outlook) {
-	unsteady := e.sights.selfUnsteady(&e.limits) && !slowKeepsLeading
-	watches := map[kv.PartitionID]*watch{}
-	moves := 0
-	defer func() { e.moves.Store(int64(moves)) }()
+	watches, moves := map[kv.PartitionID]*watch{}, 0
+	now := stillnessOf(h, s)
+	still := now.since(e.still) && !e.selfUnsteady() && !leaving(h, s)
+	e.still = now
 	for _, p := range h.Partitions() {
-		v, _ := h.View(p)
-		d := desired(s, p)
-		if !v.Leads || settled(d, v) && !unsteady {
+		if still && p != kv.Meta {
 			continue
 		}
-		if p != kv.Meta && moving(d, v) {
-			moves++
+		v, _ := h.View(p)
+		d := desired(s, p)
+		if !e.concerns(h, s, d, v) {
+			continue
+		}
+		if p != kv.Meta {
+			e.still = stillness{}
+			if moving(d, v) {
+				moves++
+			}
 		}
 		w := e.watches[p]
 		if w == nil {
 			w = &watch{}
 		}
 		watches[p] = w
-		progress, last := h.Progress(p)
-		g := asGroup(v, progress)
-		g.Goal = w.goal(last, &e.limits)
-		g.Unsteady = unsteady && e.yields.due(p, h.Ticks(), v.Tenure, &e.limits)
-		e.judge(w, &g, h.Ticks())
-		if !v.Pending && covers(s, v.Conf) {
-			out = append(out, outlook{p, d, g})
+		if o, ok := e.examine(h, s, p, w, w.goal); ok {
+			out = append(out, o)
 		}
 	}
+	e.moves.Store(int64(moves))
 	e.watches = watches // of the others nothing is remembered
 	return out
 }
 
+// concerns reports whether a group is led here and there may be something to do for it.
+func (e *Executor) concerns(h *replica.Host, s *meta.State, d Desired, v replica.View) bool {
+	return v.Leads && (!settled(d, v) || e.selfUnsteady() || leaving(h, s))
+}
+
+// leaving reports whether this node is on its way out of the cluster: it leads nothing that another one can.
+func leaving(h *replica.Host, s *meta.State) bool {
+	self, _ := s.Member(h.Node())
+	return self.State == kv.Leaving
+}
+
+func (e *Executor) selfUnsteady() bool { return e.sights.selfUnsteady(&e.limits) && !slowKeepsLeading }
+
+// examine describes a group that concerns this node; false: it can take no step now.
+func (e *Executor) examine(
+	h *replica.Host, s *meta.State, p kv.PartitionID, w *watch, goal func(uint64, *Limits) uint64,
+) (outlook, bool) {
+	v, _ := h.View(p)
+	progress, last := h.Progress(p)
+	g := asGroup(v, progress)
+	g.Goal = goal(last, &e.limits)
+	g.Unsteady = e.selfUnsteady() && e.yields.due(p, h.Ticks(), v.Tenure, &e.limits)
+	g.Leaving = leaving(h, s)
+	g.Names = func(id kv.NodeID) string {
+		m, _ := s.Member(id)
+		return m.Name
+	}
+	e.judge(w, &g, h.Ticks(), s)
+	return outlook{p, desired(s, p), g}, !v.Pending && covers(s, v.Conf)
+}
+
 // judge says of each replica what only time can tell.
-func (e *Executor) judge(w *watch, g *Group, now uint64) {
+func (e *Executor) judge(w *watch, g *Group, now uint64, s *meta.State) {
 	for _, r := range g.Replicas {
 		if r.ID == g.Self {
 			continue
@@ -156,7 +262,8 @@ func (e *Executor) judge(w *watch, g *Group, now uint64) {
 		if slices.Contains(g.Voters, r.ID) && pr.Active && pr.Match < g.Goal && w.whole(&e.limits) {
 			e.sights.lag(r.Node, &e.limits)
 		}
-		pr.Unsteady = e.sights.unsteady(r.Node, &e.limits)
+		m, _ := s.Member(r.Node)
+		pr.Unsteady = e.sights.unsteady(r.Node, &e.limits) || m.Departure != nil
 		if slices.Contains(g.Learners, r.ID) {
 			silent := e.sights.silent(r.Node, &e.limits)
 			// A node that has no room for a snapshot is late at once, one that is silent soon.
@@ -201,7 +308,7 @@ func (e *Executor) place(h *replica.Host, s *meta.State) {
 	if !ok || !v.Leads || e.placing || !s.PlacementOutdated() || h.Ticks()-e.since < e.limits.SettleTicks {
 		return
 	}
-	cmd := meta.Place{Expect: s.Epoch, Rows: Plan(active, s.Partitions, s.Replicas), For: active}
+	cmd := s.NewPlace(Plan(s.Placement, Members(s, active), s.Partitions, s.Replicas))
 	e.placing = true
 	h.Propose(replica.Op{Partition: kv.Meta, Raw: cmd.Encode(), Reply: func(entry.Reply) {
 		// Whatever the answer is, the next state shows what is still to be done.
@@ -220,17 +327,11 @@ func (e *Executor) execute(h *replica.Host, p kv.PartitionID, a Action) {
 	case None:
 		return
 	case Transfer:
-		v, _ := h.View(p)
 		if a.Yield {
+			v, _ := h.View(p)
 			e.yields.note(p, h.Ticks(), v.Tenure)
 			e.sights.log.Warn("this node stalls again and again, and hands a leadership over", "partition", p.String(),
 				"to", uint64(a.To))
-		}
-		if a.Drift {
-			if v.Tenure < e.limits.TenureTicks || h.Ticks()-e.lastDrift < driftTicks {
-				return
-			}
-			e.lastDrift = h.Ticks()
 		}
 		_ = h.Transfer(p, a.To)
 		return
@@ -300,7 +401,7 @@ func asGroup(v replica.View, progress map[kv.ReplicaID]replica.Progress) Group {
 	}
 	for id, pr := range progress {
 		g.Progress[id] = Progress{Match: pr.Match, Snapshot: pr.Snapshot > 0, Active: pr.Active, Silent: !pr.Answers,
-			Late: pr.Refusal == kv.NoRoom}
+			Late: pr.Refusal == kv.NoRoom, Fed: pr.Fed}
 	}
 	return g
 }

@@ -57,6 +57,16 @@ func (g Group) node(id kv.ReplicaID) kv.NodeID {
 	return 0
 }
 
+// called is what people call a node.
+func (g Group) called(id kv.NodeID) string {
+	if g.Names != nil {
+		if name := g.Names(id); name != "" {
+			return name
+		}
+	}
+	return id.String()
+}
+
 // onNode returns a replica of the configuration, which is not joint, on this node.
 func (g Group) onNode(node kv.NodeID) (kv.ReplicaID, bool) {
 	for _, r := range g.Replicas {
@@ -86,6 +96,16 @@ func (g Group) keepsUp(id kv.ReplicaID) bool {
 		return false // nothing was ever acknowledged: it may not even exist, however short the log is
 	}
 	return g.reachable(id) && match >= g.Goal
+}
+
+// feeds returns a replica that is being filled from this leader and is not there yet, 0 when there is none.
+func (g Group) feeds() kv.ReplicaID {
+	for _, r := range g.Replicas {
+		if g.Progress[r.ID].Fed && !g.keepsUp(r.ID) {
+			return r.ID
+		}
+	}
+	return 0
 }
 
 // majority reports whether more than half of these voters keep up.

@@ -1,18 +1,17 @@
 package rebalance
 
-// moveTicks and driftTicks are between two looks at the moves, and between two transfers of
-// leadership that only bring it to the preferred leader.
-const (
-	moveTicks  = 2
-	driftTicks = 2
-)
+// moveTicks are between two looks at all moves.
+const moveTicks = 2
 
 // Limits are when an Executor gives up and how long it waits, in ticks of the node (70 ms by
 // default). A field that is 0 takes its default. A simulation draws them small; no two nodes need
 // the same.
 type Limits struct {
-	// Filling is how many groups led here may have a learner that is being filled. 0: 4.
-	Filling int
+	// Filling is how many groups led here may have a learner that is being filled, whatever their size. More may
+	// as long as the states of all that do, of which each counts for LeastFillingBytes at least, have no more than
+	// FillingBytes: so small groups go many at a time. 0: 4, 64 MiB and 512 KiB.
+	Filling                         int
+	FillingBytes, LeastFillingBytes int64
 	// KeepUpTicks is how old the end of the leader's log may be that a replica has, for it to be
 	// promoted or led to. 0: 10, a shortest election timeout.
 	KeepUpTicks uint64
@@ -33,6 +32,10 @@ type Limits struct {
 	// Stalls is how many stalls of this node that are not forgiven make it give its leaderships
 	// away. 0: 3.
 	Stalls int
+	// Drifting is how many leaderships are on their way to their preferred leaders at one time, at most. 0: 16.
+	Drifting int
+	// DriftTicks is after how long one that has not arrived counts as failed. 0: 20, two shortest election timeouts.
+	DriftTicks uint64
 	// TenureTicks is how long a replica leads at least before leadership drifts away from it.
 	// Whoever came to lead because the preferred leader is just being stopped must not hand it
 	// back: that one may be gone before it takes over. 0: 28.
@@ -51,6 +54,15 @@ func (l Limits) withDefaults() Limits {
 	if l.Filling <= 0 {
 		l.Filling = 4
 	}
+	if l.FillingBytes <= 0 {
+		l.FillingBytes = 64 << 20
+	}
+	if l.LeastFillingBytes <= 0 {
+		l.LeastFillingBytes = 512 << 10
+	}
+	if l.Drifting <= 0 {
+		l.Drifting = 16
+	}
 	if l.Stalls <= 0 {
 		l.Stalls = 3
 	}
@@ -62,6 +74,7 @@ func (l Limits) withDefaults() Limits {
 	def(&l.SteadyTicks, 28)
 	def(&l.MostSteadyTicks, 857)
 	def(&l.ForgiveTicks, 857)
+	def(&l.DriftTicks, 20)
 	def(&l.TenureTicks, 28)
 	def(&l.SettleTicks, 28)
 	return l

@@ -16,7 +16,7 @@ func Next(d Desired, g Group) Action {
 	case g.Pending:
 		return wait("a configuration change or leader transfer is under way")
 	case !slices.Contains(g.Voters, g.Self) && !slices.Contains(g.Outgoing, g.Self):
-		return wait("replica %d is not a voter and cannot lead", g.Self)
+		return wait("its leader is no voter, and cannot lead")
 	case len(g.Outgoing) > 0:
 		return finishJoint(d, g)
 	case len(d.Voters) == 0:
@@ -25,6 +25,9 @@ func Next(d Desired, g Group) Action {
 	d = resolve(d, g)
 	if to := heir(d, g); g.Unsteady && to != 0 {
 		return Action{Kind: Transfer, To: to, Yield: true, Why: "the leader's node stalls again and again"}
+	}
+	if to := heir(d, g); g.Leaving && to != 0 {
+		return Action{Kind: Transfer, To: to, Why: "the leader's node leaves the cluster"}
 	}
 	if a, ok := removeObsoleteLearner(d, g); ok {
 		return a
@@ -113,8 +116,8 @@ func addMissing(d Desired, g Group) (Action, bool) {
 		if g.has(r.ID) {
 			continue
 		}
-		if twin, ok := g.onNode(r.Node); ok {
-			blocked = wait("replica %d cannot be added while replica %d of node %s is a voter", r.ID, twin, r.Node)
+		if _, there := g.onNode(r.Node); there {
+			blocked = wait("node %s gets its new replica when its former one is no voter any more", g.called(r.Node))
 			continue
 		}
 		return Action{Kind: AddLearner, Add: []kv.Replica{r}, Why: "the placement wants it"}, true
@@ -137,7 +140,7 @@ func exchangeVoters(d Desired, g Group) (Action, bool) {
 		case g.Progress[r.ID].Late && !deadJoinerBlocks:
 			late = true
 		default:
-			return wait("replica %d on node %s has not caught up", r.ID, r.Node), true
+			return wait("the replica on node %s has not caught up", g.called(r.Node)), true
 		}
 	}
 	a := Action{Kind: EnterJoint, Why: "all new voters have caught up"}
@@ -212,7 +215,8 @@ func (g Group) worth(id kv.ReplicaID) int {
 }
 
 // drift hands leadership to the first replica in ring order, so that leaders are as evenly
-// spread as the placement is. One whose node is unsteady does not get it.
+// spread as the placement is. One whose node is unsteady does not get it. Who is being filled is waited for, though it
+// may be late: what it got would be lost, and large states take long.
 func drift(d Desired, g Group) Action {
 	first := d.Voters[0]
 	a := Action{Settled: settledVoters(d, g)}
@@ -223,11 +227,15 @@ func drift(d Desired, g Group) Action {
 	case first.ID == g.Self:
 		return a
 	case !slices.Contains(g.Voters, first.ID):
-		a.Why = fmt.Sprintf("replica %d on node %s is the preferred leader and no voter yet", first.ID, first.Node)
+		a.Why = fmt.Sprintf("node %s is the preferred leader, and its replica is no voter yet", g.called(first.Node))
 	case !g.keepsUp(first.ID):
-		a.Why = fmt.Sprintf("replica %d on node %s is the preferred leader and does not keep up", first.ID, first.Node)
+		a.Why = fmt.Sprintf("node %s is the preferred leader, and does not keep up", g.called(first.Node))
 	case g.Progress[first.ID].Unsteady && !driftWithoutDamping:
-		a.Why = fmt.Sprintf("node %s of the preferred leader has not been steady for long enough", first.Node)
+		a.Why = fmt.Sprintf("node %s is the preferred leader, and has not been steady for long enough",
+			g.called(first.Node))
+	case g.feeds() != 0:
+		a.Why = fmt.Sprintf("node %s is the preferred leader, and the replica on node %s is being filled from this one",
+			g.called(first.Node), g.called(g.node(g.feeds())))
 	default:
 		a.Kind, a.To, a.Drift, a.Why = Transfer, first.ID, true, "it is the preferred leader"
 	}

@@ -1,10 +1,14 @@
 package rebalance
 
 import (
+	"fmt"
 	"reflect"
+	"regexp"
+	"slices"
 	"testing"
 
 	"pxkv/node/kv"
+	"pxkv/node/meta"
 )
 
 type ids = []kv.ReplicaID
@@ -140,6 +144,11 @@ func TestNext(t *testing.T) {
 			group(1, 1, 2, 2, 3, 3).learner(4, 4, late).learner(5, 5, late), Action{}},
 		{"leadership drifts meanwhile", Desired{Voters: on(2, 2, 1, 1, 5, 5)}, group(1, 1, 2, 2).learner(5, 5, late),
 			Action{Kind: Transfer, To: 2, Drift: true}},
+		{"but not away from who fills one", Desired{Voters: on(2, 2, 1, 1, 5, 5)},
+			group(1, 1, 2, 2).learner(5, 5, Progress{Match: 900, Active: true, Late: true, Fed: true}), Action{}},
+		{"until that keeps up", Desired{Voters: on(2, 2, 1, 1), Learners: on(5, 5)},
+			group(1, 1, 2, 2).learner(5, 5, Progress{Match: 990, Active: true, Fed: true}),
+			Action{Kind: Transfer, To: 2, Drift: true, Settled: true}},
 		{"who was late and has caught up is promoted", Desired{Voters: on(1, 1, 4, 4)},
 			group(1, 1).learner(4, 4, Progress{Match: 990, Active: true, Late: true}),
 			Action{Kind: EnterJoint, Promote: ids{4}}},
@@ -206,9 +215,14 @@ func TestNext(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
+			tt.g.Names = func(id kv.NodeID) string { return fmt.Sprintf("n%d", id) }
 			got := Next(tt.d, tt.g)
 			if got.Why == "" && got.Kind == None && !got.Settled {
 				t.Error("waits without a reason")
+			}
+			// What many groups wait for is told once: ids of replicas would make it a reason of each.
+			if id := anyID.FindString(got.Why); id != "" {
+				t.Errorf("%q names %s, and no name", got.Why, id)
 			}
 			got.Why = ""
 			if !reflect.DeepEqual(got, tt.want) {
@@ -218,9 +232,12 @@ func TestNext(t *testing.T) {
 	}
 }
 
+// anyID is a node or a replica that is not called by the name of its node.
+var anyID = regexp.MustCompile(`replica [0-9]+|[0-9a-f]{16}`)
+
 func TestPlanGivesEveryPartitionItsReplicas(t *testing.T) {
 	t.Parallel()
-	rows := Plan([]kv.NodeID{3, 1, 2, 4}, 16, 3)
+	rows := Plan(nil, Members(&meta.State{}, []kv.NodeID{3, 1, 2, 4}), 16, 3)
 	if len(rows) != 16 {
 		t.Fatalf("%d rows", len(rows))
 	}
@@ -229,8 +246,35 @@ func TestPlanGivesEveryPartitionItsReplicas(t *testing.T) {
 			t.Errorf("partition %d: %v", p, row)
 		}
 	}
-	if again := Plan([]kv.NodeID{1, 2, 3, 4}, 16, 3); !reflect.DeepEqual(rows, again) {
+	if again := Plan(nil, Members(&meta.State{}, []kv.NodeID{1, 2, 3, 4}), 16, 3); !reflect.DeepEqual(rows, again) {
 		t.Error("the order of the members matters")
+	}
+}
+
+// A plan begins with the placement that is written down: a member that joins gets its share of replicas and of
+// leaders, and the same members get the same again.
+func TestPlanKeepsWhatIsWrittenDown(t *testing.T) {
+	t.Parallel()
+	var now [][]kv.Replica
+	for p := range 12 {
+		row := []kv.Replica{{ID: 1, Node: 1}, {ID: 2, Node: 2}, {ID: 3, Node: 3}}
+		now = append(now, append(row[p%3:], row[:p%3]...))
+	}
+	moved, leaders := 0, 0
+	for _, row := range Plan(now, Members(&meta.State{}, []kv.NodeID{1, 2, 3, 4}), 12, 3) {
+		if slices.Contains(row, 4) {
+			moved++
+		}
+		if row[0] == 4 {
+			leaders++
+		}
+	}
+	if moved != 9 || leaders != 3 {
+		t.Errorf("the new member gets %d replicas and leads %d, want 9 and 3", moved, leaders)
+	}
+	same := Plan(now, Members(&meta.State{}, []kv.NodeID{1, 2, 3}), 12, 3)
+	if !slices.EqualFunc(same, nodes(now), slices.Equal) {
+		t.Errorf("%v becomes %v without any change", now, same)
 	}
 }
 

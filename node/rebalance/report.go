@@ -14,6 +14,9 @@ import (
 // reportTicks is between two reports, about a second.
 const reportTicks = 14
 
+// countTicks is between two counts of the groups that are not complete: a look at every follower of each.
+const countTicks = 3 * reportTicks
+
 // Warnings returns what an operator should know of nodes that are not well, as this one sees them:
 // sentences, in a stable order. It may be called from any goroutine.
 func (e *Executor) Warnings() []string {
@@ -25,7 +28,14 @@ func (e *Executor) Warnings() []string {
 
 // report brings Warnings to the present. late counts, by node, the learners that are not waited for.
 func (e *Executor) report(h *replica.Host, s *meta.State, late map[kv.NodeID]int) {
-	e.count(h, s)
+	// Nothing has changed where all groups rest as they did the last time, none woke in between, and the placement is
+	// the same.
+	if h.Ticks()%countTicks == 0 {
+		if now := stillnessOf(h, s); !now.since(e.counted) {
+			e.count(h, s)
+			e.counted = now
+		}
+	}
 	var out []string
 	if e.sights.selfUnsteady(&e.limits) {
 		out = append(out,

@@ -27,6 +27,14 @@ func (w *watch) goal(last uint64, l *Limits) uint64 {
 	return w.ends[0]
 }
 
+// goalSoFar is the goal of the last look, for a look between two ticks, which notes nothing: the goal is a lag in time.
+func (w *watch) goalSoFar(last uint64, l *Limits) uint64 {
+	if len(w.ends) == 0 || neverCaughtUp {
+		return w.goal(last, l)
+	}
+	return w.ends[0]
+}
+
 // whole reports whether the group has been looked at for KeepUpTicks, so that who is behind
 // the goal has really had that long.
 func (w *watch) whole(l *Limits) bool { return len(w.ends) == l.looks() }

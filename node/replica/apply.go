@@ -76,7 +76,7 @@ func (g *group) applyEntries(m *pb.Message, all bool) {
 	if h.applying.batch == nil {
 		h.applying.batch = h.cfg.DB.NewApply()
 	}
-	ap := g.applied
+	ap, wasReady := g.applied, g.ready()
 	for n := 0; len(m.Entries) > 0 && (all || n == 0 || h.roomToApply()); n++ {
 		e := m.Entries[0]
 		if confTwice && e.GetIndex() == ap.Index && e.GetType() == pb.EntryConfChangeV2 {
@@ -105,10 +105,13 @@ func (g *group) applyEntries(m *pb.Message, all bool) {
 	}
 	h.applying.batch.SetApplied(g.store, ap)
 	g.touch()
+	g.news.due = g.news.due || !wasReady && g.ready()
 	if len(m.Entries) == 0 {
 		for _, r := range m.Responses {
 			_ = g.raft.Step(r)
 		}
+		g.takeOver()
+		g.appliedNews()
 	}
 	g.reads.applied(g, ap.Index)
 	if g.reads.queued() {

@@ -21,25 +21,28 @@ func (h *Host) Admit(r SnapshotRequest) (done func(), err error) {
 	if !h.Wants(r) {
 		return nil, fmt.Errorf("partition %s, replica %d: %w", r.Partition, r.To, kv.NotWanted)
 	}
-	return h.arrivals.admit(&r, h.cfg.Limits.Snapshots.In)
+	return h.arrivals.admit(&r, h.cfg.Limits.Snapshots.inPlaces(r.Small))
 }
 
 func (a *arrivals) admit(r *SnapshotRequest, places int) (done func(), err error) {
 	err = a.change(func(list []*SnapshotRequest) ([]*SnapshotRequest, error) {
-		learners := 0
+		all, learners := 0, 0
 		for _, o := range list {
 			if o.Partition == r.Partition && o.To == r.To && o.Term >= r.Term {
 				return nil, fmt.Errorf("partition %s, replica %d: another snapshot for it is arriving: %w", r.Partition,
 					r.To, kv.Busy)
 			}
-			if !o.Urgent {
+			if o.Small != r.Small {
+				continue
+			}
+			if all++; !o.Urgent {
 				learners++
 			}
 		}
-		if len(list) >= places || !r.Urgent && learners >= forLearners(places) {
+		if all >= places || !r.Urgent && learners >= forLearners(places) {
 			return nil,
 				fmt.Errorf("partition %s, replica %d: %d are arriving, %d of them for learners, the limit is %d: %w",
-					r.Partition, r.To, len(list), learners, places, kv.Busy)
+					r.Partition, r.To, all, learners, places, kv.Busy)
 		}
 		return append(list, r), nil
 	})

@@ -39,7 +39,7 @@ func messages() []Message {
 			Kind: RaftMessage, Partition: kv.PartitionID(i), From: 2, To: 1 << 40, FromNode: 77, Raft: m,
 		})
 		if m.GetType() == pb.MsgHeartbeat {
-			out[i].Committed, out[i].TimeMS = 1<<61, -9
+			out[i].Committed, out[i].TimeMS, out[i].Rests = 1<<61, -9, true
 		}
 	}
 	out = append(out,
@@ -48,6 +48,8 @@ func messages() []Message {
 		Message{Kind: Compare, Partition: 5, From: 3, To: 4, FromNode: 77, Index: 300, Hash: 1 << 63},
 		Message{Kind: Compared, Partition: 5, From: 3, To: 4, FromNode: 77, Index: 300, Hash: 1 << 62},
 		Message{Kind: Void, Partition: 5, From: 3, To: 4, FromNode: 77, Index: 300},
+		Message{Kind: Liveness, FromNode: 77},
+		Message{Kind: Awake, Partition: 5, From: 3, To: 4, FromNode: 77},
 		Message{Kind: Recall, FromNode: 77, Memory: &Memory{Nonce: 1 << 63, Others: []kv.NodeID{1 << 62, 3}}},
 		Message{Kind: Recalled, FromNode: 77,
 			Memory: &Memory{Nonce: 1 << 63, Position: 9, Starts: 3, Incarnation: 1 << 62, Removed: true}})

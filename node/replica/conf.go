@@ -50,6 +50,9 @@ type Progress struct {
 	Snapshot uint64 // index of the snapshot that is on its way, 0 when there is none
 	Active   bool   // heard from within five election timeouts
 	Answers  bool   // heard from within three heartbeats, and not void: it could lead
+	// Fed: a snapshot from here is on its way to it, or it catches up after one from the log that is kept for it here
+	// alone. The next leader would have to send it another one.
+	Fed bool
 	// Failures counts the snapshots for it that failed one after the other, and Refusal is its node's
 	// word about the last of them, 0 when it had none.
 	Failures int
@@ -88,8 +91,11 @@ func (h *Host) Progress(p kv.PartitionID) (progress map[kv.ReplicaID]Progress, l
 	g.raft.WithProgress(func(id uint64, _ raft.ProgressType, pr tracker.Progress) {
 		p := Progress{Match: pr.Match, Snapshot: pr.PendingSnapshot, Active: g.active(kv.ReplicaID(id)),
 			Answers: kv.ReplicaID(id) == g.id || g.answers(kv.ReplicaID(id))}
-		if f := h.shipping.of(g, kv.ReplicaID(id)); f != nil && f.failures > 0 {
-			p.Failures, p.Refusal = f.failures, f.last.refusal()
+		if f := h.shipping.of(g, kv.ReplicaID(id)); f != nil {
+			p.Fed = f.stage >= underWay
+			if f.failures > 0 {
+				p.Failures, p.Refusal = f.failures, f.last.refusal()
+			}
 		}
 		progress[kv.ReplicaID(id)] = p
 	})
@@ -105,6 +111,9 @@ func (h *Host) ProposeConf(p kv.PartitionID, cc *pb.ConfChangeV2, added []kv.Rep
 	}
 	if g.conf.pending {
 		return errors.New("another change is under way")
+	}
+	if g.promotesSpared(cc, added) {
+		return errors.New("a member that may just be given up would vote")
 	}
 	cc.Context = appendReplicas(nil, added)
 	if err := g.raft.ProposeConfChange(cc); err != nil {
@@ -161,6 +170,7 @@ func (g *group) applyConf(ap *state.Applied, e *pb.Entry) error {
 	})
 	g.known.become(ap.Replicas)
 	g.conf.pending = false
+	g.news.due = true
 	g.keepConf(e.GetIndex())
 	// Cheap and safe: the next round is counted under the new configuration.
 	g.endLease()
@@ -173,7 +183,7 @@ func (g *group) applyConf(ap *state.Applied, e *pb.Entry) error {
 // next append (see append), and where nothing is written there is none: a restart would go back to the
 // configuration from before, perhaps to a joint one, whose other half cannot be had any more.
 func (g *group) keepConf(index uint64) {
-	if confCommitForgotten {
+	if confCommitForgotten || commitLeftOut {
 		return
 	}
 	was := g.raft.hard

@@ -80,18 +80,29 @@ type Config struct {
 	// Fresh is true when this process bootstraps a cluster: it made no promise before it
 	// started, so it need not sit out an election timeout.
 	Fresh bool
+	// RestAfter is after how many ticks in which nothing has happened a group rests, at least 1: see rest.go. 0:
+	// DefaultRestAfter.
+	RestAfter int
 	// QuorumReads ends leases: every read batch asks a majority.
 	QuorumReads bool
 	Limits      Limits
 	// OnTick runs at the end of each tick's work, on the goroutine of the turn. It may use
 	// every method of the Host.
 	OnTick func(*Host)
+	// OnChange runs at the end of a turn in which something has happened to these groups for which who moves replicas
+	// may have waited: see changes.go. It may use every method of the Host. nil: nobody does.
+	OnChange func(*Host, []kv.PartitionID)
+	// StateBytes tells about how many bytes the state of a partition has here. It must not take long. nil: none.
+	StateBytes func(kv.PartitionID) int64
 }
 
 func (c *Config) withDefaults() (Config, error) {
 	out := *c
 	if out.Tick == 0 {
 		out.Tick = DefaultTick
+	}
+	if out.RestAfter == 0 {
+		out.RestAfter = DefaultRestAfter
 	}
 	if out.Logger == nil {
 		out.Logger = slog.New(slog.DiscardHandler)
@@ -108,6 +119,9 @@ func (c *Config) withDefaults() (Config, error) {
 	}
 	if out.Tick < time.Millisecond {
 		errs = append(errs, fmt.Errorf("tick of %v is shorter than 1ms", out.Tick))
+	}
+	if out.RestAfter < 0 {
+		errs = append(errs, fmt.Errorf("groups rest after %d ticks: it must be 1 at least", out.RestAfter))
 	}
 	var err error
 	out.Limits, err = out.Limits.withDefaults()

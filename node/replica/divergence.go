@@ -120,7 +120,7 @@ func (g *group) say(to kv.ReplicaID, kind MessageKind, at appliedHash) {
 // is committed: soon after it came to lead, and now and then, for groups in which nothing is written.
 func (g *group) checks() bool {
 	now := g.h.clock.ticks
-	return now-g.raft.ledSince < 4*heartbeatTicks || (now+uint64(g.p))%checkTicks < heartbeatTicks
+	return g.rest.on || now-g.raft.ledSince < 4*heartbeatTicks || (now+uint64(g.p))%checkTicks < heartbeatTicks
 }
 
 // suspect begins the doubt.
@@ -188,6 +188,7 @@ func (g *group) hear(m Message) {
 	if !g.trust.vouched || g.trust.rebuilding {
 		return
 	}
+	g.wake()
 	g.known.hear(m.From, m.FromNode, g.h.clock.Boot)
 	if m.Kind != Void {
 		g.known.void(m.From, 0) // one that is void compares nothing: it is rebuilt

@@ -202,18 +202,20 @@ func TestNoVoteRightAfterStart(t *testing.T) {
 	}
 }
 
-// Whoever answered a leader votes for nobody else while the leader may count on it, whatever
-// the library's ticks say.
+// Whoever answered a leader's round votes for nobody else, and does not stand for election, while the leader may count
+// on it, whatever the library's ticks say. What earns no lease promises nothing.
 func TestNoVoteWhileALeaseMayLast(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
+		round   string // the mark of the leader's last heartbeat
 		after   time.Duration
 		context string
 		votes   bool
 	}{
-		{leaseTicks*DefaultTick - 1, "", false},
-		{leaseTicks * DefaultTick, "", true},
-		{time.Millisecond, "CampaignTransfer", true},
+		{"round", leaseTicks*DefaultTick - 1, "", false},
+		{"round", leaseTicks * DefaultTick, "", true},
+		{"round", time.Millisecond, "CampaignTransfer", true},
+		{"", 0, "", true},
 	} {
 		h, _ := follower(t)
 		start := time.Hour
@@ -233,7 +235,11 @@ func TestNoVoteWhileALeaseMayLast(t *testing.T) {
 		}
 		turn(start, Input{})
 		start += time.Minute
-		turn(start, Input{Messages: []Message{appendTwo(1)}})
+		heartbeat := Message{Kind: RaftMessage, From: 1, To: 2, FromNode: 1, Raft: &pb.Message{
+			Type: pb.MsgHeartbeat.Enum(), From: new(uint64(1)), To: new(uint64(2)), Term: new(uint64(2)),
+			Commit: new(uint64(1)), Context: []byte(tc.round),
+		}}
+		turn(start, Input{Messages: []Message{appendTwo(1), heartbeat}})
 		for i := range 2 * ElectionTicks { // ticks without time, as after a stall
 			turn(start+time.Duration(i), Input{Tick: true})
 		}
@@ -244,8 +250,12 @@ func TestNoVoteWhileALeaseMayLast(t *testing.T) {
 		before := h.Inspect(0).Term
 		g := h.groups.of[0]
 		if got := g.mayVoteAt(start+tc.after, vote.Raft); got != tc.votes {
-			t.Errorf("%v after the leader's word, context %q: may vote %v, want %v", tc.after, tc.context, got,
-				tc.votes)
+			t.Errorf("%v after the leader's word, round %q, context %q: may vote %v, want %v", tc.after, tc.round,
+				tc.context, got, tc.votes)
+		}
+		if got := !g.bound(); tc.context == "" && got != tc.votes {
+			t.Errorf("%v after the leader's word, round %q: may stand for election %v, want %v", tc.after, tc.round,
+				got, tc.votes)
 		}
 		if before != 2 {
 			t.Errorf("ticks without time made an election: term %d", before)

@@ -168,6 +168,10 @@ func (h *Handle) freshen(at time.Duration) {
 	}
 }
 
+// freshEnough is how old a state may be said to be without waking a group that rests: about what it is of one that is
+// awake.
+const freshEnough = ElectionTicks * DefaultTick
+
 // Staleness is how old the local state may be: it has every write that was acknowledged so long
 // before now. That holds whatever waited, or was lost, on its way, as long as this node's boot clock runs
 // at about the right rate. It is 0 while the replica has a lease. false: nothing is known, since no leader was
@@ -177,7 +181,11 @@ func (h *Handle) Staleness(now Now) (time.Duration, bool) {
 	if int64(now.Boot) < h.leaseUntil.Load() || leaderIsFresh && h.leader.Load().Self {
 		return 0, true
 	}
-	return max(0, now.Boot-time.Duration(fresh)), fresh != 0
+	age := max(0, now.Boot-time.Duration(fresh))
+	if fresh != 0 && age > freshEnough && !h.asked.Swap(true) {
+		h.old.Store(true)
+	}
+	return age, fresh != 0
 }
 
 // unfollow forgets all answers: they were of another term.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	pb "go.etcd.io/raft/v3/raftpb"
 
 	"pxkv/node/kv"
 	"pxkv/node/machine"
@@ -45,4 +46,44 @@ func TestGoneCountsOnlyWithAPlacementThatKnowsTheReplica(t *testing.T) {
 		}
 		_ = db.Close()
 	}
+}
+
+// A replica that never got anything knows nobody, and the placement may name this node alone: then the leader asks for
+// its successor in vain for as long as it is here, and must be asked whether it is needed.
+func TestWhoCallsASuccessorIsAskedAboutTheFormerReplica(t *testing.T) {
+	t.Parallel()
+	const id = 5
+	db := openDB(t, vfs.NewMem())
+	t.Cleanup(func() { _ = db.Close() })
+	b := db.NewBatch()
+	b.Create(0, id, nil)
+	if err := b.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	h, err := NewHost(Config{Node: 2, DB: db, Policy: placement{issued: id + 1}, Fresh: true,
+		Machine: func(kv.PartitionID) StateMachine { return &machine.KV{} }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	beat := Message{Kind: RaftMessage, From: 1, To: id + 1, FromNode: 7, Raft: &pb.Message{
+		Type: pb.MsgHeartbeat.Enum(), From: new(uint64(1)), To: new(uint64(id + 1)), Term: new(uint64(2)),
+	}}
+	for at := time.Duration(1); at <= 2*probeTicks; at++ {
+		out, err := h.Turn(Now{Boot: time.Hour + at*DefaultTick}, &Input{Messages: []Message{beat}, Tick: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range out.Frames {
+			ms, err := DecodeFrame(nil, 2, f.Data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range ms {
+				if f.To == 7 && m.Kind == Probe && m.From == id {
+					return
+				}
+			}
+		}
+	}
+	t.Fatal("nobody was asked")
 }

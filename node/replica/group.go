@@ -21,6 +21,7 @@ type group struct {
 	store  *raftlog.Replica
 	handle *Handle
 	raft   raftState
+	orphan orphan
 	// applied is the state machine's bookkeeping, including the effects that wait in the
 	// turn's apply batch.
 	applied  state.Applied
@@ -36,6 +37,9 @@ type group struct {
 	incoming incoming
 	fresh    freshness
 	work     work
+	news     news
+	takeover takeover
+	rest     rest
 }
 
 // work is what the turns have to do for a group.
@@ -53,10 +57,10 @@ const longAgo = time.Duration(math.MinInt64 / 4)
 func newGroup(h *Host, store *raftlog.Replica) (*group, error) {
 	g := &group{
 		h: h, p: store.Partition(), id: store.ID(), store: store,
-		handle:  &Handle{Partition: store.Partition(), ID: store.ID()},
+		handle:  &Handle{Partition: store.Partition(), ID: store.ID(), old: &h.resting.asked},
 		machine: h.cfg.Machine(store.Partition()),
 		applied: store.Applied(),
-		raft:    raftState{contact: longAgo},
+		raft:    raftState{promised: longAgo},
 	}
 	g.handle.leader.Store(&Leadership{})
 	index := g.applied.Index
@@ -84,8 +88,20 @@ func newGroup(h *Host, store *raftlog.Replica) (*group, error) {
 	return g, nil
 }
 
-// campaignAlone spares a group with one voter the election timeout: it has made no promise
-// to anyone else.
+// campaignAlone spares a group with one voter the election timeout. It asks nobody and waits for no promise that it may
+// have made before it started, though the configuration is the one applied here, and not always the last. What is wrong
+// with that harms nobody:
+//
+//   - The applied configuration is older than the group's. The first change of the voters after it, J, may not even be
+//     known here to be committed. Whoever counts by J needs this replica, in one half of a joint configuration or as
+//     one of two voters: to commit anything of its own term, before which it acknowledges and reads nothing, and so to
+//     commit the next change. A leader that has applied J tells with each append that it is committed, and the disk
+//     takes that with the append (see append in ready.go). So who has acknowledged anything to such a leader knows of J
+//     after a crash, and the library refuses to campaign before J is applied.
+//   - It is newer than a leader's that has not applied it yet. That one ended its lease before anybody could learn that
+//     the change is committed (see outgrown).
+//
+// In a configuration that is its leader's as well the only voter is the leader, and has promised nothing to others.
 func (g *group) campaignAlone() {
 	if g.alone() && !g.trust.void {
 		if err := g.raft.Campaign(); err != nil {
@@ -93,6 +109,12 @@ func (g *group) campaignAlone() {
 		}
 		g.h.groups.mark(g)
 	}
+}
+
+// lastIndex is where its log ends. The library's interface returns an error that there never is.
+func (g *group) lastIndex() uint64 {
+	last, _ := g.store.LastIndex()
+	return last
 }
 
 // alone reports whether this replica is the only voter.
@@ -112,11 +134,17 @@ func (g *group) step(m Message) {
 		return
 	}
 	t := m.Raft.GetType()
-	if (t == pb.MsgVote || t == pb.MsgPreVote) && !g.mayVote(m.Raft) {
-		return
+	if t != pb.MsgHeartbeat && t != pb.MsgHeartbeatResp { // see heardRest
+		g.wakeBy(m.From, fromLeader(t) && m.Raft.GetTerm() == g.raft.term)
+	}
+	if t == pb.MsgVote || t == pb.MsgPreVote {
+		if !g.mayVote(m.Raft) {
+			return
+		}
+		g.hearCandidate(m.Raft)
 	}
 	g.known.hear(m.From, m.FromNode, g.h.clock.Boot)
-	if last, _ := g.store.LastIndex(); t == pb.MsgHeartbeat && m.Raft.GetCommit() > last {
+	if last := g.lastIndex(); t == pb.MsgHeartbeat && m.Raft.GetCommit() > last {
 		g.h.fail(fmt.Errorf("%w: partition %s: this replica once acknowledged index %d, and its log ends at %d; "+
 			"start this node with an empty data directory", ErrOutdated, g.p, m.Raft.GetCommit(), last))
 		return
@@ -125,7 +153,7 @@ func (g *group) step(m Message) {
 		return
 	}
 	if fromLeader(t) && m.Raft.GetTerm() >= g.raft.term {
-		g.raft.contact = g.h.clock.Boot
+		g.hearRound(m.Raft)
 		if t == pb.MsgHeartbeat {
 			g.compare(question{from: m.From, theirs: appliedHash{m.Committed, m.Raft.GetRejectHint()}})
 			g.clock.hear(m.TimeMS, g.h.clock.Boot)
@@ -141,14 +169,20 @@ func (g *group) step(m Message) {
 	}
 	// Errors mean that the library has no use for the message: an answer from a replica that
 	// left the configuration, for example.
+	if g.keepTakeover(m.Raft) {
+		return
+	}
 	_ = g.raft.Step(m.Raft)
+	g.acknowledged(m.Raft)
 	switch t {
 	case pb.MsgHeartbeat:
 		g.heardHeartbeat(m)
+		g.heardRest(m)
 	case pb.MsgHeartbeatResp:
 		g.heardAnswer(m)
+		g.heardRest(m)
 	}
-	g.h.groups.mark(g)
+	g.h.groups.look(g)
 }
 
 // stepSelf hands the library the completion of a storage write.
@@ -160,13 +194,13 @@ func (g *group) stepSelf(m *pb.Message) {
 // active reports whether a replica was heard from lately. The library's own RecentActive
 // starts anew with each quorum check, so it flickers.
 func (g *group) active(id kv.ReplicaID) bool {
-	ago, ok := g.known.since(id, g.h.clock.Boot)
+	ago, ok := g.since(id)
 	return id == g.id || ok && ago < 5*ElectionTicks*g.h.cfg.Tick
 }
 
 // answers reports whether a replica was heard from just now, and could lead.
 func (g *group) answers(id kv.ReplicaID) bool {
-	ago, ok := g.known.since(id, g.h.clock.Boot)
+	ago, ok := g.since(id)
 	return ok && ago <= answerTicks*g.h.cfg.Tick && !g.isVoid(id)
 }
 

@@ -11,6 +11,9 @@ import (
 type groups struct {
 	of      map[kv.PartitionID]*group
 	ordered []*group                // by partition, so that every turn is the same in every replay
+	awake   []*group                // that do not rest: see rest.go
+	woken   uint64                  // how often one came to be among them
+	walked  []*group                // what a tick walks: those that were awake at its beginning
 	dirty   []*group                // whose Ready must be looked at
 	table   atomic.Pointer[handles] // what other goroutines see of them
 }
@@ -26,26 +29,47 @@ func (s *groups) add(g *group) {
 		return int(int64(g.p) - int64(p))
 	})
 	s.ordered = slices.Insert(s.ordered, i, g)
+	s.isAwake(g)
 	s.table.Store(s.table.Load().with(g.p, g.handle))
 }
 
 func (s *groups) remove(g *group) {
 	delete(s.of, g.p)
 	s.ordered = deleteGroup(s.ordered, g)
-	s.dirty = deleteGroup(s.dirty, g)
+	s.dirty, s.awake = deleteGroup(s.dirty, g), deleteGroup(s.awake, g)
 	s.table.Store(s.table.Load().with(g.p, nil))
+}
+
+// isAwake lets each tick be one of the group.
+func (s *groups) isAwake(g *group) {
+	if !g.rest.awake {
+		g.rest.awake = true
+		s.awake = append(s.awake, g)
+		s.woken++
+	}
 }
 
 // has reports whether a group is still here, and no later replica of its partition in its place.
 func (s *groups) has(g *group) bool { return s.of[g.p] == g }
 
-// mark lets the turn look at a group's Ready.
+// mark lets the turn look at a group's Ready, since something has happened to it: it does not rest any more.
 func (s *groups) mark(g *group) {
+	if g.rest.on {
+		g.wake()
+	}
+	s.look(g)
+}
+
+// look is mark for what happens to those at rest.
+func (s *groups) look(g *group) {
 	if !g.work.dirty {
 		g.work.dirty = true
 		s.dirty = append(s.dirty, g)
 	}
 }
+
+// size is above the ids of all partitions of which there are replicas here, but for the meta group's.
+func (s *groups) size() int { return len(s.table.Load().data) }
 
 func deleteGroup(from []*group, g *group) []*group {
 	return slices.DeleteFunc(from, func(o *group) bool { return o == g })

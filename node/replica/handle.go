@@ -32,9 +32,11 @@ type Handle struct {
 	clock atomic.Int64
 	// begun and ended count changes of the readable state: while they differ one is going on.
 	begun, ended atomic.Uint64
-	used         atomic.Bool // a read used or wanted the lease since the last renewal
-	gone         atomic.Bool // the replica is being deleted: what is read now may be nothing
-	doubt        atomic.Bool // it differs from another replica, and does not know which of them is right
+	used         atomic.Bool  // a read used or wanted the lease since the last renewal
+	asked        atomic.Bool  // somebody wanted to know how old the state is, and it was not told so lately
+	old          *atomic.Bool // asked is true of some replica of this node
+	gone         atomic.Bool  // the replica is being deleted: what is read now may be nothing
+	doubt        atomic.Bool  // it differs from another replica, and does not know which of them is right
 	// void counts how often the state was found to be wrong, and was replaced: it is wrong while that is odd.
 	void atomic.Uint64
 }

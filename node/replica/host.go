@@ -50,17 +50,25 @@ type ArrivedSnapshot struct {
 	Staged   *data.Staged
 }
 
+// Disconnection says that the connection with a node has just broken, or that none comes about.
+type Disconnection struct {
+	Node kv.NodeID
+	// Silent: nothing came from it, and nothing said that its process has ended. It may be this node that is cut off.
+	Silent bool
+}
+
 // Input is what has arrived since the last turn.
 type Input struct {
-	Finished    []*Job // committed jobs, in order
-	Tick        bool
-	Messages    []Message
-	Snapshots   []ArrivedSnapshot
-	Reports     []SnapshotReport
-	Unreachable []kv.NodeID
-	Orders      []func(*Host)
-	Ops         []Op
-	Reads       []ReadOp
+	Finished     []*Job // committed jobs, in order
+	Tick         bool
+	Messages     []Message
+	Snapshots    []ArrivedSnapshot
+	Reports      []SnapshotReport
+	Unreachable  []kv.NodeID // frames for them are being lost
+	Disconnected []Disconnection
+	Orders       []func(*Host)
+	Ops          []Op
+	Reads        []ReadOp
 }
 
 // Output is what a turn wants to leave the node.
@@ -80,6 +88,7 @@ type Host struct {
 	intake     intake
 	jobs       jobs
 	applying   applying
+	changes    changes
 	frames     frames // of this turn, that promise nothing
 	readCtx    uint64 // of the last round
 	purges     purges
@@ -88,6 +97,9 @@ type Host struct {
 	arrivals   arrivals
 	recall     recall
 	steadiness steadiness
+	failover   failover
+	resting    resting
+	witnesses  witnesses
 	stats      Stats
 	err        error // first broken invariant; the node stops
 }
@@ -148,6 +160,9 @@ func (h *Host) Turn(now Now, in *Input) (out Output, err error) {
 	for _, n := range in.Unreachable {
 		h.unreachable(n)
 	}
+	for _, d := range in.Disconnected {
+		h.disconnected(d)
+	}
 	// Messages before the tick: after a pause the leader's word may be waiting in the queue,
 	// and an election must not be called over its head.
 	if in.Tick {
@@ -156,16 +171,19 @@ func (h *Host) Turn(now Now, in *Input) (out Output, err error) {
 	for _, order := range in.Orders {
 		order(h)
 	}
+	h.stand()
 	h.takeReads()
 	h.takeOps()
 	more := h.drain()
 	h.commitApply()
+	h.tellChanges()
 	if h.err == nil {
 		h.answers.release()
 	}
 	// an answer may have proposed more
 	out = Output{Frames: h.frames.take(h.position()), Snapshots: h.shipping.launch(),
 		More: more || len(h.groups.dirty) > 0}
+	h.resting.told(out.Frames, h.clock.ticks)
 	return out, h.err
 }
 
@@ -214,7 +232,7 @@ func (h *Host) drain() bool {
 		}
 	}
 	for _, g := range again {
-		h.groups.mark(g)
+		h.groups.look(g)
 	}
 	return len(again)+len(h.applying.queue) > 0
 }
@@ -222,6 +240,7 @@ func (h *Host) drain() bool {
 // receive hands a message from another node to the replica it is meant for.
 func (h *Host) receive(m Message) {
 	h.steadiness.hear(m.FromNode, h.clock.ticks)
+	h.failover.hear(m.FromNode)
 	h.hearPosition(m.FromNode, m.Position)
 	switch m.Kind {
 	case Recall:
@@ -229,6 +248,8 @@ func (h *Host) receive(m Message) {
 		return
 	case Recalled:
 		h.hearRecalled(m)
+		return
+	case Liveness:
 		return
 	}
 	g := h.groups.of[m.Partition]
@@ -240,8 +261,11 @@ func (h *Host) receive(m Message) {
 			return
 		}
 	}
-	if g.id != m.To && m.Kind != Probe {
-		return // for a former or a future replica of this partition here
+	if g.id != m.To && m.Kind != Probe { // for a former or a future replica of this partition here
+		if m.To > g.id && m.Kind == RaftMessage && fromLeader(m.Raft.GetType()) {
+			g.known.caller = m.FromNode
+		}
+		return
 	}
 	switch m.Kind {
 	case RaftMessage:
@@ -250,6 +274,8 @@ func (h *Host) receive(m Message) {
 		g.answerProbe(m)
 	case Gone:
 		g.heardGone()
+	case Awake:
+		g.wakeBy(m.From, true)
 	case Compare, Compared, Void:
 		g.hear(m)
 	}

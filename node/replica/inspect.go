@@ -19,6 +19,8 @@ type Inspection struct {
 	InDoubt     bool   // it differs from another replica, and does not know which of them is right
 	Undecided   bool   // likewise, and an operator was told
 	Void        bool   // its state is wrong and waits to be replaced
+	AtRest      bool
+	Needs       []kv.NodeID // whom it must hear of while it rests
 }
 
 // Inspect lays a replica open; all is 0 when it is not here.
@@ -29,12 +31,17 @@ func (h *Host) Inspect(p kv.PartitionID) Inspection {
 	}
 	hard, _, _ := g.store.InitialState()
 	first, _ := g.store.FirstIndex()
-	last, _ := g.store.LastIndex()
-	return Inspection{
+	last := g.lastIndex()
+	i := Inspection{
 		ID: g.id, Term: g.raft.term, DurableTerm: hard.GetTerm(), Leads: g.leads(), Commit: g.raft.commit,
 		Applied: g.applied, Told: g.raft.BasicStatus().Applied, First: first, Last: last, InDoubt: g.trust.doubt != nil,
 		Undecided: g.trust.doubt != nil && g.trust.doubt.told, Void: g.trust.void,
+		AtRest: g.rest.on,
 	}
+	if g.rest.on {
+		i.Needs = g.needs()
+	}
+	return i
 }
 
 // Holdings is what a replica holds on behalf of others, for tests and diagnosis.

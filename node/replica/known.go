@@ -13,6 +13,10 @@ type known struct {
 	replicas []kv.Replica // who is behind each id of the applied configuration
 	infos    []replicaInfo
 	probed   uint64 // tick at which one that is out of it was last answered
+	// caller is the node of a leader that speaks to a later replica of this node, 0: none has. It may be the only one
+	// that can say whether this replica is still needed: one that never got anything knows nobody, and the placement
+	// may name nobody else.
+	caller kv.NodeID
 }
 
 type replicaInfo struct {
@@ -25,6 +29,8 @@ type replicaInfo struct {
 	followed time.Duration
 	report   report
 	void     time.Duration // boot time of its last word that its state is void, 0: never
+	rests    bool          // it said so, since this leader last had something to do
+	rested   bool          // it said so with its last answer
 }
 
 // maxStrangers bounds how many replicas outside the configuration are remembered.

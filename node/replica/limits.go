@@ -55,6 +55,9 @@ type Limits struct {
 	PurgeKeys int
 	// Purges is how many purges this node has under way. 0: 4.
 	Purges int
+	// Campaigns is for how many groups that have lost their leader with its node this node stands for election at a
+	// time. 0: 64.
+	Campaigns int
 	// NodeLogBytes is the size of the logs of all groups together, unless followers need more: a
 	// node that was away for some seconds under full load finds what it missed in them, and needs no
 	// snapshots. A group's log is cut at its share, but LeastLogBytes to MostLogBytes; logs that a
@@ -94,6 +97,7 @@ func (l Limits) withDefaults() (Limits, error) {
 	errs = fill(errs, "ReadRounds", &l.ReadRounds, 4)
 	errs = fill(errs, "PurgeKeys", &l.PurgeKeys, 256)
 	errs = fill(errs, "Purges", &l.Purges, 4)
+	errs = fill(errs, "Campaigns", &l.Campaigns, 64)
 	errs = fill(errs, "NodeLogBytes", &l.NodeLogBytes, 256<<20)
 	errs = fill(errs, "LeastLogBytes", &l.LeastLogBytes, 1<<20)
 	errs = fill(errs, "MostLogBytes", &l.MostLogBytes, 16<<20)

@@ -32,6 +32,11 @@ const (
 	Compared MessageKind = 7
 	// Void tells the leader that the sender's state is void, up to an index: see void.go.
 	Void MessageKind = 8
+	// Liveness says that the sending node is there. It goes to nodes whose groups rest, and which so know it: see
+	// rest.go.
+	Liveness MessageKind = 9
+	// Awake tells the leader that the sending replica rests no more, or the followers that it leads no more.
+	Awake MessageKind = 10
 )
 
 // Message goes from one replica to another of the same partition. It names both by replica
@@ -47,6 +52,8 @@ type Message struct {
 	Committed uint64
 	// TimeMS goes with a heartbeat: the leader's clock for the group, Unix milliseconds.
 	TimeMS int64
+	// Rests goes with a heartbeat, whose sender asks for rest, and with its answer, whose sender rests: see rest.go.
+	Rests bool
 	// Position is how far the sender's disk was when the frame left.
 	Position uint64
 	Memory   *Memory // for Recall, of which it has Nonce and Others only, and Recalled
@@ -93,7 +100,7 @@ func appendMessage(b []byte, m *Message) []byte {
 	b = binary.AppendUvarint(b, uint64(m.From))
 	b = binary.AppendUvarint(b, uint64(m.To))
 	if m.Kind == RaftMessage {
-		b = appendRaft(b, m.Raft)
+		b = appendRaft(b, m.Raft, m.Rests)
 		if m.Raft.GetType() == pb.MsgHeartbeat {
 			b = binary.AppendUvarint(b, m.Committed)
 			b = binary.AppendVarint(b, m.TimeMS)
@@ -134,7 +141,7 @@ func DecodeFrame(out []Message, from kv.NodeID, frame []byte) ([]Message, error)
 		m.To = kv.ReplicaID(d.Uvarint())
 		switch m.Kind {
 		case RaftMessage:
-			m.Raft = readRaft(&d, m.From, m.To, cap(frame))
+			m.Raft, m.Rests = readRaft(&d, m.From, m.To, cap(frame))
 			if m.Raft != nil && m.Raft.GetType() == pb.MsgHeartbeat {
 				m.Committed = d.Uvarint()
 				m.TimeMS = d.Varint()
@@ -143,7 +150,7 @@ func DecodeFrame(out []Message, from kv.NodeID, frame []byte) ([]Message, error)
 			m.Memory = readMemory(&d)
 		case Compare, Compared, Void:
 			m.Index, m.Hash = d.Uvarint(), d.Uvarint()
-		case Probe, Gone:
+		case Probe, Gone, Liveness, Awake:
 		default:
 			return nil, fmt.Errorf("%w: message kind %d", ErrFrame, m.Kind)
 		}
@@ -161,13 +168,17 @@ const (
 	raftHasContext = 1 << 1
 	raftHasLogTerm = 1 << 2 // log term, index and commit; heartbeats without them are short
 	raftHasHint    = 1 << 3
+	raftRests      = 1 << 4 // who knows of no rest reads over it
 )
 
 // appendRaft encodes a library message compactly. Its replica ids are in the Message, and
 // the entries of a MsgApp follow its index, so neither is written again. Snapshots never
 // travel in frames.
-func appendRaft(b []byte, m *pb.Message) []byte {
+func appendRaft(b []byte, m *pb.Message, rests bool) []byte {
 	var flags byte
+	if rests {
+		flags |= raftRests
+	}
 	if m.GetReject() {
 		flags |= raftHasReject
 	}
@@ -216,12 +227,12 @@ type wireMessage struct {
 
 // readRaft is the inverse of appendRaft. It returns nil for a type that never travels between
 // nodes. frame is the size of the whole frame, in bytes.
-func readRaft(d *kv.Decoder, from, to kv.ReplicaID, frame int) *pb.Message {
+func readRaft(d *kv.Decoder, from, to kv.ReplicaID, frame int) (m *pb.Message, rests bool) {
 	w := &wireMessage{kind: pb.MessageType(d.Byte()), from: uint64(from), to: uint64(to)}
 	if !travels(w.kind) {
-		return nil
+		return nil, false
 	}
-	m := &w.m
+	m = &w.m
 	m.Type, m.From, m.To = &w.kind, &w.from, &w.to
 	flags := d.Byte()
 	w.term, w.commit = d.Uvarint(), d.Uvarint()
@@ -242,12 +253,12 @@ func readRaft(d *kv.Decoder, from, to kv.ReplicaID, frame int) *pb.Message {
 		m.Context = d.Bytes()
 	}
 	if w.kind != pb.MsgApp {
-		return m
+		return m, flags&raftRests != 0
 	}
 	if m.Entries = readEntries(d, w.index, frame); m.Entries == nil {
-		return nil
+		return nil, false
 	}
-	return m
+	return m, false
 }
 
 // travels lists the library's messages that go from node to node in frames. Everything

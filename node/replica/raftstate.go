@@ -2,6 +2,7 @@ package replica
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"go.etcd.io/raft/v3"
@@ -19,7 +20,7 @@ type raftState struct {
 	lead     kv.ReplicaID   // 0: unknown
 	role     raft.StateType //
 	ledSince uint64         // tick at which it came to lead
-	contact  time.Duration  // boot time of the last message from a leader
+	promised time.Duration  // boot time of the last heartbeat that may earn its leader a lease
 }
 
 // startRaft makes the library's part of the group from what is on disk. What it was told and has
@@ -47,6 +48,9 @@ func (g *group) setLeader(term uint64, lead kv.ReplicaID, role raft.StateType) {
 	if term == g.raft.term && lead == g.raft.lead && role == g.raft.role {
 		return
 	}
+	if g.raft.role == raft.StateLeader && lead == 0 {
+		g.release()
+	}
 	g.endLease()
 	g.reads.dropAll(g, kv.Errorf(kv.NotLeader, "partition %s has a new leader", g.p))
 	if term != g.raft.term || role != g.raft.role {
@@ -63,10 +67,14 @@ func (g *group) setLeader(term uint64, lead kv.ReplicaID, role raft.StateType) {
 		}
 	}
 	g.raft.term, g.raft.lead, g.raft.role = term, lead, role
+	g.stir()
 	if g.leads() {
 		g.time() // readers judge deadlines by it
 	}
 	g.publishLeader()
+	if lead != 0 && role != raft.StateLeader {
+		g.changed()
+	}
 }
 
 func (g *group) publishLeader() {
@@ -94,20 +102,42 @@ func (g *group) notLeader() *kv.Error {
 	return e
 }
 
-// mayVote holds the promise behind leases: whoever answered a leader's heartbeat helps no
-// other candidate until the lease which that answer earned has ended. A restart forgets when
-// that was, so a node that has just started votes for nobody for a whole election timeout.
-// The library alone promises less: it counts ticks, which are not time, and forgets at restart.
+// mayVote holds the promise behind leases: whoever answered a heartbeat of a round helps no
+// other candidate until the lease which that answer earned has ended.
 func (g *group) mayVote(m *pb.Message) bool {
-	h := g.h
-	if h.clock.uptime() < ElectionTicks*h.cfg.Tick && !h.cfg.Fresh && !voteAfterRestart {
-		return false
-	}
 	const transfer = "CampaignTransfer" // the library's mark of an election the leader asked for
-	if string(m.GetContext()) == transfer || voteAfterRestart {
+	if string(m.GetContext()) == transfer {
+		return !g.justStarted()
+	}
+	return !g.bound()
+}
+
+// bound reports whether a promise to a leader may bind this replica: it neither votes nor stands for election.
+// The library alone promises less: it counts ticks, which are not time, and forgets at restart.
+//
+// Only the answers to rounds earn leases (see startRound), so other words of a leader promise it nothing.
+func (g *group) bound() bool {
+	h := g.h
+	if g.justStarted() {
 		return true
 	}
-	return h.clock.Boot-g.raft.contact >= leaseTicks*h.cfg.Tick // no less for drift: leases are shorter by that
+	if voteAfterRestart || leaseNotAwaited && slices.Contains(h.failover.orphans, g) {
+		return false
+	}
+	return h.clock.Boot-g.raft.promised < leaseTicks*h.cfg.Tick // no less for drift: leases are shorter by that
+}
+
+// justStarted is for a whole election timeout: a restart forgets what was promised when.
+func (g *group) justStarted() bool {
+	h := g.h
+	return h.clock.uptime() < ElectionTicks*h.cfg.Tick && !h.cfg.Fresh && !voteAfterRestart
+}
+
+// hearRound notes what the answer to a leader's message promises. The library marks the heartbeats of a round.
+func (g *group) hearRound(m *pb.Message) {
+	if m.GetType() == pb.MsgHeartbeat && len(m.GetContext()) > 0 {
+		g.raft.promised = g.h.clock.Boot
+	}
 }
 
 // stepDown makes the library follow. Hearing of a newer term is how a leader is made to.

@@ -22,6 +22,8 @@ type lease struct {
 	gen uint64
 	// deadTerm is a term that gives no lease any more, because leadership was being handed over.
 	deadTerm uint64
+	// conf is the index of the last change of the configuration that came to the log.
+	conf uint64
 }
 
 // round is one ReadIndex request under way.
@@ -114,7 +116,8 @@ func (g *group) confirmed(s raft.ReadState) {
 // extendLease publishes a lease at the end of the turn, after the turn's effects are
 // readable, unless it ended meanwhile.
 func (g *group) extendLease(r *round) {
-	if g.h.cfg.QuorumReads || g.reads.lease.gen != r.gen || g.reads.lease.deadTerm == g.raft.term || !g.ready() {
+	if g.h.cfg.QuorumReads || g.reads.lease.gen != r.gen || g.reads.lease.deadTerm == g.raft.term || !g.ready() ||
+		g.outgrown() {
 		return
 	}
 	until, gen := int64(r.began+g.h.cfg.leaseLength()), r.gen
@@ -123,6 +126,16 @@ func (g *group) extendLease(r *round) {
 			g.handle.leaseUntil.Store(until)
 		}
 	})
+}
+
+// outgrown reports whether the configuration by which this leader counts is not the group's any more: a later one is
+// committed, and not applied here yet. Others may have applied it, and be elected by it. Any two majorities of the two
+// meet in a voter that keeps to its promise, unless the later one has only one voter: when that starts again it
+// asks nobody, and has forgotten what it promised (campaignAlone). So no lease may last from the moment at which others
+// can learn that the change is committed.
+func (g *group) outgrown() bool {
+	at := g.reads.lease.conf
+	return g.applied.Index < at && at <= g.raft.commit && !leaseUntilApplied
 }
 
 // endLease ends the lease at once, and that of every round under way.

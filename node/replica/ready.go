@@ -18,11 +18,11 @@ func (g *group) drain() bool {
 		return false
 	}
 	g.issueReads()
-	for range g.h.cfg.Limits.ReadyRounds {
-		if g.h.err != nil || !g.raft.HasReady() {
-			break
-		}
+	// To ask the library whether there is something is most of what an idle group costs.
+	ready := g.raft.HasReady()
+	for round := 0; ready && round < g.h.cfg.Limits.ReadyRounds && g.h.err == nil; round++ {
 		g.handleReady(g.raft.Ready())
+		ready = g.raft.HasReady()
 	}
 	if g.h.err != nil {
 		return false
@@ -30,7 +30,7 @@ func (g *group) drain() bool {
 	// A snapshot that the library accepted is in its first Ready after the offer: what is still
 	// here is older than what the replica has.
 	g.incoming.discard()
-	return g.raft.HasReady()
+	return ready
 }
 
 func (g *group) handleReady(rd raft.Ready) {
@@ -43,6 +43,9 @@ func (g *group) handleReady(rd raft.Ready) {
 		lead, role = kv.ReplicaID(rd.SoftState.Lead), rd.SoftState.RaftState
 	}
 	g.setLeader(term, lead, role)
+	if g.outgrown() {
+		g.endLease() // before anything leaves that tells of it
+	}
 	for _, s := range rd.ReadStates {
 		g.confirmed(s)
 	}
@@ -92,6 +95,7 @@ func (g *group) send(m *pb.Message) {
 			}
 			out.TimeMS = g.time()
 			g.stampHeartbeat(m)
+			out.Rests = len(m.GetContext()) == 0 && g.offersRest()
 			if g.checks() && g.applied.Index == g.raft.commit {
 				// The library has no use for this in a heartbeat, and a node that compares nothing passes
 				// over it.
@@ -99,6 +103,7 @@ func (g *group) send(m *pb.Message) {
 			}
 		case pb.MsgHeartbeatResp:
 			g.stampAnswer(m)
+			out.Rests = g.h.clock.ticks < g.rest.until
 		}
 		if m.GetType() == pb.MsgVote && !votesAskedEarly {
 			// A candidate that the others elect before its own disk knows the term may crash, forget it, and be
@@ -141,11 +146,20 @@ func (g *group) append(m *pb.Message) {
 		// once. So no other group's promise, which stands behind it in the log, outlives the
 		// placement that it rests on: a leader that has forgotten the newest placement would undo
 		// it, and delete replicas whose ids are never given out again.
+		if commitLeftOut {
+			kept, _, _ := g.store.InitialState()
+			hard = &pb.HardState{Term: hard.Term, Vote: hard.Vote, Commit: new(kept.GetCommit())}
+		}
 		j.batch.SetHardState(g.store, hard)
 	}
 	g.raft.hard = hard
 	if len(m.Entries) > 0 {
 		j.batch.Append(g.store, m.Entries)
+		for _, e := range m.Entries {
+			if e.GetType() == pb.EntryConfChangeV2 {
+				g.reads.lease.conf = e.GetIndex()
+			}
+		}
 		g.writes.place(g.raft.term, m.Entries)
 		g.h.stats.Appended.Add(int64(len(m.Entries)))
 	}

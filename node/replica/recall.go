@@ -35,6 +35,7 @@ type Memory struct {
 	Starts      uint64 // as the meta state has it, 0: it is no member
 	Incarnation uint64 // of that start
 	Removed     bool   // it was a member and is none any more
+	Left        bool   // it is removed since it was asked to leave
 	// Others are, in the question, who has not answered it; in the answer, those of them that were
 	// members and are none any more.
 	Others []kv.NodeID
@@ -44,6 +45,7 @@ type Memory struct {
 type Standing struct {
 	Starts, Incarnation uint64 // 0: it is no member
 	Removed             bool   // it was one
+	Left                bool   // it was removed since it was asked to leave
 }
 
 var (
@@ -53,6 +55,8 @@ var (
 	ErrCopy = errors.New("the data directory is a copy")
 	// ErrReplaced is the error of a node that is no member any more.
 	ErrReplaced = errors.New("this node is no member of the cluster any more")
+	// ErrLeft is the error of a node that was asked to leave, and of which nothing is needed any more.
+	ErrLeft = errors.New("this node has left the cluster")
 	// ErrTwice is the error of a node of which a later process has started.
 	ErrTwice = errors.New("another process runs as this node")
 )
@@ -130,8 +134,10 @@ func (h *Host) askWhoWasRemoved() {
 func (h *Host) neighbours() []kv.NodeID {
 	all := slices.Clone(h.cfg.Policy.Members())
 	for _, g := range h.groups.ordered {
-		for _, r := range g.known.infos {
-			all = append(all, r.node)
+		for i := range g.known.infos {
+			if n := g.known.infos[i].node; !slices.Contains(all, n) { // there are few, and many groups
+				all = append(all, n)
+			}
 		}
 	}
 	slices.Sort(all)
@@ -313,8 +319,8 @@ func (h *Host) answerRecall(m Message) {
 	}
 	h.frames.add(m.FromNode, &Message{Kind: Recalled, Memory: &Memory{
 		Nonce: m.Memory.Nonce, Position: h.recall.others[m.FromNode], Starts: s.Starts, Incarnation: s.Incarnation,
-		Removed: s.Removed,
-		Others:  gone,
+		Removed: s.Removed, Left: s.Left,
+		Others: gone,
 	}})
 }
 
@@ -329,6 +335,9 @@ func (h *Host) hearRecalled(m Message) {
 	}
 	from := c.Names.Of(m.FromNode)
 	switch {
+	case a.Removed && a.Left:
+		h.fail(fmt.Errorf("%w, says node %s: start it with an empty data directory to join as a new one", ErrLeft,
+			from))
 	case a.Removed && !replacedGoesOn:
 		h.fail(fmt.Errorf("%w: node %s says that it was removed or replaced; start it with an empty data directory "+
 			"to join as a new one", ErrReplaced, from))
@@ -362,7 +371,10 @@ func appendMemory(b []byte, m *Memory) []byte {
 	b = binary.AppendUvarint(b, m.Starts)
 	b = binary.AppendUvarint(b, m.Incarnation)
 	removed := byte(0)
-	if m.Removed {
+	switch {
+	case m.Left: // in clusters of version 2 only
+		removed = 2
+	case m.Removed:
 		removed = 1
 	}
 	b = append(b, removed)
@@ -375,8 +387,9 @@ func appendMemory(b []byte, m *Memory) []byte {
 
 // readMemory reads what appendMemory wrote; nil: it holds more than any node says.
 func readMemory(d *kv.Decoder) *Memory {
-	m := &Memory{Nonce: d.Uvarint(), Position: d.Uvarint(), Starts: d.Uvarint(), Incarnation: d.Uvarint(),
-		Removed: d.Byte() == 1}
+	m := &Memory{Nonce: d.Uvarint(), Position: d.Uvarint(), Starts: d.Uvarint(), Incarnation: d.Uvarint()}
+	removed := d.Byte()
+	m.Removed, m.Left = removed == 1 || removed == 2, removed == 2
 	others := d.Uvarint()
 	if others > maxOthers {
 		return nil

@@ -15,9 +15,16 @@ type SnapshotLimits struct {
 	// get all but one of either, since a voter that lags is worth more: a group may need its vote.
 	// 0: 3 and 3.
 	Out, In int
+	// SmallOut and SmallIn are the same for snapshots of states of no more than SmallBytes, which have places of their
+	// own: they bring little, and take the time of a few round trips and fsyncs. A state whose size nobody tells is
+	// not small. 0: 8, 24 and 512 KiB.
+	SmallOut, SmallIn int
+	SmallBytes        int64
 	// Pause is how long a follower waits for the next snapshot after one has failed; it doubles with
-	// each that fails, up to MostPause, and up to half of it is added by chance. 0: 500 ms and 1 min.
-	Pause, MostPause time.Duration
+	// each that fails, up to MostPause, and up to half of it is added by chance. BusyPause is how long all followers
+	// on a node wait that receives as many as it may: it is asked once, not for each of them. 0: 500 ms, 1 min and
+	// 100 ms.
+	Pause, MostPause, BusyPause time.Duration
 	// Window and WindowBytes say when a shipment is given up: when fewer than WindowBytes of it moved
 	// in a Window. Neither a large partition nor a slow link ends it, and a peer that takes it byte
 	// by byte cannot hold a place for long. Time in which this process did not run does not
@@ -34,6 +41,18 @@ func (l SnapshotLimits) WithDefaults() (SnapshotLimits, error) {
 	if l.In == 0 {
 		l.In = 3
 	}
+	if l.SmallOut == 0 {
+		l.SmallOut = 8
+	}
+	if l.SmallIn == 0 {
+		l.SmallIn = 24
+	}
+	if l.SmallBytes == 0 {
+		l.SmallBytes = 512 << 10
+	}
+	if l.BusyPause == 0 {
+		l.BusyPause = 100 * time.Millisecond
+	}
 	if l.Pause == 0 {
 		l.Pause = 500 * time.Millisecond
 	}
@@ -46,12 +65,28 @@ func (l SnapshotLimits) WithDefaults() (SnapshotLimits, error) {
 	if l.WindowBytes == 0 {
 		l.WindowBytes = 1 << 20
 	}
-	if l.Out < 0 || l.In < 0 || l.Pause < 0 || l.MostPause < l.Pause || l.Window < 0 || l.WindowBytes < 0 {
+	if l.Out < 0 || l.In < 0 || l.SmallOut < 0 || l.SmallIn < 0 || l.SmallBytes < 0 || l.BusyPause < 0 ||
+		l.Pause < 0 || l.MostPause < l.Pause || l.Window < 0 || l.WindowBytes < 0 {
 		return l,
 			fmt.Errorf("limits of snapshots are %+v: they must be positive, or 0 for their defaults, and MostPause "+
 				"at least Pause", l)
 	}
 	return l, nil
+}
+
+// outPlaces and inPlaces are how many snapshots of one size are under way at once.
+func (l *SnapshotLimits) outPlaces(small bool) int {
+	if small {
+		return l.SmallOut
+	}
+	return l.Out
+}
+
+func (l *SnapshotLimits) inPlaces(small bool) int {
+	if small {
+		return l.SmallIn
+	}
+	return l.In
 }
 
 // forLearners is how many of so many places learners may have.
@@ -65,6 +100,7 @@ type SnapshotRequest struct {
 	ToNode    kv.NodeID
 	Term      uint64
 	Urgent    bool // To is a voter, or of the meta group: not only learners wait for it
+	Small     bool // the state has few bytes, see SnapshotLimits.SmallBytes
 }
 
 // Shipment is a snapshot on its way out of this node, from the Output of a turn to its report.

@@ -22,8 +22,15 @@ type shipping struct {
 	waiting  []*laggard  // in the order in which they came
 	underWay []*Shipment // those included that nobody waits for
 	look     bool        // something has changed since the last launch
+	// busy is the tick before which a node that receives as many as it may is asked for no further place, by size.
+	busy map[busyKey]uint64
 	// told is what an operator was told of a node that snapshots do not reach: once, not for each replica.
 	told map[kv.NodeID]failure
+}
+
+type busyKey struct {
+	node          kv.NodeID
+	small, urgent bool
 }
 
 type laggardKey struct {
@@ -48,6 +55,7 @@ type laggard struct {
 	index   uint64 // what the follower needs of the log begins behind it: under way and later
 	match   uint64 // the highest seen, when it catches up
 	carried int64  // bytes of its snapshot that have left
+	small   bool   // the state had few bytes when it began to wait
 }
 
 type stage uint8
@@ -73,6 +81,7 @@ const (
 
 func (s *shipping) init(h *Host) {
 	s.h, s.laggards, s.told = h, map[laggardKey]*laggard{}, map[kv.NodeID]failure{}
+	s.busy = map[busyKey]uint64{}
 }
 
 // request notes that the library wants a snapshot sent, and has stopped sending entries until
@@ -88,7 +97,7 @@ func (s *shipping) request(g *group, to kv.ReplicaID) {
 		s.fail(f, errOvertaken)
 	case idle:
 	}
-	f.stage, f.since = waiting, s.h.clock.ticks
+	f.stage, f.since, f.small = waiting, s.h.clock.ticks, s.small(g)
 	s.waiting = append(s.waiting, f)
 	s.look = true
 }
@@ -161,31 +170,44 @@ func (s *shipping) launch() (out []*Shipment) {
 		return nil
 	}
 	s.look = false
-	limits := &s.h.cfg.Limits.Snapshots
-	for len(s.underWay) < limits.Out {
-		f := s.next(forLearners(limits.Out))
+	for {
+		f := s.next()
 		if f == nil {
 			return out
 		}
 		s.waiting = slices.DeleteFunc(s.waiting, func(o *laggard) bool { return o == f })
 		ship := &Shipment{Request: SnapshotRequest{
 			Partition: f.g.p, From: f.g.id, To: f.id, ToNode: f.g.known.node(f.id), Term: f.term,
-			Urgent: f.urgency() > notUrgent,
+			Urgent: f.urgency() > notUrgent, Small: f.small,
 		}, follower: f, tick: s.h.clock.ticks}
 		f.stage, f.since, f.index, f.carried = underWay, s.h.clock.ticks, f.g.applied.Index, 0
 		s.underWay = append(s.underWay, ship)
 		out = append(out, ship)
 	}
-	return out
+}
+
+// small reports whether the state of a group has few bytes.
+func (s *shipping) small(g *group) bool {
+	return s.h.cfg.StateBytes != nil && s.h.StateBytes(g.p) <= s.h.cfg.Limits.Snapshots.SmallBytes
+}
+
+// room reports whether a place is free for a snapshot of this size, for a learner or for somebody else.
+func (s *shipping) room(small bool, u urgency) bool {
+	places, learners := s.h.cfg.Limits.Snapshots.outPlaces(small), 0
+	all := 0
+	for _, ship := range s.underWay {
+		if ship.Request.Small != small {
+			continue
+		}
+		if all++; !ship.Request.Urgent {
+			learners++
+		}
+	}
+	return all < places && (u > notUrgent || learners < forLearners(places))
 }
 
 // next returns who is to get the next place, nil when nobody may have it.
-func (s *shipping) next(learners int) *laggard {
-	for _, ship := range s.underWay {
-		if !ship.Request.Urgent {
-			learners--
-		}
-	}
+func (s *shipping) next() *laggard {
 	var best *laggard
 	var most urgency
 	for _, f := range slices.Clone(s.waiting) {
@@ -201,12 +223,17 @@ func (s *shipping) next(learners int) *laggard {
 			continue // of a former leadership; it is about to end
 		}
 		u := f.urgency()
-		if u == notUrgent && learners <= 0 || best != nil && (u <= most || learnerBeforeVoter) {
+		if best != nil && (u <= most || learnerBeforeVoter) || !s.room(f.small, u) ||
+			s.busy[f.busyKey(u)] > s.h.clock.ticks {
 			continue
 		}
 		best, most = f, u
 	}
 	return best
+}
+
+func (f *laggard) busyKey(u urgency) busyKey {
+	return busyKey{f.g.known.node(f.id), f.small, u > notUrgent}
 }
 
 // urgency tells who goes first.
@@ -272,6 +299,8 @@ func (s *shipping) report(r SnapshotReport) {
 	case f.heard == 0 && f.progress().State != tracker.StateSnapshot:
 		s.drop(f) // it has caught up otherwise
 	case snapshotReportLost:
+	case failureOf(r.Err) == failedBusy && !snapshotNoBackoff:
+		s.wait(f, ship)
 	default:
 		s.fail(f, r.Err)
 		f.stage = idle
@@ -295,6 +324,11 @@ func (s *shipping) tick() {
 			continue
 		}
 		ship.tick, ship.before = h.clock.ticks, moved
+	}
+	for key, until := range s.busy {
+		if until <= h.clock.ticks {
+			delete(s.busy, key)
+		}
 	}
 	if len(s.laggards) == 0 {
 		return
@@ -354,11 +388,31 @@ func (s *shipping) follow(f *laggard) {
 	case pr.State == tracker.StateReplicate && f.stage == idle && h.clock.ticks >= f.until:
 		s.drop(f)
 	}
-	if f.stage == catchingUp && f.g.store.LogBytes() <= 4*h.cfg.Limits.logBytes(len(h.groups.ordered)) {
-		// It is a follower like any other now. Not before: when the log is cut before it has caught up, the
-		// snapshot was in vain, and the next one waits for longer.
+	if f.stage == catchingUp && f.bytesBehind(pr.Match) <= h.cfg.Limits.logBytes(len(h.groups.ordered))/4 {
+		// It is a follower like any other now: so much is kept for those whenever a log is cut. Not before, however
+		// short the log is: when it is cut before it has caught up, the snapshot was in vain.
 		s.succeed(f)
 	}
+}
+
+// bytesBehind is about how many bytes of the log a follower lacks.
+func (f *laggard) bytesBehind(match uint64) int64 {
+	first, _ := f.g.store.FirstIndex()
+	last, _ := f.g.store.LastIndex()
+	if match >= last || last < first {
+		return 0
+	}
+	return int64(float64(f.g.store.LogBytes()) * float64(last-match) / float64(last-first+1))
+}
+
+// wait lets a follower wait again, on a node that receives as many as it may.
+func (s *shipping) wait(f *laggard, ship *Shipment) {
+	h := s.h
+	h.stats.SnapshotsFailed[failedBusy].Add(1)
+	key := busyKey{ship.Request.ToNode, ship.Request.Small, ship.Request.Urgent}
+	s.busy[key] = h.clock.ticks + h.inTicks(h.cfg.Limits.Snapshots.BusyPause)
+	f.stage, f.since = waiting, h.clock.ticks
+	s.waiting = append(s.waiting, f)
 }
 
 // fail begins a pause, after which the next may be sent. It tells an operator once of what does not
@@ -384,7 +438,7 @@ func (s *shipping) fail(f *laggard, why error) {
 func (s *shipping) pause(f *laggard, kind failure) uint64 {
 	limits := &s.h.cfg.Limits.Snapshots
 	most := limits.MostPause
-	if kind == failedBusy || kind == failedNotWanted {
+	if kind == failedNotWanted {
 		most = min(most, 8*limits.Pause) // that passes soon, and costs no more than the question
 	}
 	d := limits.Pause

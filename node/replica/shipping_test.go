@@ -332,6 +332,98 @@ func TestTheLogIsKeptForSnapshotsThatAreOnTheirWay(t *testing.T) {
 	}
 }
 
+// However short the log is, it is kept for the receiver of a snapshot until that has nearly all of it.
+func TestTheLogIsKeptUntilTheReceiverHasCaughtUp(t *testing.T) {
+	t.Parallel()
+	const limit = 2000
+	s := &shipper{solo: newSolo(t, 1, Limits{LeastLogBytes: limit, MostLogBytes: limit})}
+	g := s.h.groups.of[0]
+	s.add(0, 7, 3, false)
+	fill := func(upTo int64) {
+		for g.store.LogBytes() < upTo {
+			s.write(0, kv.Command{
+				Op: kv.OpPut, Key: []byte("k"), Value: kv.Value{Kind: kv.Binary, Data: make([]byte, 100)},
+			})
+			s.step()
+			s.step()
+		}
+	}
+	from := g.applied.Index
+	fill(3 * limit)
+	s.report(s.only(), nil)
+	s.hear(g, 7, &pb.Message{Type: pb.MsgAppResp.Enum(), Index: new(from)})
+	s.ticks(3 * lookTicks)
+	fill(6 * limit)
+	s.ticks(2 * truncateTicks)
+	if first, _ := g.store.FirstIndex(); first > from+1 {
+		t.Fatalf("the log is cut at %d, and the receiver of the snapshot has come to %d", first, from)
+	}
+	last, _ := g.store.LastIndex()
+	s.hear(g, 7, &pb.Message{Type: pb.MsgAppResp.Enum(), Index: new(last)})
+	s.ticks(3*lookTicks + truncateTicks)
+	if got := g.store.LogBytes(); g.h.shipping.of(g, 7) != nil || got > 2*limit {
+		t.Errorf("the receiver has caught up, and %d bytes of log are kept for it", got)
+	}
+}
+
+// What is kept for one receiver does not count against the next one.
+func TestTheLogIsKeptForEachReceiverByItself(t *testing.T) {
+	t.Parallel()
+	const limit = 2000
+	s := &shipper{solo: newSolo(t, 1, Limits{LeastLogBytes: limit, MostLogBytes: limit})}
+	g := s.h.groups.of[0]
+	fill := func(entries int) {
+		for range entries {
+			s.write(0, kv.Command{
+				Op: kv.OpPut, Key: []byte("k"), Value: kv.Value{Kind: kv.Binary, Data: make([]byte, 100)},
+			})
+			s.step()
+			s.step()
+		}
+	}
+	s.add(0, 7, 3, false)
+	first := s.only()
+	first.Move(1 << 20)
+	s.ticks(lookTicks)
+	fill(400) // more than sixteen times the limit
+	s.report(first, nil)
+	s.add(0, 8, 4, false)
+	s.only()
+	from := g.h.shipping.of(g, 8).index
+	fill(20)
+	last, _ := g.store.LastIndex()
+	s.hear(g, 7, &pb.Message{Type: pb.MsgAppResp.Enum(), Index: new(last)})
+	s.ticks(2 * truncateTicks)
+	if begin, _ := g.store.FirstIndex(); begin > from+1 {
+		t.Errorf("the log begins at %d, and a snapshot of index %d is on its way", begin, from)
+	}
+}
+
+// Who moves leaderships hears of a follower that would have to be filled anew by the next leader.
+func TestWhoIsBeingFilledIsTold(t *testing.T) {
+	t.Parallel()
+	s := newShipper(t, 1, SnapshotLimits{Pause: time.Hour})
+	g := s.h.groups.of[0]
+	fed := func(when string, want bool) {
+		t.Helper()
+		if progress, _ := s.h.Progress(0); progress[7].Fed != want {
+			t.Errorf("%s: is filled: %v", when, progress[7].Fed)
+		}
+	}
+	s.add(0, 7, 3, false)
+	fed("while its snapshot is under way", true)
+	s.report(s.only(), nil)
+	fed("when that has landed", true)
+	s.hear(g, 7, &pb.Message{Type: pb.MsgAppResp.Enum(), Index: new(g.applied.Index)})
+	s.ticks(3 * lookTicks)
+	fed("when it has caught up", false)
+	s.add(0, 8, 4, false)
+	s.report(s.only(), errors.New("lost"))
+	if progress, _ := s.h.Progress(0); progress[8].Fed {
+		t.Error("its snapshot has failed, and it is told as one that is being filled")
+	}
+}
+
 func TestNoLogIsKeptForWhomNothingCanBeSent(t *testing.T) {
 	t.Parallel()
 	s := &shipper{solo: newSolo(t, 1, Limits{LeastLogBytes: 2000, MostLogBytes: 2000,

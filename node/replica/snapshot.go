@@ -20,11 +20,22 @@ func (r *SnapshotRequest) AppendTo(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(r.From))
 	b = binary.AppendUvarint(b, uint64(r.To))
 	b = binary.AppendUvarint(b, r.Term)
+	flags := byte(0)
 	if r.Urgent {
-		return append(b, 1)
+		flags |= headerUrgent
 	}
-	return append(b, 0)
+	if r.Small {
+		flags |= headerSmall
+	}
+	return append(b, flags)
 }
+
+// What the last byte of a header says. Releases that know no small ones take each that is not 0 for urgent, which does
+// no harm.
+const (
+	headerUrgent = 1 << iota
+	headerSmall
+)
 
 // DecodeSnapshotRequest reads the header of a snapshot; ToNode is not part of it.
 func DecodeSnapshotRequest(b []byte) (SnapshotRequest, error) {
@@ -34,7 +45,9 @@ func DecodeSnapshotRequest(b []byte) (SnapshotRequest, error) {
 			v, headerVersion)
 	}
 	r := SnapshotRequest{Partition: kv.PartitionID(d.Uvarint()), From: kv.ReplicaID(d.Uvarint()),
-		To: kv.ReplicaID(d.Uvarint()), Term: d.Uvarint(), Urgent: d.Byte() != 0}
+		To: kv.ReplicaID(d.Uvarint()), Term: d.Uvarint()}
+	flags := d.Byte()
+	r.Urgent, r.Small = flags&headerUrgent != 0, flags&headerSmall != 0
 	return r, d.End()
 }
 

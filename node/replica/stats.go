@@ -10,7 +10,7 @@ import (
 	"pxkv/node/kv"
 )
 
-// Stats are running totals and, measured at each tick, gauges of a Host. They may be read
+// Stats are running totals and, measured twice a second, gauges of a Host. They may be read
 // from any goroutine.
 type Stats struct {
 	Proposed   atomic.Int64 // entries proposed here
@@ -30,6 +30,7 @@ type Stats struct {
 	Short    atomic.Int64 // groups led here of which fewer replicas are whole than the placement wants
 	ApplyLag atomic.Int64 // committed entries not yet applied, over all groups
 	Leases   atomic.Int64 // groups with a lease
+	AtRest   atomic.Int64 // replicas whose group rests
 	Doubtful atomic.Int64 // replicas that differ from another one, and do not know which is right
 	Void     atomic.Int64 // replicas that wait to be rebuilt
 
@@ -72,6 +73,7 @@ func (s *Stats) measure(h *Host) {
 		}
 	}
 	s.Groups.Store(int64(len(h.groups.ordered)))
+	s.AtRest.Store(int64(len(h.groups.ordered) - len(h.groups.awake)))
 	s.Leaders.Store(leaders)
 	s.ApplyLag.Store(lag)
 	s.Leases.Store(leases)

@@ -39,6 +39,9 @@ func (s *steadiness) measure(h *Host) {
 // Node returns the node that the host runs on.
 func (h *Host) Node() kv.NodeID { return h.cfg.Node }
 
+// Starts is which start of this node the process is.
+func (h *Host) Starts() uint64 { return h.cfg.Starts }
+
 // Heard returns the tick of this node in which another one last sent it anything.
 func (h *Host) Heard(node kv.NodeID) (tick uint64, ok bool) {
 	tick, ok = h.steadiness.heard[node]

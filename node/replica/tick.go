@@ -3,6 +3,8 @@ package replica
 import (
 	"time"
 
+	pb "go.etcd.io/raft/v3/raftpb"
+
 	"pxkv/node/entry"
 	"pxkv/node/kv"
 )
@@ -12,6 +14,7 @@ const (
 	probeTicks    = ElectionTicks // between two probes of a replica that may be obsolete
 	truncateTicks = 5             // between two looks at a group's log size
 	purgeTicks    = 8             // between two looks at what has expired
+	measureTicks  = 7             // between two looks at all groups for the sake of gauges, half a second
 )
 
 // tick lets time pass for every group, once. A tick that follows its predecessor too closely
@@ -24,33 +27,8 @@ func (h *Host) tick() {
 	h.steadiness.measure(h)
 	h.clock.tick()
 	h.tickRecall()
-	// The list changes while it is walked when a replica is deleted.
-	for _, g := range append([]*group(nil), h.groups.ordered...) {
-		h.groups.mark(g)
-		if !g.trust.vouched || g.trust.rebuilding {
-			continue
-		}
-		g.tickDoubt()
-		if g.trust.void {
-			g.tickVoid()
-		}
-		g.raft.Tick()
-		g.renewLease()
-		g.abandon()
-		if g.leads() {
-			g.time() // so that it follows the wall clock, and readers know it
-			g.followed()
-		}
-		if (g.conf.pending || g.conf.moving) && h.clock.ticks-g.conf.since > confPatience {
-			g.conf = confState{}
-		}
-		if (h.clock.ticks+uint64(g.p))%truncateTicks == 0 {
-			g.truncate()
-		}
-		if (h.clock.ticks+uint64(g.p))%probeTicks == 0 {
-			g.probe()
-		}
-	}
+	h.tickRest()
+	h.tickGroups()
 	if h.clock.ticks%purgeTicks == 0 {
 		h.purge()
 	}
@@ -61,7 +39,41 @@ func (h *Host) tick() {
 	if h.cfg.OnTick != nil {
 		h.cfg.OnTick(h)
 	}
-	h.stats.measure(h)
+	if h.clock.ticks%measureTicks == 0 {
+		h.stats.measure(h)
+	}
+}
+
+// tick lets time pass for a group. One that rests has many times fewer ticks.
+func (g *group) tick() {
+	h := g.h
+	if !g.trust.vouched || g.trust.rebuilding {
+		h.groups.mark(g)
+		return
+	}
+	now := h.clock.ticks + uint64(g.p) // so that not all groups do at once what is done now and then
+	if now%probeTicks == 0 {
+		g.probe()
+	}
+	g.rests()
+	h.groups.look(g)
+	g.tickDoubt()
+	if g.trust.void {
+		g.tickVoid()
+	}
+	g.raft.Tick()
+	g.renewLease()
+	g.abandon()
+	if g.leads() {
+		g.time() // so that it follows the wall clock, and readers know it
+		g.followed()
+	}
+	if (g.conf.pending || g.conf.moving) && h.clock.ticks-g.conf.since > confPatience {
+		g.conf = confState{}
+	}
+	if now%truncateTicks == 0 {
+		g.truncate()
+	}
 }
 
 // TickLength is how far apart the ticks are that the driver gives it.
@@ -90,7 +102,7 @@ func (g *group) truncate() {
 		return
 	}
 	first, _ := g.store.FirstIndex()
-	last, _ := g.store.LastIndex()
+	last := g.lastIndex()
 	applied := g.applied.Index
 	if !logCutAhead {
 		applied = min(applied, g.raft.BasicStatus().Applied)
@@ -125,8 +137,9 @@ func (g *group) keepForFollowers(to uint64, size, limit int64) uint64 {
 		case id == g.id || !pr.Active:
 		case snapshotLogNotKept && f != nil:
 		case f != nil && f.stage >= underWay:
-			if size < max(16*limit, f.carried) {
-				to = min(to, max(f.index, pr.Match))
+			// What counts is the log behind this one: the rest may be there for another that is filled as well.
+			if from := max(f.index, pr.Match); f.bytesBehind(from) < max(16*limit, f.carried) {
+				to = min(to, from)
 			}
 		case pr.Snapshot == 0 && size < 4*limit:
 			to = min(to, pr.Match)
@@ -148,7 +161,7 @@ func (g *group) probe() {
 			g.h.frames.add(r.Node, m)
 		}
 	}
-	for _, n := range g.h.cfg.Policy.Nodes(g.p) {
+	for _, n := range append(g.h.cfg.Policy.Nodes(g.p), g.known.caller) {
 		if !asked[n] {
 			asked[n] = true
 			g.h.frames.add(n, m)
@@ -166,7 +179,13 @@ func (g *group) probe() {
 // replica that acknowledges it wrote, in the same batch, a commit index that covers the change.
 // When it is committed, a majority of the present voters will remember.
 func (g *group) answerProbe(m Message) {
-	out := func() bool { return g.ready() && !InConf(g.applied.Conf, m.From) && m.From != g.id }
+	out := func() bool {
+		conf := g.applied.Conf
+		if goneBeforeJointLeft {
+			conf = &pb.ConfState{Voters: conf.GetVoters(), Learners: conf.GetLearners()}
+		}
+		return g.ready() && !InConf(conf, m.From) && m.From != g.id
+	}
 	if !out() || g.known.probed == g.h.clock.ticks {
 		return // one barrier a tick is enough for all who ask
 	}

@@ -3,6 +3,7 @@ package replica
 import (
 	"bytes"
 	pb "go.etcd.io/raft/v3/raftpb"
+	"slices"
 	"testing"
 	"time"
 
@@ -23,16 +24,18 @@ type trio struct {
 	now   time.Duration
 	wall  map[kv.NodeID]int64 // Unix milliseconds at the start, 1 where it says nothing
 	cut   map[kv.NodeID]bool  // nothing reaches it, and nothing comes from it
+	loses func(Message) bool  // whether a message is lost; nil: none is
 	// held are the snapshots that have left and wait to be delivered, where holds says so.
 	holds bool
 	held  []heldShipment
 }
 
 type trioNode struct {
-	fs vfs.FS
-	db *persist.DB
-	h  *Host
-	in Input
+	fs    *vfs.MemFS
+	db    *persist.DB
+	h     *Host
+	in    Input
+	again bool // it may have promised something before it started
 }
 
 type heldShipment struct {
@@ -57,7 +60,7 @@ func newTrioOf(t *testing.T, conf *pb.ConfState) *trio {
 		}
 	}
 	for id := kv.NodeID(1); id <= 3; id++ {
-		c.nodes[id] = &trioNode{fs: vfs.NewMem()}
+		c.nodes[id] = &trioNode{fs: vfs.NewCrashableMem()}
 		c.start(id, func(db *persist.DB) {
 			b := db.NewBatch()
 			if InConf(conf, kv.ReplicaID(id)) {
@@ -83,7 +86,7 @@ func (c *trio) start(id kv.NodeID, before func(*persist.DB)) {
 	n.db, n.in = openDB(c.t, n.fs), Input{}
 	before(n.db)
 	h, err := NewHost(Config{
-		Node: id, Incarnation: uint64(id), DB: n.db, Policy: nowhere{}, Fresh: true,
+		Node: id, Incarnation: uint64(id), DB: n.db, Policy: nowhere{}, Fresh: !n.again,
 		Machine: func(kv.PartitionID) StateMachine { return &machine.KV{} },
 	})
 	if err != nil {
@@ -99,6 +102,13 @@ func (c *trio) restart(id kv.NodeID) {
 		c.t.Fatal(err)
 	}
 	c.start(id, func(*persist.DB) {})
+}
+
+// comesBack is a restart after which the node knows that it is one.
+func (c *trio) comesBack(id kv.NodeID) {
+	c.t.Helper()
+	c.nodes[id].again = true
+	c.restart(id)
 }
 
 // turn lets one node take what has arrived for it, and its disk write at once.
@@ -139,6 +149,9 @@ func (c *trio) send(from kv.NodeID, fs []Frame) {
 		ms, err := DecodeFrame(nil, from, f.Data)
 		if err != nil {
 			c.t.Fatal(err)
+		}
+		if c.loses != nil {
+			ms = slices.DeleteFunc(ms, c.loses)
 		}
 		c.nodes[f.To].in.Messages = append(c.nodes[f.To].in.Messages, ms...)
 	}

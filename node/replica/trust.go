@@ -22,6 +22,7 @@ func (g *group) ready() bool {
 func (g *group) setDoubt(d *doubt) {
 	g.trust.doubt = d
 	g.handle.doubt.Store(d != nil)
+	g.stir()
 }
 
 func (g *group) setVoid(void bool) {
@@ -29,4 +30,5 @@ func (g *group) setVoid(void bool) {
 		g.handle.void.Add(1)
 	}
 	g.trust.void, g.trust.led = void, g.h.clock.ticks
+	g.stir()
 }

@@ -180,7 +180,7 @@ func (g *group) isVoid(id kv.ReplicaID) bool {
 // does nothing, so that what is on disk then is all that there is.
 func (g *group) rebuild(s ArrivedSnapshot) {
 	h, ap := g.h, s.Staged.Applied()
-	last, _ := g.store.LastIndex()
+	last := g.lastIndex()
 	if g.trust.rebuilding || s.Request.Term < g.raft.term || ap.Index <= g.applied.Index || !InConf(ap.Conf, g.id) {
 		s.Staged.Discard()
 		return

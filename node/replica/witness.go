@@ -1,7 +1,11 @@
 package replica
 
 import (
+	"maps"
+	"slices"
 	"time"
+
+	pb "go.etcd.io/raft/v3/raftpb"
 
 	"pxkv/node/kv"
 )
@@ -11,23 +15,32 @@ type Witness struct {
 	Silence time.Duration    `json:"silence"` // since it last heard it, or since it began to listen
 	Spares  []kv.PartitionID `json:"spares"`  // groups that it leads, and that have a majority without it
 	Needs   []kv.PartitionID `json:"needs"`   // groups that it leads, and that have none
-	// Gone: it has said itself that it has ended and that its memory went with it. The host knows nothing of that.
+	// Gone: it has said itself that it has ended and that its memory went with it.
 	Gone bool `json:"gone,omitzero"`
 }
 
-// Witness says what this node knows of another one. Of itself it says that it lives, and of no group
-// that it spares it.
-func (h *Host) Witness(of kv.NodeID) Witness {
+// WordBinds is for how long a node keeps to what it said of another one that has fallen silent: no replica there
+// comes to vote meanwhile. Else that one could be back, be filled and be needed before it is written down that it is
+// given up, and the disk with that vote is refused for ever then. Whoever asks decides by answers that are half as old
+// at most, so that the other half is left for the decision to be committed.
+const WordBinds = 5 * time.Second
+
+// witnesses is of whom this node has said, and until when, that they can be done without.
+type witnesses map[kv.NodeID]time.Duration
+
+// Witness says what this node knows of another one, which has said itself that it is gone, or has not. Of itself it
+// says that it lives, and of no group that it spares it.
+func (h *Host) Witness(of kv.NodeID, gone bool) Witness {
 	if of == h.cfg.Node {
 		return Witness{}
 	}
-	w := Witness{Silence: h.clock.uptime()}
-	if at, known := h.recall.heard[of]; known {
-		w.Silence = h.clock.Boot - at
+	w := Witness{Silence: h.Silence(of), Gone: gone}
+	if gone || w.Silence > answerTicks*h.cfg.Tick { // else it is alive, and nobody gives it up
+		h.witnesses.bind(of, h.clock.Boot)
 	}
 	for _, g := range h.groups.ordered {
 		switch {
-		case !g.ready():
+		case !g.ready(), g.conf.pending && !wordForgotten: // its voters may be others in a moment
 		case g.spares(of):
 			w.Spares = append(w.Spares, g.p)
 		default:
@@ -37,6 +50,40 @@ func (h *Host) Witness(of kv.NodeID) Witness {
 	return w
 }
 
+// bind notes that a word was given, and forgets those that bind no more.
+func (w *witnesses) bind(of kv.NodeID, now time.Duration) {
+	maps.DeleteFunc(*w, func(_ kv.NodeID, until time.Duration) bool { return now >= until })
+	if *w == nil {
+		*w = witnesses{}
+	}
+	(*w)[of] = now + WordBinds
+}
+
+// promotesSpared reports whether a change gives a vote to a replica of whose node it was said that it can be done
+// without.
+func (g *group) promotesSpared(cc *pb.ConfChangeV2, added []kv.Replica) bool {
+	return slices.ContainsFunc(cc.GetChanges(), func(c *pb.ConfChangeSingle) bool {
+		id := kv.ReplicaID(c.GetNodeId())
+		node := g.known.node(id)
+		if at := slices.IndexFunc(added, func(r kv.Replica) bool { return r.ID == id }); at >= 0 {
+			node = added[at].Node
+		}
+		return c.GetType() == pb.ConfChangeAddNode && g.h.clock.Boot < g.h.witnesses[node] && !wordForgotten
+	})
+}
+
+// Silence is for how long this node has not heard another one; of one that it has never heard, for how long it runs
+// itself.
+func (h *Host) Silence(of kv.NodeID) time.Duration {
+	if of == h.cfg.Node {
+		return 0
+	}
+	if at, known := h.recall.heard[of]; known {
+		return h.clock.Boot - at
+	}
+	return h.clock.uptime()
+}
+
 // spares reports whether this leader has heard a majority of its voters lately without the replicas
 // on a node.
 func (g *group) spares(of kv.NodeID) bool {
@@ -44,7 +91,7 @@ func (g *group) spares(of kv.NodeID) bool {
 		n := 0
 		for _, x := range ids {
 			id := kv.ReplicaID(x)
-			ago, spoke := g.known.since(id, g.h.clock.Boot)
+			ago, spoke := g.since(id)
 			if id == g.id || g.known.node(id) != of && spoke && ago <= 2*ElectionTicks*g.h.cfg.Tick {
 				n++
 			}

@@ -41,6 +41,7 @@ type writes struct {
 	flights  []flight      // in the log, by index
 	merging  int           // commands that one entry is made of at most; 0: any number
 	ledAt    time.Duration // boot time of the last tick in which the group led here or awaited no flight
+	heardAt  time.Duration // likewise, in which it was not cut off
 }
 
 // waiting counts them.
@@ -294,16 +295,24 @@ func (g *group) resolve(e *pb.Entry, replies []entry.Reply) {
 // leadership: longer than the default time of a request.
 const abandonAfter = 15 * time.Second
 
+// cutOffTicks is for how long a replica that is cut off keeps the answers to writes waiting: the others may have
+// elected a leader, of which it will hear nothing.
+const cutOffTicks = ElectionTicks
+
 // abandon answers the writes that were proposed here and that no other leader has placed or dropped
 // for long, as it is without a majority: their outcome is unknown. Until they are answered they count
 // against what a node may have under way, for all of its groups.
 func (g *group) abandon() {
-	if g.leads() || len(g.writes.flights) == 0 || g.writes.ledAt == 0 {
-		g.writes.ledAt = g.h.clock.Boot
+	w, now := &g.writes, g.h.clock.Boot
+	idle := g.leads() || len(w.flights) == 0 || w.ledAt == 0
+	if idle {
+		w.ledAt = now
+	}
+	if idle || !g.isCutOff() {
+		w.heardAt = now
+	}
+	if (now-w.ledAt < abandonAfter && now-w.heardAt < cutOffTicks*g.h.cfg.Tick) || flightsKept {
 		return
 	}
-	if g.h.clock.Boot-g.writes.ledAt < abandonAfter || flightsKept {
-		return
-	}
-	g.writes.lose(g.h)
+	w.lose(g.h)
 }

@@ -45,6 +45,9 @@ type Options struct {
 	// Unreachable reports whether such an error means that the other node cannot be reached, so that another way
 	// is worth trying: it is not busy, and the request is not at fault.
 	Unreachable func(error) bool
+	// Silent reports whether such an error means that nothing comes from the other node, though nobody says that it is
+	// down: this node may be the one that is cut off. nil: none does.
+	Silent func(error) bool
 	// NoRoom reports whether such an error means that the other node had an answer and no room for it. nil: none does.
 	NoRoom func(error) bool
 	// Names is how errors name other nodes. nil: by their ids.
@@ -61,6 +64,7 @@ type Client struct {
 	o       Options
 	routes  routes
 	ways    ways
+	lanes   lanes
 	waiting sync.Pool   // of *mailbox
 	stop    atomic.Bool // nothing is tried again
 }

@@ -5,8 +5,8 @@
 //
 // Nouns: Method (one thing that nodes ask: its kind on the wire, its request, its answer, and what answers it
 // here), Client (asks: routes, ways, attempts), Target (the leader of one partition, while it is looked for),
-// Request (one request under way), Future (where one waits for what comes once), Server (answers), Reply (where
-// one answer goes).
+// Request (one request under way), Place (leave for one long answer), Future (where one waits for what comes
+// once), Server (answers), Reply (where one answer goes).
 //
 // Callers: package node declares its Methods in a table of Kinds, and builds a Client and a Server. Method.Ask
 // answers here or asks the leader, wherever that is. Who has several partitions to ask at once sends Requests,

@@ -54,42 +54,57 @@ func (m *Method[N, Q, A]) Ask(ctx context.Context, c *Client, n N, p kv.Partitio
 	return a, err
 }
 
-// AskNode asks another node, once.
-func (m *Method[N, Q, A]) AskNode(ctx context.Context, c *Client, to kv.NodeID, q Q) (a A, _ *kv.Error) {
+// AskNode asks another node, once: twice where the answer turns out to need a Place.
+func (m *Method[N, Q, A]) AskNode(ctx context.Context, c *Client, to kv.NodeID, q Q) (A, *kv.Error) {
 	if m.OneKey {
 		c.o.Counters.Forwarded.Inc()
 	}
-	var account *kv.Account
-	room := 0
-	if m.Repeatable {
-		account = kv.AccountOf(ctx)
-		room = c.roomFor(account)
+	if !m.Repeatable {
+		a, _, e := m.ask(ctx, c, to, q, Tally{})
+		return a, e
 	}
+	tally := Tally{Account: kv.AccountOf(ctx)}
+	tally.Place = c.Place(to, tally.Account)
+	a, told, e := m.ask(ctx, c, to, q, tally)
+	if !told || e.Kind != kv.Overloaded || !tally.Place.Longer {
+		return a, e
+	}
+	if tally.Place, e = c.AwaitPlace(ctx, to, tally.Account); e == nil {
+		a, _, e = m.ask(ctx, c, to, q, tally)
+	}
+	return a, e
+}
+
+// ask asks another node once, for an answer that has room in its Place. told says that the error came from the other
+// node.
+func (m *Method[N, Q, A]) ask(
+	ctx context.Context, c *Client, to kv.NodeID, q Q, tally Tally,
+) (a A, told bool, _ *kv.Error) {
 	b, err := c.Call(ctx, Request{
-		To: to, Kind: m.Kind, Payload: m.Encode(q, room), Direct: m.Direct, Tally: Tally{Account: account},
+		To: to, Kind: m.Kind, Payload: m.Encode(q, tally.Place.Room), Direct: m.Direct, Tally: tally,
 	})
 	switch {
 	case err == nil:
 	case m.Repeatable:
-		return a, c.Unanswered(ctx, to, err)
+		return a, false, c.Unanswered(ctx, to, err)
 	case c.NotSent(err):
-		return a, kv.Errorf(kv.Unavailable, "node %s cannot be reached: %v", c.o.Names.Of(to), err)
+		return a, false, kv.Errorf(kv.Unavailable, "node %s cannot be reached: %v", c.o.Names.Of(to), err)
 	default:
-		return a, kv.ErrUnknown()
+		return a, false, kv.ErrUnknown()
 	}
 	d, e := DecodeAnswer(b)
 	if e == nil {
 		a, ok := m.DecodeAnswer(q, d)
 		if ok {
-			return a, nil
+			return a, false, nil
 		}
 		e = kv.Errorf(kv.Internal, "malformed answer from node %s", c.o.Names.Of(to))
 	}
-	account.Give(len(b))
+	tally.Account.Give(len(b))
 	if !m.Repeatable && e.Kind == kv.Internal {
 		e = kv.ErrUnknown() // the answer to what was perhaps done, which nobody can read
 	}
-	return a, e
+	return a, true, e
 }
 
 // Reply is where the answer to another node goes, once.

@@ -63,7 +63,7 @@ func (c *Client) Wait(ctx context.Context, r *Request) ([]byte, error) {
 	case err == nil || r.Direct || r.cut || !c.o.Unreachable(err) || ctx.Err() != nil:
 		return b, err
 	default:
-		c.ways.failed(r.To)
+		c.ways.failed(r.To, c.isSilent(err))
 		via, _ := c.ways.around(r.To)
 		r.thirds = c.fewThirds(r.To, via)
 	}
@@ -135,6 +135,7 @@ func newMailbox() any {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		if m.left {
+			m.tally.Place.end()
 			return
 		}
 		b, err = m.tally.take(b, err)

@@ -27,16 +27,17 @@ func (c *Client) Next(t *Target) kv.NodeID {
 	return to
 }
 
-// Failed notes how an attempt failed. It reports whether another may be made.
+// Failed notes how an attempt failed. It reports whether another may be made: where this node is cut off from all that
+// may lead the partition, none is, and the client can ask another node.
 func (c *Client) Failed(t *Target, e *kv.Error) (again bool) {
 	t.attempt++
 	t.last = e
 	switch e.Kind {
 	case kv.NotLeader:
 		c.routes.learn(t.Partition, e.Leader)
-		return true
+		return !c.cutOff(t.Partition)
 	case kv.Unavailable:
-		return true
+		return !c.cutOff(t.Partition)
 	}
 	return unknownTriedAgain && e.Kind == kv.Unknown
 }
@@ -51,6 +52,14 @@ func (t *Target) GaveUp(otherwise *kv.Error) *kv.Error {
 		last = otherwise
 	}
 	return kv.Errorf(kv.Unavailable, "partition %s cannot be served now: %s", t.Partition, Without(t.Partition, last))
+}
+
+// Ended is the error of a request that is not tried again.
+func (t *Target) Ended(e *kv.Error) *kv.Error {
+	if e.Kind == kv.NotLeader || e.Kind == kv.Unavailable {
+		return t.GaveUp(e)
+	}
+	return e
 }
 
 // Without is the text of an error without the partition's name before it, for where that is said anyway.
@@ -115,7 +124,7 @@ func (c *Client) Try(ctx context.Context, p kv.PartitionID, do func(context.Cont
 				return nil
 			}
 			if !c.Failed(&t, e) {
-				return e
+				return t.Ended(e)
 			}
 		}
 		if !pauses.Wait(ctx) {

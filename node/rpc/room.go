@@ -12,13 +12,15 @@ const LeastRoom = 16 << 10
 // Tally is how an answer is counted on an account: where it arrives, and before the next one is.
 type Tally struct {
 	Account *kv.Account
-	Counted int  // bytes; at first those for which there is room already
-	Keep    bool // it must not be lost, since it tells of what was changed: room or not
-	Over    bool // it was kept although there was no room
+	Counted int   // bytes; at first those for which there is room already
+	Keep    bool  // it must not be lost, since it tells of what was changed: room or not
+	Over    bool  // it was kept although there was no room
+	Place   Place // where it travels in; none for what is never long
 }
 
-// take counts an answer. For one that finds no room there is an error of kind Overloaded.
+// take counts an answer, which leaves its place. For one that finds no room there is an error of kind Overloaded.
 func (t *Tally) take(b []byte, err error) ([]byte, error) {
+	defer t.Place.end()
 	more := len(b) - t.Counted
 	if err != nil || more <= 0 {
 		return b, err
@@ -33,16 +35,6 @@ func (t *Tally) take(b []byte, err error) ([]byte, error) {
 	}
 	t.Counted += more
 	return b, nil
-}
-
-// roomFor is how many bytes of a value there is room for; 0: however long it may be. Whom it is asked for need not
-// read and send what would be thrown away.
-func (c *Client) roomFor(a *kv.Account) int {
-	room := a.Room()
-	if room >= int64(c.o.ValueBytes) {
-		return 0
-	}
-	return int(max(room, LeastRoom))
 }
 
 // Unanswered is the error of a request that another node did not answer, or whose answer found no

@@ -23,6 +23,7 @@ func (c *Client) Watch(ctx context.Context) {
 				}
 			}
 			c.ways.keep(members)
+			c.lanes.keep(members)
 		}
 		select {
 		case <-ticker.C:
@@ -43,14 +44,14 @@ func (c *Client) probe(to kv.NodeID, round int) {
 		before, _ := c.ways.get(to)
 		thirds := c.thirds(to, before.via)
 		if len(thirds) == 0 || c.stop.Load() {
-			c.ways.set(to, way{cut: true})
+			c.ways.set(to, way{cut: true, silent: c.isSilent(err)})
 			return
 		}
 		third := thirds[0] // the one that led there before
 		if before.via == 0 {
 			third = thirds[round%len(thirds)]
 		}
-		c.ways.failed(to)
+		c.ways.failed(to, c.isSilent(err))
 		c.probeVia(third, to)
 	})
 }
@@ -61,11 +62,12 @@ func (c *Client) probeVia(third, to kv.NodeID) {
 		if err == nil {
 			b, err = decodeVia(b)
 		}
-		if v, _ := c.ways.get(to); !v.cut {
+		v, _ := c.ways.get(to)
+		if !v.cut {
 			return // it has mended meanwhile
 		}
 		if err != nil {
-			c.ways.set(to, way{cut: true})
+			c.ways.set(to, way{cut: true, silent: v.silent})
 			return
 		}
 		c.ways.set(to, way{cut: true, via: third})

@@ -22,6 +22,8 @@ type ways struct {
 type way struct {
 	cut bool      // not directly
 	via kv.NodeID // a node that led to it, when cut; 0: none
+	// silent: nothing comes from it, when cut; it may be this node that is cut off.
+	silent bool
 }
 
 // get returns the way to a node; known is false before it was first asked.
@@ -57,9 +59,37 @@ func (w *ways) set(to kv.NodeID, v way) {
 }
 
 // failed notes that a node could not be asked directly, and keeps what is known of detours.
-func (w *ways) failed(to kv.NodeID) {
+func (w *ways) failed(to kv.NodeID, silent bool) {
 	v, _ := w.get(to)
-	w.set(to, way{cut: true, via: v.via})
+	w.set(to, way{cut: true, via: v.via, silent: silent})
+}
+
+// isSilent reports whether nothing comes from a node, and no other one leads to it.
+func (w *ways) isSilent(id kv.NodeID) bool {
+	v, _ := w.get(id)
+	return v.cut && v.silent && v.via == 0
+}
+
+// isSilent reports whether an error says that nothing comes from a node.
+func (c *Client) isSilent(err error) bool { return c.o.Silent != nil && c.o.Silent(err) }
+
+// cutOff reports whether nobody can be asked who may lead a partition, and nobody says that this will pass as soon as
+// a process has started again: it is this node that is cut off, and others serve whoever asks them.
+func (c *Client) cutOff(p kv.PartitionID) bool {
+	l := c.o.Loop.Leader(p)
+	if c.ways.cuts.Load() == 0 || l.Self || l.Node != 0 && !c.ways.isSilent(l.Node) {
+		return false
+	}
+	others := 0
+	for _, id := range c.o.Machine.Nodes(p) {
+		if id == c.o.Self {
+			continue
+		}
+		if others++; !c.ways.isSilent(id) {
+			return false
+		}
+	}
+	return others > 0
 }
 
 // keep forgets the ways to all others.

@@ -9,6 +9,7 @@ import (
 	"github.com/anishathalye/porcupine"
 
 	"pxkv/node/kv"
+	"pxkv/node/meta"
 	"pxkv/persist/data"
 )
 
@@ -25,9 +26,11 @@ type checker struct {
 	history []*operation
 	// attempts of leaders to send snapshots.
 	attempts  map[attemptKey]*attempts
+	crowded   map[crowd]time.Duration // until when, by the sender's clock
 	values    uint64
 	closing   bool
 	flapping  flapping
+	gone      map[kv.NodeID]bool  // members that were removed
 	forgotten map[replicaKey]bool // replicas of nodes in memory that have ended
 }
 
@@ -44,8 +47,8 @@ type replicaKey struct {
 func (c *checker) init(w *World) {
 	*c = checker{w: w, hashes: map[place]uint64{}, leaders: map[place]kv.ReplicaID{}, acks: map[kv.PartitionID]uint64{},
 		ackLog: map[kv.PartitionID][]ack{}, written: map[place]uint64{}, clocks: map[place][]tell{},
-		terms: map[replicaKey]uint64{}, attempts: map[attemptKey]*attempts{},
-		forgotten: map[replicaKey]bool{}}
+		terms: map[replicaKey]uint64{}, attempts: map[attemptKey]*attempts{}, crowded: map[crowd]time.Duration{},
+		forgotten: map[replicaKey]bool{}, gone: map[kv.NodeID]bool{}}
 }
 
 // turn checks a node after its turn.
@@ -176,6 +179,11 @@ func (c *checker) settled() string {
 		}
 	}
 	s := living[0].machine.State()
+	for _, unsettled := range []func(*meta.State) string{c.departing, c.zoned, c.numbered} {
+		if what := unsettled(s); what != "" {
+			return what
+		}
+	}
 	voters, learners := s.MetaReplicas()
 	if what := c.groupSettled(kv.Meta, voters, learners); what != "" {
 		return what

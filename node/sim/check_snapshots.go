@@ -24,7 +24,24 @@ type attempts struct {
 	taken    bool          // the last one arrived
 	ended    time.Duration // when, by the node's own clock
 	match    uint64        // how far the follower was then
-	refused  bool          // as busy or not wanted
+	refused  bool          // as not wanted
+}
+
+// crowd is a receiver that said it receives as many as it may, as one sender heard it.
+type crowd struct {
+	node kv.NodeID
+	life int
+	to   kv.NodeID
+}
+
+// nodeOf is the node of a replica.
+func nodeOf(v *replica.View, id uint64) kv.NodeID {
+	for _, r := range v.Replicas {
+		if uint64(r.ID) == id {
+			return r.Node
+		}
+	}
+	return 0
 }
 
 func keyOf(n *node, s *replica.Shipment) attemptKey {
@@ -40,18 +57,27 @@ func (c *checker) shipped(n *node, s *replica.Shipment) {
 		if t.from != n || t.fromLife != n.life {
 			continue
 		}
-		out++
-		if !t.s.Request.Urgent {
-			learners++
+		if t.s.Request.Small == r.Small {
+			out++
+			if !t.s.Request.Urgent {
+				learners++
+			}
 		}
 		if t.s.Request.Partition == r.Partition && t.s.Request.To == r.To {
 			c.w.fail("%s: partition %v: a second snapshot is sent to replica %d while one is under way", n.name,
 				r.Partition, r.To)
 		}
 	}
-	if out >= l.Out || !r.Urgent && learners >= max(l.Out-1, 1) {
+	places := l.Out
+	if r.Small {
+		places = l.SmallOut
+	}
+	if out >= places || !r.Urgent && learners >= max(places-1, 1) {
 		c.w.fail("%s: %d snapshots are under way, %d for learners, and one more is sent: the limit is %d", n.name, out,
-			learners, l.Out)
+			learners, places)
+	}
+	if small := c.w.o.small(r.Partition); small != r.Small {
+		c.w.fail("%s: partition %v is said to be small: %v", n.name, r.Partition, r.Small)
 	}
 	c.pauses(n, s, l)
 	if v, _ := n.host.View(r.Partition); r.Partition != kv.Meta && !slices.Contains(v.Conf.GetVoters(), uint64(r.To)) &&
@@ -95,7 +121,8 @@ func (c *checker) votersFirst(n *node, s *replica.Shipment) {
 			first = slices.Concat(first, v.Conf.GetLearners())
 		}
 		for _, id := range first {
-			if progress[kv.ReplicaID(id)].Snapshot == 0 {
+			if progress[kv.ReplicaID(id)].Snapshot == 0 || c.w.o.small(p) != s.Request.Small ||
+				c.crowded[crowd{n.id, n.life, nodeOf(&v, id)}] > n.boot() {
 				continue
 			}
 			if slices.ContainsFunc(c.w.transfers, func(t *transfer) bool {
@@ -115,6 +142,11 @@ func (c *checker) votersFirst(n *node, s *replica.Shipment) {
 func (c *checker) shipmentEnded(n *node, s *replica.Shipment, err error) {
 	k := keyOf(n, s)
 	a := c.attempts[k]
+	if errors.Is(err, kv.Busy) {
+		// Nobody on that node is sent one for a moment; nothing has failed.
+		c.crowded[crowd{n.id, n.life, s.Request.ToNode}] = n.boot() + c.w.o.snapshotLimits().BusyPause + 2*tick
+		return
+	}
 	if a == nil {
 		a = new(attempts)
 		c.attempts[k] = a
@@ -124,7 +156,7 @@ func (c *checker) shipmentEnded(n *node, s *replica.Shipment, err error) {
 		a.failures, a.match = 0, match
 	}
 	a.ended, a.taken = n.boot(), err == nil
-	a.refused = errors.Is(err, kv.Busy) || errors.Is(err, kv.NotWanted)
+	a.refused = errors.Is(err, kv.NotWanted)
 	if err == nil || progress[s.Request.To].Snapshot == 0 {
 		// It arrived, or the library waits for none any more, whose next need is a new one. (Those to void
 		// replicas, of which the library knows nothing, are not judged here.)
@@ -138,12 +170,16 @@ func (c *checker) shipmentEnded(n *node, s *replica.Shipment, err error) {
 func (c *checker) admitted(t *transfer) {
 	in, l := 0, c.w.o.snapshotLimits()
 	for _, o := range c.w.transfers {
-		if o.to == t.to && o.toLife == t.to.life {
+		if o.to == t.to && o.toLife == t.to.life && o.s.Request.Small == t.s.Request.Small {
 			in++
 		}
 	}
-	if in > l.In {
-		c.w.fail("%s: receives %d snapshots, the limit is %d", t.to.name, in, l.In)
+	places := l.In
+	if t.s.Request.Small {
+		places = l.SmallIn
+	}
+	if in > places {
+		c.w.fail("%s: receives %d snapshots, the limit is %d", t.to.name, in, places)
 	}
 }
 

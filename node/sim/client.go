@@ -92,6 +92,10 @@ func (c *client) next() {
 	if w.check.closing {
 		return
 	}
+	if w.nap > w.now {
+		w.after(w.nap-w.now+w.between(0, 5*time.Millisecond), c.next)
+		return
+	}
 	kind := kinds[w.rng.IntN(len(kinds))]
 	if w.o.Plain {
 		kind = kinds[0]

@@ -133,7 +133,7 @@ func (n *node) refused(err error) bool {
 	w := n.w
 	known := errors.Is(err, replica.ErrCopy) || errors.Is(err, replica.ErrOutdated) ||
 		errors.Is(err, replica.ErrTwice) || errors.Is(err, member.ErrRefused)
-	if n.replaced(err) {
+	if n.replaced(err) || n.hasGone(err) {
 		return true
 	}
 	if n.old == nil || !known {

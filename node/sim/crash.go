@@ -115,6 +115,11 @@ func (n *node) strikeDown(back time.Duration) {
 		n.forget(back)
 		return
 	}
+	if w.o.KillAtBegin > 0 && n.killable() && w.chance(w.o.KillAtBegin) {
+		n.back = back
+		n.disk.killAtBegin(1 + w.rng.Int64N(4))
+		return
+	}
 	if n.killable() && w.chance(w.o.KillAtWrite) {
 		n.back = back
 		n.disk.killAt(1 + w.rng.Int64N(60))
@@ -160,6 +165,7 @@ func (n *node) crash() {
 		c.nodeCrashed(n)
 	}
 	w.check.forgets(n)
+	w.reset(n)
 	db := n.db
 	n.db, n.host = nil, nil
 	n.ended(db)

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"pxkv/persist/crypt"
 )
 
 // device is a disk as one life of a process sees it. The process can be killed at any of its
@@ -22,6 +24,7 @@ type device struct {
 	dead    atomic.Bool
 	gone    chan struct{} // closed when dead
 	left    atomic.Int64  // writes until the process is killed; 0: it is not to be
+	begins  atomic.Int64  // likewise, writes that begin a file of the log
 	nowhere *vfs.MemFS    // gets the files that a dead process makes
 	die     sync.Once
 
@@ -53,7 +56,14 @@ func (d *device) kill() {
 }
 
 // killAt kills the process at one of its next writes, 0 for not at all.
-func (d *device) killAt(write int64) { d.left.Store(write) }
+func (d *device) killAt(write int64) {
+	d.left.Store(write)
+	d.begins.Store(0)
+}
+
+// killAtBegin kills the process at one of its next writes that begin a file of the log: where a header lies, and
+// perhaps that of what the file was before.
+func (d *device) killAtBegin(write int64) { d.begins.Store(write) }
 
 // Fatal is where a process ends whose store cannot trust the disk any more: nothing of what
 // called it goes on, on whichever goroutine.
@@ -170,6 +180,7 @@ func (d *device) hold() {
 func isFlushed(name string) bool {
 	return strings.HasSuffix(name, ".sst") && !strings.Contains(name, "staging")
 }
+func isLog(name string) bool      { return strings.HasPrefix(name, "data/log/") }
 func isManifest(name string) bool { return strings.Contains(name, "MANIFEST") }
 
 // Create implements vfs.FS.
@@ -311,6 +322,9 @@ func (f *deviceFile) WriteAt(b []byte, at int64) (int, error) {
 
 func (f *deviceFile) write(b []byte, at int64, do func([]byte) (int, error)) (int, error) {
 	was := f.d.dead.Load()
+	if isLog(f.name) && at <= crypt.HeaderBytes && f.d.begins.Load() > 0 && f.d.begins.Add(-1) == 0 {
+		f.d.killAt(1)
+	}
 	lives, err := f.d.ask(f.grows(at + int64(len(b))))
 	if !lives && isFlushed(f.name) {
 		return do(b) // a dead process reads the table that it has made; nothing names it on the disk

@@ -21,6 +21,8 @@ type Disks struct {
 	// KillAtWrite and KillAtStart are how often a crash comes in the middle of what a process
 	// writes, and before it has found all that its disk holds.
 	KillAtWrite, KillAtStart float64
+	// KillAtBegin is how often a crash comes in the middle of the first bytes of a file of the log.
+	KillAtBegin float64
 	DiskFaults
 }
 

@@ -206,6 +206,9 @@ func BrokenDisks(seed uint64) Options {
 	o.Drop, o.Duplicate, o.Slow, o.CutRate, o.PauseRate, o.PanicRate = 0, 0, 0, 0, 0, 0
 	o.CopyRate, o.Replace, o.Moves, o.Forming = 0, 0, Moves{Limits: o.Moves.Limits}, Forming{}
 	o.Writes, o.Large, o.LargeBits, o.LogBytes = 0.55, 0.6, 17, 256<<10
+	if o.Encrypted != 0 { // a file of the log that is used again gets its new header where the old one is
+		o.Store.Log.SegmentBytes, o.KillAtBegin = 4<<10, 0.3
+	}
 	return o
 }
 

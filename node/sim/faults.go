@@ -33,6 +33,9 @@ func (w *World) strike() {
 	if happens(w.o.CutRate) {
 		w.cutSome()
 	}
+	if w.o.BreakRate > 0 && happens(w.o.BreakRate) {
+		w.breakLinks()
+	}
 	if happens(w.o.PauseRate) {
 		w.suspend(pick())
 	}
@@ -61,6 +64,10 @@ func (w *World) strike() {
 	}
 	if happens(w.o.CopyRate) {
 		w.copyDisk(pick())
+	}
+	w.strikeMembers(happens)
+	if w.o.NapRate > 0 && happens(w.o.NapRate) {
+		w.napSome()
 	}
 	if w.o.ForgetRate > 0 && happens(w.o.ForgetRate) {
 		w.forgetSome()
@@ -97,6 +104,8 @@ func (w *World) cutSome() {
 		if !oneWay {
 			w.net.cut(b.id, a.id, d)
 		}
+		w.broken(a, replica.Disconnection{Node: b.id, Silent: w.chance(0.5)})
+		w.broken(b, replica.Disconnection{Node: a.id, Silent: w.chance(0.5)})
 	}
 }
 
@@ -160,7 +169,11 @@ func (w *World) ambush() {
 		return
 	}
 	w.rng.Shuffle(len(followers), func(i, j int) { followers[i], followers[j] = followers[j], followers[i] })
-	apart := func(n *node, d time.Duration) { w.net.cut(leader.id, n.id, d); w.net.cut(n.id, leader.id, d) }
+	apart := func(n *node, d time.Duration) {
+		w.net.cut(leader.id, n.id, d)
+		w.net.cut(n.id, leader.id, d)
+		w.broken(n, replica.Disconnection{Node: leader.id})
+	}
 	apart(followers[0], 4*time.Second)
 	w.after(w.between(700*time.Millisecond, 1800*time.Millisecond), func() {
 		if w.healed {

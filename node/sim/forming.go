@@ -342,4 +342,5 @@ func (n *node) enter() {
 	n.tick()
 	n.do(0, n.schedule)
 	n.do(n.w.between(0, 300*time.Millisecond), n.introduce)
+	n.steer()
 }

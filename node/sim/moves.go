@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"pxkv/node/kv"
 	"pxkv/node/rebalance"
 )
 
@@ -20,7 +21,13 @@ type Moves struct {
 	// Together: all members stand still at once, as on one host that is overloaded.
 	Together bool
 	Limits   rebalance.Limits // of every node
+	// StateBytes is what the state of a partition is said to have, times one more than the partition modulo 3. What the
+	// store says depends on when it flushes, and no schedule may.
+	StateBytes int64
 }
+
+// stateBytes is a replica.Config.StateBytes.
+func (m *Moves) stateBytes(p kv.PartitionID) int64 { return m.StateBytes * int64(p%3+1) }
 
 // drawMoves adds moves to what was drawn.
 func (o *Options) drawMoves() {
@@ -31,17 +38,39 @@ func (o *Options) drawMoves() {
 		// No longer than what a schedule waits for at its end.
 		MostSteadyTicks: ticks(28, 60, 120), ForgiveTicks: ticks(0, 100), Stalls: int(ticks(0, 1, 2)),
 	}
-	switch x := r.IntN(40); {
+	x := r.IntN(40)
+	l := &o.Moves.Limits
+	l.FillingBytes, l.LeastFillingBytes, l.Drifting = int64(ticks(1, 1, 1, 1000)), 400, int(ticks(0, 1, 2))
+	o.Moves.StateBytes = int64(ticks(100, 300, 2000))
+	switch {
 	case x < 8:
 		o.Moves.Lose, o.Moves.Return = true, r.IntN(2) == 0
 	case x == 8:
 		o.drawFlap(r)
 	case x == 9:
-		o.drawFlap(r)
-		o.Moves.Stopped, o.Moves.Together = true, true
-		o.Moves.Flap, o.Faults = 26*time.Second, 32*time.Second
-		o.Moves.Up = time.Second + time.Duration(r.IntN(2000))*time.Millisecond
+		o.drawStops(r)
 	}
+}
+
+// Falls makes options for a run about one member that falls again and again, or all of them together, and nothing else.
+func Falls(seed uint64, together bool) Options {
+	o := Wounds(seed)
+	o.Wounds, o.GiveUps = 0, 0
+	r := rand.New(rand.NewPCG(seed, 15))
+	if together {
+		o.drawStops(r)
+	} else {
+		o.drawFlap(r)
+	}
+	return o
+}
+
+// drawStops makes the run one in which all members stand still at once, again and again.
+func (o *Options) drawStops(r *rand.Rand) {
+	o.drawFlap(r)
+	o.Moves.Stopped, o.Moves.Together = true, true
+	o.Moves.Flap, o.Faults = 26*time.Second, 32*time.Second
+	o.Moves.Up = time.Second + time.Duration(r.IntN(2000))*time.Millisecond
 }
 
 // drawFlap makes the run one about a member that falls again and again, and nothing else.

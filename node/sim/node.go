@@ -162,6 +162,7 @@ func (n *node) start(bootstrap bool) {
 		Values: func() replica.StateMachine { return &machine.KV{Known: n.cache.Has, Disturb: n.disturb} },
 		Host: replica.Config{
 			Cache: fragile{n.cache, n}, Logger: n.log(), QuorumReads: w.o.QuorumReads, Limits: w.o.limits(),
+			RestAfter: w.o.RestAfter, StateBytes: w.o.Moves.stateBytes,
 		},
 	})
 	if err != nil {
@@ -259,6 +260,7 @@ func (n *node) turn() {
 	w.check.turn(n)
 	if in.Tick {
 		w.check.resources(n)
+		w.check.departures(n)
 		w.check.health(n)
 	}
 }

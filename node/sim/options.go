@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"pxkv/node/kv"
 	"pxkv/node/replica"
 	"pxkv/persist"
 )
@@ -50,10 +51,13 @@ type Options struct {
 	Stale     float64 // probability that a client also reads from any replica
 	Disks
 	Shutdown
+	Links
 
 	Forming
 	Compression
 	MemoryNodes
+	Departures
+	Rests
 	Moves    Moves
 	Replace  int     // how a member comes to be replaced by another of its name; 0: none is
 	CopyRate float64 // per second: a disk is copied, and the copy used later
@@ -78,6 +82,11 @@ func (o *Options) snapshotLimits() replica.SnapshotLimits {
 	return l
 }
 
+// small reports whether the state of a partition counts as small.
+func (o *Options) small(p kv.PartitionID) bool {
+	return o.Moves.stateBytes(p) <= o.snapshotLimits().SmallBytes
+}
+
 // Schedule makes options for a seed of a series: most are drawn at large, some are about one thing.
 func Schedule(seed uint64) Options {
 	switch seed % 16 {
@@ -89,12 +98,18 @@ func Schedule(seed uint64) Options {
 		o := Restarts(seed)
 		o.drawMemoryNodes()
 		return o
+	case 6:
+		return Leaving(seed)
 	case 9:
 		return BrokenDisks(seed)
 	case 7, 11:
 		return Wounds(seed)
 	case 13:
 		return Copies(seed)
+	case 14:
+		return Resting(seed)
+	case 15:
+		return Replacements(seed)
 	}
 	o := Draw(seed)
 	o.drawMemoryNodes()
@@ -163,6 +178,8 @@ func Draw(seed uint64) Options {
 	o.drawTouch()
 	o.drawCompression()
 	o.drawEncryption()
+	o.drawLinks()
+	o.drawRests()
 	return o
 }
 

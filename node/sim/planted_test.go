@@ -18,10 +18,12 @@ func TestPlantedBugIsFound(t *testing.T) {
 			o = Ambushes(seed)
 		case seed%16 == 5:
 			o = Restarts(seed)
-		case seed%16 == 15:
-			o = Replacements(seed)
 		case seed%32 == 17:
 			o = Forgetful(seed)
+		case seed%32 == 1:
+			o = Resting(seed)
+		case seed%16 == 11:
+			o = Leaving(seed)
 		}
 		cryptotest.SetGlobalRandom(t, seed)
 		if r := Run(o); r.Err != nil {

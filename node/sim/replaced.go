@@ -139,43 +139,54 @@ func (n *node) take(cmd []byte, reply func(meta.Result)) {
 	s := n.machine.State()
 	v, here := n.host.View(kv.Meta)
 	if s == nil || !here || !v.Leads {
-		propose(meta.Replacing(cmd, 0))
+		propose(s.Replacing(cmd, 0, 0))
 		return
 	}
 	former, taken := s.Former(cmd)
 	if !taken {
-		propose(meta.Replacing(cmd, 0))
+		propose(s.Replacing(cmd, 0, 0))
 		return
 	}
-	q := &member.Inquiry{Former: former.ID, Partitions: s.Partitions, Least: silence}
-	own := n.host.Witness(former.ID)
-	own.Gone = n.departed[former.ID]
-	gone := own.Gone
-	q.Hear(n.id, own)
 	heard, ever := n.heard[former.ID]
 	ago := w.now - heard
-	for _, m := range s.Members {
-		if m.ID == n.id || m.ID == former.ID {
-			continue
-		}
-		o := w.node(m.ID)
-		w.net.send(n.id, o.id, func() {
-			o.do(0, func() {
-				said := o.host.Witness(former.ID)
-				said.Gone = o.departed[former.ID]
-				gone = gone || said.Gone
-				w.net.send(o.id, n.id, func() { n.do(0, func() { q.Hear(o.id, said) }) })
-			})
-		})
-	}
-	n.do(w.between(50*time.Millisecond, 500*time.Millisecond), func() {
-		if why := q.Decide(); why != "" {
+	n.inquire(s, former.ID, silence, func(why string, gone bool) {
+		if why != "" {
 			reply(s.RefuseName(former, why))
 			return
 		}
 		if ever && ago < silence*9/10 && !gone { // clocks differ by less than that
 			w.fail("%s replaces %s, which it had heard %v ago when it began to ask", n.name, former.Name, ago)
 		}
-		propose(meta.Replacing(cmd, former.ID))
+		propose(s.Replacing(cmd, former.ID, n.now().WallMS))
+	})
+}
+
+// inquire asks all members what they know of one that is to be replaced or given up, and goes on with what they have
+// said some time later: why it must stay; and whether it has said itself that it ended for good.
+func (n *node) inquire(s *meta.State, former kv.NodeID, least time.Duration, then func(why string, gone bool)) {
+	w := n.w
+	q := &member.Inquiry{Former: former, Partitions: s.Partitions, Least: least}
+	own := n.host.Witness(former, n.departed[former])
+	gone, began := own.Gone, w.now
+	q.Hear(n.id, own)
+	for _, m := range s.Members {
+		if m.ID == n.id || m.ID == former {
+			continue
+		}
+		o := w.node(m.ID)
+		w.net.send(n.id, o.id, func() {
+			o.do(0, func() {
+				said := o.host.Witness(former, o.departed[former])
+				gone = gone || said.Gone
+				w.net.send(o.id, n.id, func() { n.do(0, func() { q.Hear(o.id, said) }) })
+			})
+		})
+	}
+	n.do(w.between(50*time.Millisecond, 500*time.Millisecond), func() {
+		if w.now-began > replica.WordBinds/2 {
+			then("it was asked too long ago", gone)
+			return
+		}
+		then(q.Decide().Text, gone)
 	})
 }

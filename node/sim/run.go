@@ -42,6 +42,7 @@ func Run(o Options) Report {
 	}
 	w.heal()
 	w.settle()
+	w.resize()
 	w.comeBack()
 	w.bereave()
 	w.finalReads()
@@ -98,6 +99,7 @@ func (w *World) rest() {
 			w.fail("at rest: %s", what)
 		}
 	}
+	w.quiet()
 }
 
 // finalReads reads every key once more: an acknowledged write that is missing shows here.

@@ -44,13 +44,17 @@ func TestSchedules(t *testing.T) {
 
 // TestSchedulesThatOnceFailed plays them again.
 func TestSchedulesThatOnceFailed(t *testing.T) {
-	for _, seed := range []uint64{
-		10428, // a leader that had forgotten the newest placement undid it, for good
-		1547,  // leadership was handed to a node that had been dead for five ticks
+	for _, o := range []Options{
+		Draw(10428), // a leader that had forgotten the newest placement undid it, for good
+		Draw(1547),  // leadership was handed to a node that had been dead for five ticks
+		// The header of an encrypted segment was torn by a kill, and passed for damage.
+		Schedule(5449), Schedule(6201), Schedule(7913),
+		// A member came back, got votes that were needed, and was replaced: by what had been said before it was back.
+		Replacements(319),
 	} {
-		cryptotest.SetGlobalRandom(t, seed)
-		if r := Run(Draw(seed)); r.Err != nil {
-			t.Errorf("seed %d: %v", seed, r.Err)
+		cryptotest.SetGlobalRandom(t, o.Seed)
+		if r := Run(o); r.Err != nil {
+			t.Errorf("seed %d: %v", o.Seed, r.Err)
 		}
 	}
 }
@@ -95,6 +99,9 @@ func (s *Stats) add(o Stats) {
 	s.Advances += o.Advances
 	s.Lost += o.Lost
 	s.Falls += o.Falls
+	s.Rests += o.Rests
+	s.Resized += o.Resized
+	s.Quiet += o.Quiet
 	s.Decided += o.Decided
 	s.Bereaved += o.Bereaved
 	s.KilledAtWrite += o.KilledAtWrite
@@ -122,6 +129,10 @@ func (s *Stats) add(o Stats) {
 	s.Moved += o.Moved
 	s.Formed += o.Formed
 	s.Forgot += o.Forgot
+	s.Orders += o.Orders
+	s.Removed += o.Removed
+	s.Gone += o.Gone
+	s.Disconnects += o.Disconnects
 }
 
 // TestSameSeedSameTrace is what makes a failing seed worth keeping.

@@ -44,8 +44,11 @@ func (o *Options) drawSnapshots() {
 		Rate: []int{0, 300, 3_000, 30_000}[r.IntN(4)], Break: some(0.1), Stall: some(0.03), NoRoom: some(1),
 	}
 	crowded := r.IntN(4) == 0
-	if r.IntN(3) == 0 && !crowded {
-		return // with the limits of a real node
+	if r.IntN(3) == 0 && !crowded { // with the limits of a real node
+		if o.Seed%2 == 0 {
+			o.Limits.Snapshots.SmallBytes = 1 // of whose states none is small
+		}
+		return
 	}
 	l := replica.SnapshotLimits{
 		Out: 1 + r.IntN(3), In: 1 + r.IntN(3),
@@ -53,8 +56,11 @@ func (o *Options) drawSnapshots() {
 		Window: time.Duration(400+r.IntN(2000)) * time.Millisecond, WindowBytes: 1,
 	}
 	l.MostPause = l.Pause * time.Duration(1+r.IntN(8))
+	l.SmallBytes = []int64{1, 1, 300}[r.IntN(3)]
+	l.SmallOut, l.SmallIn = 1+r.IntN(3), 1+r.IntN(3)
+	l.BusyPause = time.Duration(20+r.IntN(300)) * time.Millisecond
 	if crowded { // voters and learners of several groups want the one place at the same time
-		l.Out, l.In = 1, 3
+		l.Out, l.In, l.SmallBytes = 1, 3, 1
 		o.Nodes, o.Replicas, o.Partitions, o.LateJoin = 4, 3, 3+r.IntN(3), true
 		o.Snapshots.Rate = 300
 		o.LogBytes = min(o.LogBytes, 1000)

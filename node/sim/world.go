@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"pxkv/node/autopilot"
 	"pxkv/node/kv"
 )
 
@@ -35,6 +36,7 @@ type World struct {
 	over       bool // no fault will strike any more
 	cluster    kv.ClusterID
 	stats      Stats
+	nap        time.Duration // clients do nothing until then
 	calm       time.Duration // no fault strikes until then
 	disks      int64         // numbered, for copies
 	placed     int           // places that were given to nodes
@@ -43,6 +45,7 @@ type World struct {
 	replacing  bool
 	decided    time.Duration // when the operator last gave a replica up
 	packing    packing
+	waits      map[kv.NodeID][]autopilot.Wait // of members that depart, as last decided by
 }
 
 // Stats say what a run went through.
@@ -64,6 +67,11 @@ type Stats struct {
 	Copies, Refusals, Moved, Replaced                   int
 	Formed, Decided                                     int
 	Packed                                              int // proposals with packed values
+	Orders, Removed, Gone                               int // of members that depart
+	Disconnects                                         int // of which a node was told
+	Quiet                                               int // runs in which all rested in the end
+	Resized                                             int // orders of another number of replicas
+	Rests                                               int // replicas seen at rest while clients did nothing
 	Forgot                                              int // memories of nodes that went with their processes
 }
 

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/url"
 
@@ -10,10 +11,17 @@ import (
 	"pxkv/transport/jsontext"
 )
 
+// errLeaving is why a node is not ready that was asked to stop.
+var errLeaving = errors.New("this node is shutting down")
+
 func (x *exchange) getHealth() { x.sendJSON(http.StatusOK, []byte(`{"status":"ok"}`)) }
 
 func (x *exchange) getReady() {
-	if err := x.server.service.Ready(); err != nil {
+	err := x.server.service.Ready()
+	if x.server.leaving.Load() {
+		err = errLeaving
+	}
+	if err != nil {
 		x.refuse(&refusal{status: http.StatusServiceUnavailable, text: err.Error(), code: "not_ready"})
 		return
 	}

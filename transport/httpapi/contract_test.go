@@ -374,7 +374,6 @@ func TestClusterCalls(t *testing.T) {
 			want: `{"key":"<a>","slot":12288,"partition":3,"leader":"n1","replicas":[{"node":"n1","id":4}]}`},
 		{request: "GET /cluster/owner", status: 400, want: `{"error":"Missing key"}`},
 		{request: "GET /cluster/owner?key=a&x=1", status: 400, want: "~not known here"},
-		{request: "GET /cluster/plan", status: 404, want: "~Invalid path"},
 		{request: "GET /metrics", status: 200, want: `~pxkv_http_requests_total{op="cluster",outcome="ok"} 4`},
 		{request: "GET /metrics", status: 200, want: `~pxkv_http_in_flight_requests 1`},
 		{request: "GET /debug/pprof/", status: 404, want: "~Invalid path"},
@@ -386,6 +385,19 @@ func TestClusterCalls(t *testing.T) {
 		{request: "GET /debug/pprof/", status: 200, want: "~goroutine"},
 		{request: "GET /debug/pprof/cmdline", status: 200, want: "~"},
 		{request: "GET /debug/pprof/nope", status: 404, want: "~Invalid path"},
+	})
+}
+
+// A node that is asked to stop answers as ever, and turns load balancers away.
+func TestWhoLeavesIsNotReady(t *testing.T) {
+	t.Parallel()
+	s := newTestServer(t, newFake(), nil)
+	s.Leave()
+	run(t, s.Handler(), []step{
+		{request: "GET /readyz", status: 503, want: `{"error":"this node is shutting down","code":"not_ready"}`,
+			has: "Retry-After: 1"},
+		{request: "GET /healthz", status: 200, want: `{"status":"ok"}`},
+		{request: "GET /kv?key=missing", status: 404, want: "~"},
 	})
 }
 

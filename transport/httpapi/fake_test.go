@@ -23,6 +23,7 @@ type fakeService struct {
 	version uint64
 	index   map[kv.PartitionID]uint64
 	writes  int
+	ordered string // the last change of members that was asked for, as it came
 
 	// Set before use, to make the next calls end otherwise.
 	failWrite, failRead, failList, notReady error
@@ -210,6 +211,66 @@ func (f *fakeService) SafeToStop(_ context.Context, name string) (kv.SafeView, e
 		return kv.SafeView{Node: name, Safe: true, Partitions: []kv.PartitionID{}}, nil
 	}
 	return kv.SafeView{}, kv.Errorf(kv.Invalid, "no member is named %q", name)
+}
+
+// order is what it says to any order: n4 does as it is told, and the others are needed.
+func (f *fakeService) order(name string, to kv.MemberState, why string) (kv.OrderView, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case f.failWrite != nil:
+		return kv.OrderView{}, f.failWrite
+	case name == "" || name == "n1":
+		return kv.OrderView{Node: "n1", State: kv.Active, Epoch: 7, Refused: []string{why, "n2 does not answer"}}, nil
+	case name == "n4" || name == "rack 1/n5+6":
+		return kv.OrderView{Node: name, State: to, Epoch: 7}, nil
+	}
+	return kv.OrderView{}, kv.Errorf(kv.Invalid, "no member is named %q", name)
+}
+
+func (f *fakeService) Leave(
+	_ context.Context, name string, replicas int, epoch kv.Epoch,
+) (kv.OrderView, error) {
+	f.ordered = fmt.Sprint("leave ", replicas, epoch)
+	return f.order(name, kv.Leaving, "3 members would remain")
+}
+
+func (f *fakeService) CancelLeave(_ context.Context, name string) (kv.OrderView, error) {
+	f.ordered = "stay"
+	return f.order(name, kv.Active, "n1 is down")
+}
+
+func (f *fakeService) RemoveMember(_ context.Context, name string, replicas int) (kv.OrderView, error) {
+	f.ordered = fmt.Sprint("remove ", replicas)
+	return f.order(name, kv.Down, "n1 answers: stop it first")
+}
+
+func (f *fakeService) SetReplicas(_ context.Context, replicas int) (kv.OrderView, error) {
+	f.ordered = fmt.Sprint("replicas ", replicas)
+	if f.failWrite != nil {
+		return kv.OrderView{}, f.failWrite
+	}
+	if replicas > 9 {
+		return kv.OrderView{Epoch: 7, Replicas: 3, Refused: []string{
+			fmt.Sprintf("%d replicas were asked for; 1 to 9 are possible", replicas)}}, nil
+	}
+	return kv.OrderView{Epoch: 7, Replicas: replicas}, nil
+}
+
+func (f *fakeService) Plan(_ context.Context, change, name string, replicas int) (kv.PlanView, error) {
+	f.ordered = fmt.Sprint("plan ", change, " ", replicas)
+	v := kv.PlanView{Change: change, Node: name, Epoch: 7, Moves: []kv.MoveView{}}
+	switch {
+	case name == "n9" && change != "add":
+		return v, kv.Errorf(kv.Invalid, "no member is named %q", name)
+	case name == "n1":
+		v.Refused = []string{"n2 does not answer: start it again, or remove it first"}
+	default:
+		v.Moves = append(v.Moves, kv.MoveView{Partition: 3, From: []string{"n4"}, To: []string{"n2"}, Leader: "n2",
+			Bytes: 1 << 20})
+		v.Bytes, v.Seconds, v.AtRisk = 1<<20, 1, []kv.PartitionID{3}
+	}
+	return v, nil
 }
 
 func (f *fakeService) PartitionsHealth(context.Context) []kv.PartitionView {

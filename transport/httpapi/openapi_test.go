@@ -11,6 +11,14 @@ import (
 	"pxkv/node/kv"
 )
 
+// allRoutes are those that are matched by hand, and the others, by their paths.
+func allRoutes(debug bool) map[string]*route {
+	routes := map[string]*route{collection.path: collection, resource.path: resource, profiles.path: profiles,
+		member.path: member}
+	maps.Copy(routes, fixedRoutes(debug))
+	return routes
+}
+
 // TestOpenAPINamesEveryRoute holds the document and the routes together, both ways.
 func TestOpenAPINamesEveryRoute(t *testing.T) {
 	t.Parallel()
@@ -24,14 +32,15 @@ func TestOpenAPINamesEveryRoute(t *testing.T) {
 	if !strings.HasPrefix(doc.OpenAPI, "3.1") {
 		t.Errorf("OpenAPI version %q", doc.OpenAPI)
 	}
-	routes := map[string]*route{collection.path: collection, resource.path: resource, profiles.path: profiles}
-	for path, r := range fixedRoutes(false) {
-		routes[path] = r
-	}
+	routes := allRoutes(false)
 	for path, r := range routes {
 		var want, got []string
 		for _, m := range r.methods {
 			want = append(want, strings.ToLower(m.name))
+			if safe := m.name == "GET" || m.name == "HEAD"; !safe && !strings.Contains(
+				string(doc.Paths[path][strings.ToLower(m.name)]), "#/components/responses/CrossSite") {
+				t.Errorf("%s %s: the document does not say that a page of another site is refused", m.name, path)
+			}
 		}
 		for m := range doc.Paths[path] {
 			if m != "parameters" && m != "description" && m != "summary" {
@@ -75,11 +84,17 @@ func TestOpenAPINamesEveryFieldOfTheViews(t *testing.T) {
 		t.Fatal(err)
 	}
 	cluster := doc.Components.Schemas["Cluster"]
+	member := *cluster.Properties["members"].Items
 	for _, tc := range []struct {
 		view any
 		is   schema
 	}{
-		{kv.ClusterView{}, cluster}, {kv.MemberView{}, *cluster.Properties["members"].Items},
+		{kv.ClusterView{}, cluster}, {kv.MemberView{}, member},
+		{kv.DepartureView{}, member.Properties["departure"]},
+		{kv.WaitView{}, *member.Properties["departure"].Properties["waits"].Items},
+		{kv.RemovedView{}, *cluster.Properties["removed"].Items},
+		{kv.OrderView{}, doc.Components.Schemas["Order"]}, {kv.PlanView{}, doc.Components.Schemas["Plan"]},
+		{kv.MoveView{}, *doc.Components.Schemas["Plan"].Properties["moves"].Items},
 		{kv.WaitingView{}, *cluster.Properties["waiting"].Items},
 		{kv.PartitionView{}, doc.Components.Schemas["Partition"]}, {kv.OwnerView{}, doc.Components.Schemas["Owner"]},
 		{kv.ReplicaView{}, doc.Components.Schemas["Replica"]}, {kv.PlacedView{}, doc.Components.Schemas["Placed"]},

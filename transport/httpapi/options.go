@@ -34,6 +34,7 @@ type Service interface {
 	// SafeToStop does too. An error is a *kv.Error.
 	SafeToStop(ctx context.Context, name string) (kv.SafeView, error)
 	Owner(key []byte) kv.OwnerView
+	Members
 	// Ready returns nil, or an error that says what is missing.
 	Ready() error
 }

@@ -49,7 +49,9 @@ var (
 		status: http.StatusServiceUnavailable, text: kv.ErrOverloaded().Text, code: kv.Overloaded.String(),
 	}
 	errCondition = &refusal{status: http.StatusPreconditionFailed, text: "Condition not met", code: "condition"}
-	errSlowBody  = &refusal{
+	errCrossSite = &refusal{status: http.StatusForbidden,
+		text: "A page of another site has sent this request: it is not carried out", code: "cross_site"}
+	errSlowBody = &refusal{
 		status: http.StatusRequestTimeout, text: "The body was not received in time", code: "timeout",
 	}
 	errBrokenBody = &refusal{status: http.StatusBadRequest, text: "The body ended early", code: "invalid"}

@@ -64,6 +64,11 @@ func fixedRoutes(debug bool) map[string]*route {
 		newReadOnlyRoute("/cluster/partitions", opCluster, (*exchange).getPartitions),
 		newReadOnlyRoute("/cluster/safe-to-stop", opCluster, (*exchange).getSafeToStop),
 		newReadOnlyRoute("/cluster/owner", opCluster, (*exchange).getOwner),
+		newReadOnlyRoute("/cluster/plan", opCluster, (*exchange).getPlan),
+		newRoute("/cluster/leave",
+			method{"POST", opCluster, (*exchange).postLeave},
+			method{"DELETE", opCluster, (*exchange).deleteLeave}),
+		newRoute("/cluster/replicas", method{"PUT", opCluster, (*exchange).putReplicas}),
 		newRoute("/cluster/encryption",
 			method{"GET", opCluster, (*exchange).getEncryption},
 			method{"HEAD", opCluster, (*exchange).getEncryption},
@@ -96,6 +101,8 @@ func (x *exchange) route() {
 		if path == "/kv/" && (x.r.Method == http.MethodGet || x.r.Method == http.MethodHead) {
 			found = collection
 		}
+	case strings.HasPrefix(path, membersPrefix) && (escaped == "" || strings.HasPrefix(escaped, membersPrefix)):
+		found = member
 	case escaped == "":
 		found = x.server.fixed[path]
 	}
@@ -106,6 +113,10 @@ func (x *exchange) route() {
 	for i := range found.methods {
 		if m := &found.methods[i]; m.name == x.r.Method {
 			x.op = m.op
+			if fromAnotherSite(x.r) {
+				x.refuse(errCrossSite)
+				return
+			}
 			m.serve(x)
 			return
 		}

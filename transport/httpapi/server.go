@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
@@ -24,6 +25,7 @@ type Server struct {
 	gather  http.Handler
 	conns   *http1.Server
 	filters *match.Cache // of lists, whose pages a client asks for one after the other
+	leaving atomic.Bool
 }
 
 // New makes a Server that is not yet bound to its address. It registers its metrics, so a
@@ -86,9 +88,16 @@ func (s *Server) Addr() net.Addr { return s.conns.Addr() }
 // Handler returns the routes without the limits on connections and slow clients; for tests.
 func (s *Server) Handler() http.Handler { return http.HandlerFunc(s.serve) }
 
-// Run serves until ctx ends, then takes no new connection, lets requests under way finish
-// for up to Limits.ShutdownGrace, cuts the rest, and returns nil when every goroutine that
-// it started is gone. It calls Listen when nobody did. A Server runs once.
+// Leave makes each answer from now on the last one of its connection, and /readyz say no, so that clients and load
+// balancers go elsewhere. Everything else is answered as ever, and new connections are taken.
+func (s *Server) Leave() {
+	s.leaving.Store(true)
+	s.conns.Leave()
+}
+
+// Run serves until ctx ends. Then it takes leave, if Leave was not called, gives clients Limits.Farewell to go, takes
+// no new connection, lets requests under way finish for up to Limits.ShutdownGrace, cuts the rest, and returns nil when
+// every goroutine that it started is gone. It calls Listen when nobody did. A Server runs once.
 func (s *Server) Run(ctx context.Context) error {
 	if err := s.conns.Run(ctx); err != nil {
 		return fmt.Errorf("httpapi: %w", err)

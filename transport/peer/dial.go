@@ -3,6 +3,7 @@ package peer
 import (
 	"errors"
 	"math/rand/v2"
+	"net"
 	"time"
 )
 
@@ -65,8 +66,11 @@ func (p *peer) dialFailed(err error) {
 		p.refused = r.Error()
 	}
 	p.slowDown()
+	if timeout, ok := errors.AsType[net.Error](err); ok && len(p.links) == 0 {
+		p.silent = timeout.Timeout()
+	}
 	var ended []call
-	unreachable := len(p.links) == 0
+	unreachable, silent := len(p.links) == 0, p.silent
 	if p.current == nil {
 		ended = p.dropQueue()
 	} else {
@@ -78,6 +82,6 @@ func (p *peer) dialFailed(err error) {
 		c.done(nil, errDialFailed)
 	}
 	if unreachable {
-		p.t.opt.Handler.HandleDisconnect(p.id)
+		p.t.opt.Handler.HandleDisconnect(p.id, silent)
 	}
 }

@@ -20,8 +20,13 @@ var (
 // Unreachable reports whether a call ended in ErrNotSent because there is no connection with the peer.
 // Other causes are of this process, or the peer is there and busy.
 func Unreachable(err error) bool {
-	return errors.Is(err, errUnreachable) || errors.Is(err, errDialFailed) || errors.Is(err, errBrokenEarly)
+	return errors.Is(err, errUnreachable) || errors.Is(err, errDialFailed) || errors.Is(err, errBrokenEarly) ||
+		errors.Is(err, errQuiet)
 }
+
+// Silent reports whether a call ended because nothing comes from the peer, though nobody says that no process is
+// there: it stands still, or the network between is cut.
+func Silent(err error) bool { return errors.Is(err, errQuiet) || errors.Is(err, errLate) }
 
 // NoRoom reports whether a call ended in ErrNotSent because the peer had no room for its answer.
 func NoRoom(err error) bool { return errors.Is(err, errDroppedHere) }
@@ -64,6 +69,7 @@ var (
 	errTooMany     = notSent("too many requests to the peer are in flight")
 	errTooLarge    = notSent("the request is larger than the largest message")
 	errUnreachable = notSent("the peer is not reachable, and the next attempt to dial is not due")
+	errQuiet       = notSent("the peer has fallen silent")
 	errExpired     = notSent("the time limit passed before the request could be written")
 	errRefusedHere = notSent("the peer refused to process the request")
 	errDroppedHere = notSent("the peer has no room for the answer")

@@ -20,7 +20,7 @@ const maxFormats = 16
 type written [maxFormats]uint8
 
 func (t *Transport) writes() (w written) {
-	for i, f := range t.opt.Formats {
+	for i, f := range t.opt.Formats() {
 		w[i] = f.Writes
 	}
 	return w
@@ -50,7 +50,7 @@ func decodeWritten(b []byte) (w written, err error) {
 
 // unreadable says which format of a peer this node cannot read, nil when there is none.
 func (t *Transport) unreadable(me, peer string, w written) *refusal {
-	for i, f := range t.opt.Formats {
+	for i, f := range t.opt.Formats() {
 		if w[i] == 0 || f.Reads(w[i]) || formatsNotCompared {
 			continue
 		}

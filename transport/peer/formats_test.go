@@ -3,6 +3,7 @@ package peer
 import (
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,10 +15,11 @@ import (
 
 func writing(versions ...uint8) func(*Options) {
 	return func(o *Options) {
-		o.Formats = nil
+		var formats []kv.Format
 		for i, v := range versions {
-			o.Formats = append(o.Formats, kv.Format{Name: fmt.Sprint("format ", i), Writes: v, Oldest: v - min(v-1, 1)})
+			formats = append(formats, kv.Format{Name: fmt.Sprint("format ", i), Writes: v, Oldest: v - min(v-1, 1)})
 		}
+		o.Formats = func() []kv.Format { return formats }
 	}
 }
 
@@ -92,6 +94,51 @@ func TestFormatsThatCanBeReadConnect(t *testing.T) {
 	older, newer := kv.Format{Writes: 3}, kv.Format{Writes: 4, Oldest: 3}
 	if !newer.Reads(3) || older.Reads(4) || newer.Reads(2) {
 		t.Error("a node reads what it does not, or the other way round")
+	}
+}
+
+// A node writes a newer version from some moment on, as when its cluster gets one. Who is in no cluster is refused from
+// then on if it cannot read that, though it was connected before. Members were asked before, and keep their links.
+func TestWhatANodeWritesLaterIsToldToo(t *testing.T) {
+	t.Parallel()
+	var b book
+	var log logBook
+	var version atomic.Uint32
+	version.Store(3)
+	var members atomic.Int32 // that were disconnected
+	h := &testHandler{disconnect: func(id kv.NodeID) {
+		if id == 3 {
+			members.Add(1)
+		}
+	}}
+	n1 := start(t, &b, 1, h, log.option, func(o *Options) {
+		o.Formats = func() []kv.Format {
+			return []kv.Format{{Name: "format 0", Writes: uint8(version.Load()), Oldest: 3, Newest: 4}}
+		}
+	})
+	start(t, &b, 2, &testHandler{}, writing(3), func(o *Options) {
+		o.Cluster = func() kv.ClusterID { return 0 }
+	})
+	start(t, &b, 3, &testHandler{}, writing(3))
+	for _, id := range []kv.NodeID{2, 3} {
+		if _, err := n1.call(within(t, 30*time.Second), id, 1, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	version.Store(4)
+	const reason = "writes version 4 of format 0"
+	wiretest.Eventually(t, "who is in no cluster is refused", func() bool {
+		n1.Send(2, nil)
+		return strings.Contains(n1.Refused()[2], reason) && links(n1.Transport, 2) == 0
+	})
+	if _, err := n1.call(within(t, 30*time.Second), 3, 1, nil); err != nil || n1.Refused()[3] != "" {
+		t.Errorf("the member: %v, %s", err, n1.Refused()[3])
+	}
+	if log.count(reason) == 0 {
+		t.Error("the log does not say why")
+	}
+	if members.Load() != 0 {
+		t.Error("the member was disconnected")
 	}
 }
 

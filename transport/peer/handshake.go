@@ -166,7 +166,8 @@ func (t *Transport) judge(h hello, want kv.NodeID) *refusal {
 // told says for as long as the connection lives.
 type agreement struct {
 	Remote
-	told kv.ClusterID // what this node said of its own cluster
+	told  kv.ClusterID // what this node said of its own cluster
+	wrote written      // and of what it writes
 }
 
 // hello returns what this node says about itself.
@@ -191,7 +192,7 @@ func (t *Transport) greet(rw io.ReadWriter, p purpose, want kv.NodeID) (agreemen
 	if r := t.judge(h, want); r != nil {
 		return agreement{}, errors.Join(r, writeShake(rw, encodeRefusal(r)))
 	}
-	return agreement{h.remote(), own.cluster}, writeShake(rw, []byte{shakeAccept})
+	return agreement{h.remote(), own.cluster, own.written}, writeShake(rw, []byte{shakeAccept})
 }
 
 // welcome is the acceptor's side of the handshake. The caller sets a deadline on rw.
@@ -204,7 +205,7 @@ func (t *Transport) welcome(rw io.ReadWriter) (hello, agreement, error) {
 		return h, agreement{}, errors.Join(r, writeShake(rw, encodeRefusal(r)))
 	}
 	own := t.hello(h.purpose, h.node)
-	a := agreement{h.remote(), own.cluster}
+	a := agreement{h.remote(), own.cluster, own.written}
 	if err := writeShake(rw, own.encode()); err != nil {
 		return h, a, err
 	}

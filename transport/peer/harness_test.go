@@ -26,6 +26,7 @@ type testHandler struct {
 	request    func(from Remote, kind uint8, deadline time.Time, payload []byte, reply func([]byte, error))
 	snapshot   func(ctx context.Context, from Remote, header []byte, body io.Reader) error
 	disconnect func(kv.NodeID)
+	silent     func(kv.NodeID)
 	batchEnd   func()
 }
 
@@ -56,7 +57,10 @@ func (h *testHandler) HandleSnapshot(ctx context.Context, from Remote, header []
 	return err
 }
 
-func (h *testHandler) HandleDisconnect(node kv.NodeID) {
+func (h *testHandler) HandleDisconnect(node kv.NodeID, silent bool) {
+	if silent && h.silent != nil {
+		h.silent(node)
+	}
 	if h.disconnect != nil {
 		h.disconnect(node)
 	}

@@ -10,7 +10,11 @@ const (
 	// ticksToDeath is in how many ticks Options.DeadAfter is cut. A process that was paused
 	// sees at most one tick more, whatever the clock says: it does not give up its peers.
 	ticksToDeath = 6
+	// ticksPerPing is between two pings of a link on which nothing arrives, which keep both sides from taking it for
+	// dead.
 	ticksPerPing = 2
+	// ticksPerMeasure is between two pings of one on which something does, which only measure the round trip.
+	ticksPerMeasure = 16
 	// redundantTicks is how long a second link with a peer stays.
 	redundantTicks = 4
 	// expiryStep is the least time between two looks for late calls.
@@ -35,7 +39,7 @@ func (t *Transport) housekeep(ctx context.Context) {
 		case <-tick.C:
 			ticks++
 			for _, p := range *t.peers.Load() {
-				p.watch(ticks%ticksPerPing == 0)
+				p.watch(ticks)
 			}
 			continue
 		case <-forget.C:
@@ -94,11 +98,10 @@ func (t *Transport) lowerNextExpiry(due int64) bool {
 	}
 }
 
-// watch closes links on which nothing arrived for too long, those whose peer was told that this
-// node is in no cluster when it is in one by now, and those with a cluster that turned out not to
-// be ours. It pings the others
-// when it is time to, and retires a second link that this side dialed.
-func (p *peer) watch(ping bool) {
+// watch closes links on which nothing arrived for too long, those whose peer was told what is not
+// so any more (see outdated), and those with a cluster that turned out not to be ours. It pings the
+// others when it is time to, and retires a second link that this side dialed.
+func (p *peer) watch(ticks int) {
 	cluster := p.t.opt.Cluster()
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -114,11 +117,11 @@ func (p *peer) watch(ping bool) {
 			l.close(errAlien)
 			continue
 		}
-		if l.told != cluster && !outdatedLinksStay {
-			l.close(errOutdated)
+		if why := l.outdated(cluster); why != nil && !outdatedLinksStay {
+			l.close(why)
 			continue
 		}
-		if ping {
+		if l.silentTicks%ticksPerPing == 1 || ticks%ticksPerMeasure == 0 {
 			l.ping(now)
 		}
 		if l.dialed && l.usable() && p.current != l {

@@ -19,6 +19,7 @@ var (
 	errFlood     = errors.New("the peer sends requests and does not read the answers")
 	errAlien     = errors.New("this node has joined another cluster than the peer's")
 	errOutdated  = errors.New("this node has joined a cluster since it told the peer that it is in none")
+	errRewritten = errors.New("this node's cluster has a newer version since it told the peer what it writes")
 )
 
 // link is one connection with a peer. It has a reader goroutine (run) and a writer
@@ -31,6 +32,7 @@ type link struct {
 	conn   net.Conn
 	remote Remote
 	told   kv.ClusterID  // what the peer was told of this node's cluster
+	wrote  written       // and of what this node writes
 	dialed bool          // by this side
 	since  int64         // on the transport's clock
 	wake   chan struct{} // holds a token for the parked writer
@@ -64,7 +66,7 @@ type link struct {
 const maxControl = 8
 
 func newLink(p *peer, conn net.Conn, a agreement, dialed bool) *link {
-	return &link{p: p, conn: conn, remote: a.Remote, told: a.told, dialed: dialed, since: p.t.now(),
+	return &link{p: p, conn: conn, remote: a.Remote, told: a.told, wrote: a.wrote, dialed: dialed, since: p.t.now(),
 		wake: make(chan struct{}, 1)}
 }
 
@@ -104,13 +106,26 @@ func (l *link) close(cause error) {
 	l.p.choose()
 }
 
-// closeIfOutdated breaks the link when its peer was told of another cluster than the one that this
-// node is in: the peer would go on dropping our frames as those of a stranger.
+// outdated says why the link is to end, nil when it may stay. A peer that was told of another cluster than the one
+// that this node is in would go on dropping our frames as those of a stranger. One that is in no cluster and was told
+// that this node writes something else may not be able to read what it writes by now, and must not join before it has
+// looked at that again. (Members are asked before a cluster writes anything new.)
+func (l *link) outdated(cluster kv.ClusterID) error {
+	switch {
+	case l.told != cluster:
+		return errOutdated
+	case l.remote.Cluster == 0 && l.wrote != l.p.t.writes():
+		return errRewritten
+	}
+	return nil
+}
+
+// closeIfOutdated breaks the link when it is outdated.
 func (l *link) closeIfOutdated(cluster kv.ClusterID) {
 	l.p.mu.Lock()
 	defer l.p.mu.Unlock()
-	if l.told != cluster {
-		l.close(errOutdated)
+	if why := l.outdated(cluster); why != nil {
+		l.close(why)
 	}
 }
 

@@ -2,6 +2,7 @@ package peer
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"net"
@@ -88,7 +89,9 @@ func TestQueueOverflow(t *testing.T) {
 	release := make(chan struct{})
 	acceptRaw(t, &b, 2, func(net.Conn) { <-release }) // shakes hands and never reads
 	t.Cleanup(func() { close(release) })
-	n1 := start(t, &b, 1, &testHandler{}, func(o *Options) { o.QueueBytes = 64 << 10 })
+	n1 := start(t, &b, 1, &testHandler{}, func(o *Options) {
+		o.QueueBytes, o.DeadAfter = 64<<10, time.Minute
+	})
 
 	frame := make([]byte, 8<<10)
 	wiretest.Eventually(t, "a frame is dropped", func() bool { return !n1.Send(2, frame) })
@@ -153,7 +156,7 @@ func TestBrokenWriteSeparatesLostFromNotSent(t *testing.T) {
 			n1 := start(t, &b, 1, &testHandler{})
 			conn := newScriptedConn()
 			n1.spawn(func() {
-				n1.runLink(conn, agreement{Remote{Node: 2, Cluster: testCluster, Incarnation: 1}, testCluster}, true)
+				n1.runLink(conn, agreed(2), true)
 			})
 			wiretest.Eventually(t, "the link is up", func() bool { return links(n1.Transport, 2) == 1 })
 			n1.Send(2, []byte("keeps the writer busy"))
@@ -193,7 +196,7 @@ func TestRequestsExpireInTheQueueAndAreNotWritten(t *testing.T) {
 	n1 := start(t, &b, 1, &testHandler{})
 	conn := newScriptedConn()
 	n1.spawn(func() {
-		n1.runLink(conn, agreement{Remote{Node: 2, Cluster: testCluster, Incarnation: 1}, testCluster}, true)
+		n1.runLink(conn, agreed(2), true)
 	})
 	wiretest.Eventually(t, "the link is up", func() bool { return links(n1.Transport, 2) == 1 })
 	n1.Send(2, []byte("keeps the writer busy"))
@@ -373,6 +376,44 @@ func TestSilentPeerIsGivenUp(t *testing.T) {
 	<-gone
 }
 
+// Nobody waits for the next connection with a peer that has fallen silent: what is asked meanwhile certainly does not
+// get there, and can be asked of others.
+func TestNobodyWaitsForASilentPeer(t *testing.T) {
+	t.Parallel()
+	var b book
+	release := make(chan struct{})
+	defer close(release)
+	acceptRaw(t, &b, 2, func(net.Conn) { <-release })
+	silent := make(chan kv.NodeID, 1000)
+	n1 := start(t, &b, 1, &testHandler{silent: func(id kv.NodeID) { silent <- id }}, func(o *Options) {
+		o.DeadAfter = 200 * time.Millisecond
+	})
+	hole, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and says nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hole.Close()
+	lost := ask(t, n1.Transport, 2, time.Time{}, nil)
+	wiretest.Eventually(t, "it is linked", func() bool { return links(n1.Transport, 2) == 1 })
+	b.set(2, hole.Addr().String())
+	if err := get(t, lost).err; !errors.Is(err, ErrLost) || Silent(err) {
+		t.Errorf("the request that was under way ends with %v", err)
+	}
+	if id := <-silent; id != 2 {
+		t.Errorf("node %v is said to be silent", id)
+	}
+	for range 3 { // the first one makes it dial
+		if err := get(t, ask(t, n1.Transport, 2, time.Time{}, nil)).err; !errors.Is(err, errQuiet) || !Silent(err) ||
+			!Unreachable(err) {
+			t.Errorf("a request to a silent peer ends with %v", err)
+		}
+	}
+	start(t, &b, 2, &testHandler{})
+	wiretest.Eventually(t, "the peer is asked again", func() bool {
+		return get(t, ask(t, n1.Transport, 2, time.Time{}, nil)).err == nil
+	})
+}
+
 func TestIdleLinkStaysAndMeasuresRoundTrips(t *testing.T) {
 	t.Parallel()
 	var b book
@@ -484,4 +525,9 @@ func TestThreeNodesAllTalkToAll(t *testing.T) {
 		}
 	}
 	callers.Wait()
+}
+
+// agreed is what comes of a handshake with another member.
+func agreed(peer kv.NodeID) agreement {
+	return agreement{Remote: Remote{Node: peer, Cluster: testCluster, Incarnation: 1}, told: testCluster}
 }

@@ -51,9 +51,10 @@ type Handler interface {
 	// known to be gone.
 	HandleSnapshot(ctx context.Context, from Remote, header []byte, body io.Reader) error
 
-	// HandleDisconnect says that the last link with node broke or that dialing it failed.
+	// HandleDisconnect says that the last link with node broke or that dialing it failed; silent, that nothing came
+	// from it, so that nobody knows whether it is down.
 	// It is called from various goroutines and must not block.
-	HandleDisconnect(node kv.NodeID)
+	HandleDisconnect(node kv.NodeID, silent bool)
 
 	// BatchEnd follows after all messages that one read of a socket brought were handled:
 	// the owner submits what it gathered with one wakeup. It comes on the reader goroutine.
@@ -83,8 +84,9 @@ type Options struct {
 	// nil: none is.
 	Repeatable func(kind uint8) bool
 	// Formats are those of what is inside frames, requests, answers and snapshots. Their order is part
-	// of the protocol: never change it, append. At most 16.
-	Formats []kv.Format
+	// of the protocol: never change it, append. At most 16. What is written may change while the
+	// node runs: it is asked anew at each handshake. nil: there are none.
+	Formats func() []kv.Format
 	// Admit may refuse a peer whose handshake was in order otherwise; the error's text
 	// travels to the peer. It must not block. nil admits all.
 	Admit func(Remote) error
@@ -102,15 +104,15 @@ type Options struct {
 	QueueBytes      int
 	MaxInFlight     int // calls per peer that wait for an answer, each way; default 65,536
 	MaxInboundConns int // accepted connections, all purposes; default 1,024
-	MaxSnapshotsIn  int // snapshots received at once; more are refused as busy; default 8
-	MaxSnapshotsOut int // snapshots sent at once; more wait; default 8. Which, and when, the owner decides
+	MaxSnapshotsIn  int // snapshots received at once; more are refused as busy; default 32
+	MaxSnapshotsOut int // snapshots sent at once; more wait; default 32. Which, and when, the owner decides
 	SnapshotChunk   int // bytes of a snapshot in one message; default and at most 256 KiB
 	// chunks that a sender may be ahead of the receiver's handler: what one costs in memory; default 8
 	SnapshotAhead int
 	// a snapshot of which less than SnapshotLeast arrives in this time is given up; default 30 s
 	SnapshotWindow time.Duration
 	SnapshotLeast  int64         // bytes; default 1 MiB
-	DeadAfter      time.Duration // a link on which nothing arrives for so long is closed; default 3 s
+	DeadAfter      time.Duration // a link on which nothing arrives for so long is closed; default 1.2 s
 	DialTimeout    time.Duration // for a lookup, for connecting and for the handshake, each; default 2 s
 	LookupTimeout  time.Duration // for the lookup of a peer that was reached before; default 500 ms
 }
@@ -122,11 +124,11 @@ const (
 	defaultBudget          = 256 << 20
 	defaultMaxInFlight     = 1 << 16
 	defaultMaxInboundConns = 1024
-	defaultMaxSnapshots    = 8
+	defaultMaxSnapshots    = 32
 	defaultSnapshotAhead   = 8
 	defaultSnapshotWindow  = 30 * time.Second
 	defaultSnapshotLeast   = 1 << 20
-	defaultDeadAfter       = 3 * time.Second
+	defaultDeadAfter       = 1200 * time.Millisecond // eight heartbeats of raft would have come
 	defaultDialTimeout     = 2 * time.Second
 	defaultLookupTimeout   = 500 * time.Millisecond
 
@@ -162,6 +164,9 @@ func (o *Options) setDefaults() {
 	if o.Budget == nil {
 		o.Budget = kv.NewBudget(defaultBudget)
 	}
+	if o.Formats == nil {
+		o.Formats = func() []kv.Format { return nil }
+	}
 	if o.Cluster == nil {
 		o.Cluster = func() kv.ClusterID { return 0 }
 	}
@@ -189,7 +194,8 @@ func (o *Options) validate() error {
 		len(o.Identity.ClusterName), maxNameBytes)
 	check(o.Handler != nil, "no handler")
 	check(o.Resolve != nil, "no way to resolve addresses")
-	check(len(o.Formats) <= maxFormats, "%d formats, at most %d are possible", len(o.Formats), maxFormats)
+	formats := len(o.Formats())
+	check(formats <= maxFormats, "%d formats, at most %d are possible", formats, maxFormats)
 	check(o.MaxPayload > 0 && o.MaxPayload <= maxMessageLimit, "the largest payload is %d bytes, want 1 to %d",
 		o.MaxPayload, maxMessageLimit)
 	check(o.QueueBytes > 0, "the queue has %d bytes, want more than 0", o.QueueBytes)

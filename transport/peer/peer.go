@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -31,6 +32,8 @@ type peer struct {
 	backoff   time.Duration // before the next dial but one
 	notBefore int64         // no dial before, on the transport's clock
 
+	silent bool // its last link, or the last dial, ended since nothing came: nobody waits for the next one
+
 	foreign foreign // which of its processes is refused, and why
 	refused string  // why the last attempt to connect was refused, "" when it was not
 
@@ -47,6 +50,11 @@ func (p *peer) room(cost int) error {
 	case p.outBytes+cost > p.t.opt.QueueBytes && p.out.len() > 0:
 		// A single message may be longer than the queue: MaxPayload bounds it.
 		return errQueueFull
+	case p.current == nil && p.silent:
+		if !p.dialing && p.t.now() >= p.notBefore {
+			p.startDial()
+		}
+		return errQuiet
 	case p.current == nil && !p.dialing:
 		if p.t.now() < p.notBefore {
 			return errUnreachable
@@ -175,7 +183,7 @@ func (p *peer) attach(l *link) (ok, gone bool) {
 	if p.gone || p.stopping || p.twin(l.remote.Incarnation) {
 		return false, p.gone
 	}
-	p.notBefore, p.refused = 0, ""
+	p.notBefore, p.refused, p.silent = 0, "", false
 	if !l.dialed {
 		p.backoff = 0 // it is alive and looks for us
 	}
@@ -239,8 +247,12 @@ func (p *peer) detach(l *link) {
 	if p.stopping {
 		dropped = p.dropQueue() // what the writer gave back comes too late for a new home
 	}
-	p.rehome()
 	last := len(p.links) == 0
+	if p.silent = last && errors.Is(l.deadCause, errSilent); p.silent {
+		dropped = append(dropped, p.dropQueue()...)
+	}
+	p.rehome()
+	silent := p.silent
 	p.mu.Unlock()
 
 	for _, c := range ended {
@@ -250,7 +262,7 @@ func (p *peer) detach(l *link) {
 		c.done(nil, errBrokenEarly)
 	}
 	if last {
-		p.t.opt.Handler.HandleDisconnect(p.id)
+		p.t.opt.Handler.HandleDisconnect(p.id, silent)
 	}
 }
 

@@ -77,8 +77,8 @@ func (t *Transport) ClusterChanged() {
 		p.mu.Lock()
 		p.backoff, p.notBefore = 0, 0
 		for _, l := range p.links {
-			if l.told != cluster {
-				l.close(errOutdated)
+			if why := l.outdated(cluster); why != nil {
+				l.close(why)
 			}
 		}
 		p.mu.Unlock()

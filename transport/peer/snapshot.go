@@ -18,7 +18,7 @@ const (
 	creditSize = 4         // chunks
 	// snapshotPatience is how many times Options.DeadAfter a snapshot's connection may be
 	// silent: disks stall longer than networks, and a broken snapshot is expensive.
-	snapshotPatience = 4
+	snapshotPatience = 10
 )
 
 // errCorrupt says that a snapshot did not arrive as it was sent.
@@ -62,12 +62,21 @@ func (p patient) Read(b []byte) (int, error) {
 	return p.Conn.Read(b)
 }
 
+// copied is up to how many bytes a payload is put behind its head, for one write.
+const copied = 4 << 10
+
 // send writes one message.
 func (s *stream) send(typ uint8, payload []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	it := item{typ: typ, payload: payload}
-	s.buf = append(it.appendHead(s.buf[:0]), payload...)
+	s.buf = it.appendHead(s.buf[:0])
+	if len(payload) > copied {
+		parts := net.Buffers{s.buf, payload}
+		_, err := parts.WriteTo(s.conn)
+		return err
+	}
+	s.buf = append(s.buf, payload...)
 	_, err := s.conn.Write(s.buf)
 	return err
 }

@@ -11,6 +11,24 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
+// chunkBuffers are buffers of chunks that snapshots before have left: *[]byte, of more than half of maxChunk.
+var chunkBuffers sync.Pool
+
+// takeChunkBuffer returns an empty one, nil when there is none.
+func takeChunkBuffer() []byte {
+	b, ok := chunkBuffers.Get().(*[]byte)
+	if !ok {
+		return nil
+	}
+	return (*b)[:0]
+}
+
+func leaveChunkBuffer(b []byte) {
+	if cap(b) > maxChunk/2 && cap(b) <= 2*maxChunk {
+		chunkBuffers.Put(&b)
+	}
+}
+
 // chunkWriter is the io.Writer that cuts a snapshot into chunks. It blocks while the receiver
 // grants none.
 type chunkWriter struct {
@@ -180,6 +198,7 @@ func (b *body) pump(gone func()) {
 		select {
 		case buf = <-b.free:
 		default:
+			buf = takeChunkBuffer()
 		}
 		typ, payload, err := b.s.receive(&buf)
 		if err == nil && typ == typeSnapshotChunk && len(payload) > 0 && b.granted.Add(-1) >= 0 {
@@ -197,6 +216,19 @@ func (b *body) pump(gone func()) {
 			_, _, err = b.s.receive(&buf)
 		}
 		return
+	}
+}
+
+// leave gives the buffers back that were read, when nobody reads or receives any more.
+func (b *body) leave() {
+	leaveChunkBuffer(b.current.buf)
+	for {
+		select {
+		case buf := <-b.free:
+			leaveChunkBuffer(buf)
+		default:
+			return
+		}
 	}
 }
 

@@ -69,6 +69,7 @@ func (t *Transport) receiveSnapshot(conn net.Conn, from Remote, handled func()) 
 	}
 	conn.Close()
 	pump.Wait()
+	b.leave()
 }
 
 // handleSnapshot runs the handler, with pings to the sender meanwhile.

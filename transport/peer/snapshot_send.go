@@ -111,7 +111,12 @@ func (s *stream) produce(header []byte, write func(io.Writer) error, credits *cr
 	if err := s.send(typeSnapshotHeader, header); err != nil {
 		return nil, err
 	}
-	w := &chunkWriter{s: s, credits: credits, buf: make([]byte, 0, s.chunk), hash: xxhash.New()}
+	room := takeChunkBuffer()
+	if cap(room) < s.chunk {
+		room = make([]byte, 0, s.chunk+1) // as many as one that is received
+	}
+	defer leaveChunkBuffer(room)
+	w := &chunkWriter{s: s, credits: credits, buf: room, hash: xxhash.New()}
 	if err := write(w); err != nil {
 		return err, w.err
 	}

@@ -104,6 +104,51 @@ func TestVerdictTravelsBack(t *testing.T) {
 	}
 }
 
+// Buffers are used again, by the next snapshot and not by two at once: each arrives as it was sent, beside others
+// that end early.
+func TestBuffersOfSnapshotsAreNotShared(t *testing.T) {
+	t.Parallel()
+	var b book
+	h := &testHandler{snapshot: func(_ context.Context, _ Remote, header []byte, r io.Reader) error {
+		var size int
+		if _, err := fmt.Sscan(string(header), &size); err != nil {
+			return err
+		}
+		body := make([]byte, size)
+		if _, err := io.ReadFull(r, body[:size/2]); err != nil || size%2 == 1 {
+			return errors.Join(err, errors.New("half of it is enough"))
+		}
+		if _, err := io.ReadFull(r, body[size/2:]); err != nil {
+			return err
+		}
+		if want := bytes.Repeat([]byte{byte(size >> 1)}, size); !bytes.Equal(body, want) {
+			return errors.New("it arrived changed")
+		}
+		return discard(r)
+	}}
+	n1 := start(t, &b, 1, &testHandler{})
+	start(t, &b, 2, h)
+	var sending sync.WaitGroup
+	for i := range 6 {
+		sending.Go(func() {
+			for round := range 6 {
+				size := 2*(3*maxChunk+17*i+round) + i%3/2
+				content := bytes.Repeat([]byte{byte(size >> 1)}, size)
+				err := n1.SendSnapshot(within(t, 20*time.Second), 2, fmt.Append(nil, size), writeAll(content))
+				if (err != nil) != (size%2 == 1) || err != nil && strings.Contains(err.Error(), "changed") {
+					t.Errorf("%d bytes: %v", size, err)
+				}
+			}
+		})
+	}
+	sending.Wait()
+}
+
+func discard(r io.Reader) error {
+	_, err := io.Copy(io.Discard, r)
+	return err
+}
+
 func TestSenderThatCannotProduceItsSnapshot(t *testing.T) {
 	t.Parallel()
 	var b book

@@ -33,6 +33,8 @@ type conn struct {
 	worded   int  // bytes of what is known of an unfinished command, counted in kept
 	full     bool // the last read filled the buffer: more is likely to come
 	limited  bool // the connection has a read deadline
+	looks    int  // that were taken at a connection that is to end
+	pauses   int  // in which nothing came of the rest of a command there
 	sender   sender
 
 	// kept counts what is held between commands too: input, transactions, answers that wait.
@@ -64,16 +66,26 @@ func (c *conn) serve() {
 	for {
 		h.borrowPipeline()
 		err := c.answer()
+		for err == nil && c.hasMore() {
+			if len(h.out) > c.server.opt.Limits.SendAbove {
+				h.send()
+			}
+			err = c.answer()
+		}
 		if err != nil {
 			h.fail(err)
+		}
+		ends := err != nil || c.parts()
+		if ends {
+			socket.Cork(c.net)
 		}
 		sent := h.send()
 		h.returnPipeline()
 		switch {
-		case err != nil && sent:
+		case ends && sent:
 			c.linger()
 			return
-		case err != nil || !sent || c.session.quit:
+		case ends || !sent || c.session.quit:
 			return
 		}
 		switch err := c.receive(); {
@@ -115,6 +127,21 @@ func (c *conn) answer() *failure {
 	return broken
 }
 
+// parts reports whether the connection ends behind the answers: they say that the server stops, and nothing has begun
+// that is still to be answered.
+func (c *conn) parts() bool { return c.handler.leaving && c.in.w == 0 }
+
+// hasMore looks, before a client is told for the last time, whether it has sent more, which is to be answered as well.
+func (c *conn) hasMore() bool {
+	if !c.parts() || !c.mayRead() {
+		return false
+	}
+	c.limit(time.Now().Add(socket.LastLook))
+	n, _ := c.net.Read(c.in.buf) // an error is that of the next read, or there is nothing
+	c.in.w = n
+	return n > 0
+}
+
 // holdWords counts what is known of an unfinished command, which may have very many words, and
 // reports whether there is room for it.
 func (c *conn) holdWords() bool {
@@ -147,21 +174,45 @@ func (c *conn) receive() error {
 		case c.limited:
 			c.limit(time.Time{})
 		}
-		if c.server.listener.Closing() { // after the deadline was set, see socket.Listener.Wake
+		if !c.mayRead() { // after the deadline was set, see socket.Listener.Wake
 			return net.ErrClosed
 		}
 		n, err := c.net.Read(c.in.buf[c.in.w:])
 		c.in.w += n
 		switch {
 		case n > 0:
-			c.full = c.in.w == len(c.in.buf)
+			c.full, c.pauses = c.in.w == len(c.in.buf), 0
 			return nil
+		case errors.Is(err, os.ErrDeadlineExceeded) && c.server.listener.Closing(): // look again
+			c.pauses++
 		case c.in.w == 0 && c.borrowed > 0 && errors.Is(err, os.ErrDeadlineExceeded):
 			c.shrink()
 		default:
 			return err
 		}
 	}
+}
+
+// mostLooks is one that Wake may cut short, and another one.
+const mostLooks = 2
+
+// restPause is how long the rest of a command is waited for on a connection that is to end, from each byte on. Whoever
+// is cut off in the middle of one cannot know that it was not carried out: only an answer says so.
+const restPause = time.Second
+
+// mayRead limits the next read where the connection is to end, to a look unless a command has begun, and reports
+// whether there is to be one.
+func (c *conn) mayRead() bool {
+	switch {
+	case !c.server.listener.Closing():
+		return true
+	case c.in.w > 0:
+		c.limit(time.Now().Add(min(restPause, c.server.opt.ReadStall)))
+		return c.pauses < mostLooks
+	}
+	c.looks++
+	c.limit(time.Now().Add(socket.LastLook))
+	return c.looks <= mostLooks
 }
 
 func (c *conn) limit(t time.Time) {

@@ -79,6 +79,7 @@ var (
 	errPartitions = &failure{codeCrossSlot,
 		"Keys in request are of different partitions: give them the same {hash tag}"}
 	errBuffers = &failure{codeError, "this node holds too many bytes for its clients at the moment: retry"}
+	errLeaving = &failure{codeClusterDown, "this node is shutting down: ask another one"}
 	errClients = &failure{codeError, "max number of clients reached"}
 	errOutcome = &failure{codeUnknown, "outcome unknown: the command may yet take effect"}
 )

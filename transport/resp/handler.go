@@ -13,6 +13,7 @@ type handler struct {
 	session *session
 	in      *input // its words are lent with the pipeline
 	sender  *sender
+	leaving bool // a command was refused since the server stops
 
 	*pipeline // lent while there are commands
 }
@@ -21,6 +22,12 @@ type handler struct {
 func (h *handler) dispatch(args [][]byte) {
 	if isHTTP(args[0]) {
 		h.server.refuseHTTP(h.session)
+		return
+	}
+	if h.server.leaving.Load() {
+		h.leaving = true
+		h.session.failMulti()
+		h.refuse(errLeaving, args)
 		return
 	}
 	cmd, fault := h.server.table.find(args)

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"pxkv/node/kv"
+	"pxkv/transport/socket"
 )
 
 // Options configure a Server. Only Service is required; every other zero value means the
@@ -35,7 +36,8 @@ type Options struct {
 	IdleTimeout    time.Duration // between two commands of a connection, default 0: none
 	ReadStall      time.Duration // a command that has begun must go on within this time, default 30 s
 	WriteStall     time.Duration // a client must take some of its answers within this time, default 30 s
-	ShutdownGrace  time.Duration // for commands under way when Run is told to end, default 10 s
+	Farewell       time.Duration // for clients to go when Run is told to end, default socket.FarewellTime
+	ShutdownGrace  time.Duration // for commands under way after that, default 10 s
 
 	Limits Limits // at which work is cut into pieces
 
@@ -57,6 +59,7 @@ func (o Options) withDefaults() Options {
 	o.RequestTimeout = cmp.Or(o.RequestTimeout, 10*time.Second)
 	o.ReadStall = cmp.Or(o.ReadStall, 30*time.Second)
 	o.WriteStall = cmp.Or(o.WriteStall, 30*time.Second)
+	o.Farewell = cmp.Or(o.Farewell, socket.FarewellTime)
 	o.ShutdownGrace = cmp.Or(o.ShutdownGrace, 10*time.Second)
 	o.SlowAfter = cmp.Or(o.SlowAfter, 10*time.Millisecond)
 	o.SlowKept = cmp.Or(o.SlowKept, 128)
@@ -77,7 +80,8 @@ func (o Options) validate() error {
 		{"MaxValueBytes", o.MaxValueBytes > 0}, {"MaxConns", o.MaxConns > 0}, {"MaxOutputBytes", o.MaxOutputBytes > 0},
 		{"Budget", o.Budget.Limit() > 0}, {"RequestTimeout", o.RequestTimeout > 0},
 		{"IdleTimeout", o.IdleTimeout >= 0}, {"ReadStall", o.ReadStall > 0}, {"WriteStall", o.WriteStall > 0},
-		{"ShutdownGrace", o.ShutdownGrace > 0}, {"SlowAfter", o.SlowAfter > 0}, {"SlowKept", o.SlowKept > 0},
+		{"Farewell", o.Farewell > 0}, {"ShutdownGrace", o.ShutdownGrace > 0},
+		{"SlowAfter", o.SlowAfter > 0}, {"SlowKept", o.SlowKept > 0},
 	} {
 		if !f.ok {
 			faults = append(faults, errors.New("resp: Options."+f.name+" must not be negative"))

@@ -31,6 +31,7 @@ type Server struct {
 	warned     atomic.Int64    // when the log last spoke of a client that speaks HTTP, Unix nanoseconds
 	partitions atomic.Int64    // of the cluster, once known
 	base       context.Context // of all commands; set by Run
+	leaving    atomic.Bool     // commands are refused
 
 	listener *socket.Listener
 }
@@ -79,9 +80,10 @@ func (s *Server) Listen() error {
 // Addr returns the bound address, or nil before Listen.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
-// Run serves until ctx ends, then takes no new connection, lets commands under way finish
-// for up to Options.ShutdownGrace, cuts the rest, and returns nil when every goroutine that
-// it started is gone. It calls Listen when nobody did. A Server runs once.
+// Run serves until ctx ends. Then it takes leave: it takes no new connection, refuses each command that is still to
+// be carried out, closes connections behind that answer, and those that ask nothing after Options.Farewell.
+// It lets commands under way finish for up to Options.ShutdownGrace after that, cuts the rest, and returns nil when
+// every goroutine that it started is gone. It calls Listen when nobody did. A Server runs once.
 func (s *Server) Run(ctx context.Context) error {
 	if err := s.Listen(); err != nil {
 		return err
@@ -95,6 +97,8 @@ func (s *Server) Run(ctx context.Context) error {
 	var failed error
 	select {
 	case <-ctx.Done():
+		s.leaving.Store(true)
+		s.listener.Farewell(0, s.opt.Farewell)
 		_ = s.listener.Close()
 		_ = <-accepting
 	case err := <-accepting:
@@ -105,7 +109,7 @@ func (s *Server) Run(ctx context.Context) error {
 	return failed
 }
 
-// drain ends connections that wait for a command at once, the others after their answers, and
+// drain ends connections that wait for a command, the others after their answers, and
 // all after the grace period.
 func (s *Server) drain(cut context.CancelFunc) {
 	s.listener.Wake()

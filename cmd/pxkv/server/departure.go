@@ -13,7 +13,7 @@ import (
 const (
 	// holdLimit is how long a node in memory that is asked to stop waits for others to have what would be lost with it.
 	// With the time to hand over it fits into the 30 s that an orchestrator gives a process.
-	holdLimit = 15 * time.Second
+	holdLimit = 13 * time.Second
 	// holdLeast is how long it waits at least: longer than three heartbeats, so that whom leaders say they hear they
 	// have heard after it was asked. Another one may have ended just before.
 	holdLeast = 600 * time.Millisecond

@@ -55,6 +55,10 @@ func (d *doors) addresses() (http, redis string) {
 	return d.http.Addr().String(), redis
 }
 
+// leave tells the clients of HTTP, with each answer, to go elsewhere. Those of Redis can only be told by an error, as
+// they are when their door closes.
+func (d *doors) leave() { d.http.Leave() }
+
 // start opens them.
 func (d *doors) start(all *parts.Set) {
 	d.open = append(d.open, all.Start("http", d.http.Run))

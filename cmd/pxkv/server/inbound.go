@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"pxkv/node/kv"
+	"pxkv/node/replica"
 	"pxkv/transport/peer"
 )
 
@@ -29,15 +30,17 @@ func (h inbound) HandleRequest(from peer.Remote, kind uint8, deadline time.Time,
 }
 
 // HandleSnapshot implements peer.Handler.
-func (h inbound) HandleSnapshot(_ context.Context, from peer.Remote, header []byte, body io.Reader) error {
+func (h inbound) HandleSnapshot(ctx context.Context, from peer.Remote, header []byte, body io.Reader) error {
 	if from.Cluster == 0 || !h.s.links.joined() {
 		return errors.New("snapshots are for members only: the sender or the receiver is in no cluster yet")
 	}
-	return h.s.loop.ReceiveSnapshot(from.Node, header, body)
+	return h.s.loop.ReceiveSnapshot(ctx, from.Node, header, body)
 }
 
 // HandleDisconnect implements peer.Handler.
-func (h inbound) HandleDisconnect(id kv.NodeID) { h.s.loop.Unreachable(id) }
+func (h inbound) HandleDisconnect(id kv.NodeID, silent bool) {
+	h.s.loop.Disconnected(replica.Disconnection{Node: id, Silent: silent})
+}
 
 // BatchEnd implements peer.Handler. The loop's inbox wakes the loop once already.
 func (h inbound) BatchEnd() {}

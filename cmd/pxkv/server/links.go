@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"sync/atomic"
 
 	"pxkv/node"
@@ -45,7 +46,7 @@ func (l *links) build(machine *meta.Machine, handler peer.Handler, budget *kv.Bu
 		Identity: peer.Identity{Node: l.self.Identity.Node, ClusterName: l.o.Cluster, Incarnation: l.self.Incarnation},
 		Handler:  handler,
 		Cluster:  func() kv.ClusterID { return kv.ClusterID(l.cluster.Load()) },
-		Formats:  node.Formats(l.o.Compression != kv.NotPacked), Repeatable: node.Repeatable,
+		Formats:  l.formats, Repeatable: node.Repeatable,
 		Resolve: l.resolve, Names: l.nameOf, Seen: func(id kv.NodeID) (netip.Addr, bool) { return l.gossip.Seen(id) },
 		MaxPayload: longestAnswer, Budget: budget, QueueBytes: peerLimits.QueueBytes,
 		SnapshotChunk: peerLimits.SnapshotChunk, SnapshotAhead: peerLimits.SnapshotAhead,
@@ -69,6 +70,16 @@ func (l *links) build(machine *meta.Machine, handler peer.Handler, budget *kv.Bu
 		Meta: l.meta(), Join: l.o.Join, Logger: l.o.Logger, Metrics: l.o.Metrics,
 	})
 	return err
+}
+
+// formats are those in which this node speaks now. Most processes were started before their cluster got the version
+// that it has: it was of an older one, or none.
+func (l *links) formats() []kv.Format {
+	version := 0
+	if s := l.machine.State(); s != nil && !versionOfStart {
+		version = s.ClusterVersion
+	}
+	return node.Formats(l.o.Compression != kv.NotPacked, version)
 }
 
 // resolve finds a node's address: what gossip says now, else what the cluster committed.
@@ -164,14 +175,24 @@ func (l *links) look(ctx context.Context) []member.Place {
 			place.Foreign = g.ClusterName
 		}
 		if g.Err != nil {
-			place.Fault = g.Err.Error()
-			if op, ok := errors.AsType[*net.OpError](g.Err); ok {
-				place.Fault = op.Err.Error() // without the addresses, of which one is another each time
-			}
+			place.Fault = faultText(g.Err)
 		}
 		out = append(out, place)
 	}
 	return out
+}
+
+// faultText says why it is not known who is at an address, in the same words each time: without the addresses of a
+// connection, of which one is another each time, and without the name server, of which there may be several.
+func faultText(err error) string {
+	if dns, ok := errors.AsType[*net.DNSError](err); ok {
+		why := dns.Err[strings.LastIndex(dns.Err, ": ")+1:]
+		return "lookup " + dns.Name + ": " + strings.TrimSpace(why)
+	}
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		return op.Err.Error()
+	}
+	return err.Error()
 }
 
 // announce tells others that this node is in a cluster now.

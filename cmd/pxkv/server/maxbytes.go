@@ -14,6 +14,8 @@ const (
 	memoryShareTenths = 3
 	// MinMaxBytes is the least that --max-bytes may be: below it little but the store's own reserve would fit.
 	MinMaxBytes = 64 << 20
+	// MinMoveRate is the least that --move-rate may be: what moves slower is given up as if it stood still.
+	MinMoveRate = 1 << 20
 )
 
 // bytesOf is how many bytes the store of a node may have, 0: as many as its disk has. memory is how much the node has.

@@ -69,8 +69,8 @@ const (
 	// restMemory is how long nothing is given back after it was. While nothing else happens that is
 	// twice as long each time, up to longestRest: each time costs a run of the collector.
 	restMemory, longestRest = 20 * time.Second, 10 * time.Minute
-	// aloneAfter is below the two minutes after which the runtime collects although there is no reason.
-	aloneAfter = 100 * time.Second
+	// calmBytes is how much is allocated between two looks at most when a load has gone.
+	calmBytes = 20 << 20
 )
 
 // returnMemory gives memory back to the system when a load has gone. The runtime does that by
@@ -83,7 +83,7 @@ func returnMemory(ctx context.Context) error {
 	for {
 		select {
 		case now := <-ticker.C:
-			if calm.tells(now, collections()) {
+			if calm.tells(now, allocated()) {
 				debug.FreeOSMemory()
 			}
 		case <-ctx.Done():
@@ -92,34 +92,32 @@ func returnMemory(ctx context.Context) error {
 	}
 }
 
-// calmness tells from the runs of the collector when a load has gone. How much memory there is tells
-// nothing: what was in use the last time may be garbage by now, and nobody knows before the collector has run.
+// calmness tells from what is allocated when a load has gone. How much memory there is tells nothing: what was in use
+// the last time may be garbage by now, and nobody knows before the collector has run. Nor does it tell that the
+// collector has not run for a while: with a large heap and a moderate load it seldom does.
 type calmness struct {
-	runs uint64    // of the collector, at the last look
-	ran  time.Time // when it was seen to run, or memory was given back
-	gave time.Time // when memory was given back
-	rest time.Duration
+	allocated uint64    // in bytes, at the last look
+	gave      time.Time // when memory was given back
+	rest      time.Duration
 }
 
-// tells reports whether memory is to be given back, at a look that found so many runs.
-func (c *calmness) tells(now time.Time, runs uint64) bool {
-	if more := runs - c.runs; more > 0 {
-		if more > 1 || now.Sub(c.ran) < aloneAfter {
-			c.rest = restMemory
-		}
-		c.runs, c.ran = runs, now
+// tells reports whether memory is to be given back, at a look at which so much has been allocated since the start.
+func (c *calmness) tells(now time.Time, allocated uint64) bool {
+	busy := allocated-c.allocated > calmBytes
+	c.allocated = allocated
+	if busy {
+		c.rest = restMemory
+	}
+	if busy || now.Sub(c.gave) < c.rest {
 		return false
 	}
-	if now.Sub(c.gave) < c.rest {
-		return false
-	}
-	c.ran, c.gave, c.rest = now, now, min(max(2*c.rest, restMemory), longestRest)
+	c.gave, c.rest = now, min(max(2*c.rest, restMemory), longestRest)
 	return true
 }
 
-// collections is how often the collector has run since the start because the runtime wanted it.
-func collections() uint64 {
-	s := []metrics.Sample{{Name: "/gc/cycles/automatic:gc-cycles"}}
+// allocated is how many bytes have been allocated since the start.
+func allocated() uint64 {
+	s := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
 	metrics.Read(s)
 	return s[0].Value.Uint64()
 }

@@ -2,12 +2,16 @@ package server
 
 import (
 	"log/slog"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"pxkv/node/kv"
 	"pxkv/persist/crypt"
 )
+
+// MinReplaceAfter is the least that --replace-after may be: a node that restarts must not count as lost.
+const MinReplaceAfter = 10 * time.Second
 
 // Options are what a node is told. They are valid: cmd/pxkv has checked them.
 type Options struct {
@@ -16,6 +20,10 @@ type Options struct {
 	// Keys reads the keys by which DataDir is encrypted: none when it is not. nil is none.
 	Keys     func() ([]crypt.Key, error)
 	InMemory bool // keep everything in memory, and nothing in DataDir
+	// ReplaceAfter is for how long nobody may have heard a member before its replicas move elsewhere, at least
+	// MinReplaceAfter; 0: that never happens by itself.
+	ReplaceAfter time.Duration
+	Zone         string // what can fail together with this node; empty: unknown
 	// MaxBytes is how many bytes the store may have, at least MinMaxBytes; 0: a share of the memory when InMemory, else
 	// as many as its disk has.
 	MaxBytes int64
@@ -30,6 +38,10 @@ type Options struct {
 	Expect  int      // so many fresh nodes form a cluster together
 	// Of a new cluster.
 	Partitions, Replicas int
+
+	// MoveRate is how many bytes a second of replicas that move leave this node at most, at least MinMoveRate; 0: as
+	// many as requests leave room for.
+	MoveRate int64
 
 	CacheEntries  int // values kept decoded; 0: none
 	MaxValueBytes int

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"pxkv/node/parts"
+	"pxkv/node/replica"
+	"pxkv/transport/socket"
 )
 
 // Run starts the parts in order, waits for the end, and stops them in reverse:
@@ -14,13 +16,14 @@ import (
 //	start: the address of gossip is bound, the last of all; a node alone makes its cluster; gossip
 //	       and peers hear it; the front doors open (their answers are 503 and CLUSTERDOWN until there
 //	       is something behind them); the cluster is found or formed; the loop runs
-//	stop:  a node in memory waits for a while for those that need it; what nobody can serve without
-//	       this node is logged; leaderships are handed over while
-//	       everything still works; the front doors close and
+//	stop:  each answer of HTTP is the last one of its connection from now on; a node in memory waits for a while for
+//	       those that need it; what nobody can serve without this node is logged; leaderships are handed over while
+//	       everything still works; the front doors take leave of their clients, close, and
 //	       their last requests end; nothing more is asked or answered; the loop ends, and with it
 //	       every write that waits; a node in memory says farewell; the peers and gossip go; the store closes
 //
-// It returns nil when ctx has ended and everything with it, in order, else why the node could not go on.
+// It returns nil when ctx has ended and everything with it, in order, or when the node has left its cluster, as it was
+// asked to; else why the node could not go on.
 func (s *Server) Run(ctx context.Context) error {
 	all := parts.New()
 	err := s.begin(ctx, all)
@@ -28,6 +31,7 @@ func (s *Server) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			s.log.Info("stopping")
+			s.doors.leave()
 			s.hold(ctx)
 			s.warnOfAbsence(ctx)
 			s.node.HandOver(context.WithoutCancel(ctx))
@@ -36,8 +40,13 @@ func (s *Server) Run(ctx context.Context) error {
 			default:
 			}
 		case err = <-all.Failed():
+			s.doors.leave()
 		}
-		if err != nil {
+		switch {
+		case errors.Is(err, replica.ErrLeft):
+			s.log.Info("this node has left the cluster, and ends: its data directory is not needed any more",
+				"reason", err)
+		case err != nil:
 			s.log.Error("this node cannot go on", "reason", err)
 			defer s.endSoon(err).Stop()
 		}
@@ -45,9 +54,13 @@ func (s *Server) Run(ctx context.Context) error {
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		err = nil // asked to stop while still starting
 	}
-	err = errors.Join(err, s.end(all, err))
+	told, left := err, errors.Is(err, replica.ErrLeft)
+	if left {
+		err = nil
+	}
+	err = errors.Join(err, s.end(all, told))
 	if err == nil {
-		err = s.markStopped()
+		err = s.markStopped(left)
 	}
 	err = errors.Join(err, s.db.Close())
 	if err != nil {
@@ -59,7 +72,7 @@ func (s *Server) Run(ctx context.Context) error {
 
 // failedGrace is how long a node that cannot go on may take to answer what waits and to close its
 // store. Its disk is as after a crash otherwise, which is all right.
-const failedGrace = 700 * time.Millisecond
+const failedGrace = socket.FarewellTime + 700*time.Millisecond
 
 // endSoon ends the process if it has not ended in good order by then: what else it waits for may
 // never come.
@@ -67,13 +80,14 @@ func (s *Server) endSoon(err error) *time.Timer {
 	return time.AfterFunc(failedGrace, func() { s.o.Exit(fmt.Sprintf("node %s: %v", s.o.Name, err)) })
 }
 
-// markStopped notes in the directory that nothing was promised after this: it may be moved now.
-func (s *Server) markStopped() error {
+// markStopped notes in the directory that nothing was promised after this: it may be moved now; or that the node has
+// left its cluster, and never starts on it again.
+func (s *Server) markStopped(left bool) error {
 	id, known, err := s.db.Identity()
 	if err != nil || !known {
 		return err
 	}
-	id.Stopped = true
+	id.Stopped, id.Left = true, left
 	return s.db.SaveIdentity(id)
 }
 

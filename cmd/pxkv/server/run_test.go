@@ -9,7 +9,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"pxkv/node/meta"
 	"pxkv/persist"
+	"pxkv/transport/wiretest"
 )
 
 // fresh is what a new node is told that may make a cluster of its own.
@@ -78,4 +80,30 @@ func TestANodeThatIsNotToStartMakesNoCluster(t *testing.T) {
 		t.Error(err)
 	}
 	mustBeInNoCluster(t, o.DataDir)
+}
+
+// A process that was started before its cluster had a version says in its hello which it has now: nodes of an older
+// release are refused, and do not become members that cannot go on.
+func TestWhatANodeWritesFollowsItsCluster(t *testing.T) {
+	s, err := New(fresh(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := s.links.formats()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	wiretest.Eventually(t, "it tells the version of its cluster", func() bool {
+		newer := 0
+		for i, f := range s.links.formats() {
+			if f.Writes > before[i].Writes && f.Writes == meta.NewestVersion {
+				newer++
+			}
+		}
+		return newer == 1
+	})
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
 }

@@ -147,7 +147,10 @@ func (s *Server) buildCore() error {
 	var err error
 	s.core, err = core.New(core.Options{
 		DB: s.db, Start: s.start, Cache: s.values,
-		Host: replica.Config{Limits: replicaLimits, Logger: s.log, Names: s.links.nameOf, QuorumReads: s.o.QuorumReads},
+		Host: replica.Config{
+			Limits: replicaLimits, Logger: s.log, Names: s.links.nameOf, QuorumReads: s.o.QuorumReads,
+			StateBytes: s.db.EstimateBytes,
+		},
 	})
 	if err != nil {
 		return err
@@ -173,6 +176,7 @@ func (s *Server) buildLinks() error {
 	}
 	s.loop = loop.New(loop.Options{
 		Host: s.core.Host, DB: s.db, Sender: s.links.peers, Clock: node.Clock, Logger: s.log, Metrics: s.o.Metrics,
+		MoveRate: s.o.MoveRate, Asked: func() uint64 { return s.node.Reads() },
 	})
 	return nil
 }
@@ -183,9 +187,10 @@ func (s *Server) buildNode() error {
 		ID: s.start.Identity.Node, Name: s.o.Name, DB: s.db, Loop: s.loop, Machine: s.core.Machine, Cache: s.values,
 		Peers: s.links.peers, Sight: sight{s.links}, Names: s.links.nameOf,
 		NotSent:     func(err error) bool { return errors.Is(err, peer.ErrNotSent) },
-		Unreachable: peer.Unreachable, NoRoom: peer.NoRoom,
+		Unreachable: peer.Unreachable, Silent: peer.Silent, NoRoom: peer.NoRoom,
 		MaxValueBytes: s.o.MaxValueBytes, MaxBytes: s.maxBytes,
 		Packer: pack.NewPacker(s.o.Compression, packLeast), Limits: s.limits(),
+		ReplaceAfter: s.o.ReplaceAfter, Zone: s.o.Zone,
 		Warnings: s.warnings, Waits: s.core.Planner.Waits, Logger: s.log, Metrics: s.o.Metrics,
 	})
 	return err

@@ -167,12 +167,15 @@ func Intolerance(members, replicas int) string {
 	switch {
 	case members < 2 || min(members, replicas) > 2:
 		return ""
+	case members == 2 && replicas < 3:
+		return "two members tolerate no loss: while one is down, nobody can read or write what it holds; add a " +
+			"third, and pxkv replicas 3 puts everything on all of them"
 	case replicas == 1:
-		return "partitions have one replica (--replicas 1): while a member is down, nobody can read or write what it " +
-			"holds, and its disk is the only one"
+		return "partitions have one replica: while a member is down, nobody can read or write what it holds, and its " +
+			"disk is the only one; pxkv replicas 3 makes it three"
 	case replicas == 2:
-		return "partitions have two replicas (--replicas 2), and a majority of two is two: while a member is down, " +
-			"nobody can read or write what it holds"
+		return "partitions have two replicas, and a majority of two is two: while a member is down, nobody can read " +
+			"or write what it holds; pxkv replicas 3 makes it three"
 	}
 	return "two members tolerate no loss, since a majority of two is two: while one is down, nothing can be read or " +
 		"written; add a third"

@@ -34,8 +34,8 @@ func TestIntolerance(t *testing.T) {
 	for _, tc := range []struct {
 		members, replicas int
 		want              string
-	}{{1, 3, ""}, {2, 3, "add a third"}, {3, 3, ""}, {2, 2, "two replicas"}, {5, 2, "two replicas"}, {5, 1,
-		"one replica"}, {1, 1, ""}, {4, 3, ""}} {
+	}{{1, 3, ""}, {2, 3, "add a third"}, {3, 3, ""}, {2, 2, "add a third"}, {2, 1, "add a third"},
+		{5, 2, "two replicas"}, {5, 1, "one replica"}, {1, 1, ""}, {4, 3, ""}} {
 		if got := Intolerance(tc.members, tc.replicas); tc.want == "" && got != "" || !strings.Contains(got, tc.want) {
 			t.Errorf("%d members, %d replicas: %q, want %q", tc.members, tc.replicas, got, tc.want)
 		}

@@ -1,0 +1,5 @@
+//go:build bug_order_unconfirmed
+
+package node
+
+const orderUnconfirmed = true

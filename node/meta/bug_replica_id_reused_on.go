@@ -1,0 +1,5 @@
+//go:build bug_replica_id_reused
+
+package meta
+
+const replicaIDReused = true

@@ -1,0 +1,5 @@
+//go:build bug_gone_before_joint_left
+
+package replica
+
+const goneBeforeJointLeft = true

@@ -1,0 +1,5 @@
+//go:build bug_lease_not_awaited
+
+package replica
+
+const leaseNotAwaited = true

@@ -1,0 +1,5 @@
+//go:build bug_sleeps_on
+
+package replica
+
+const sleepsOn = true

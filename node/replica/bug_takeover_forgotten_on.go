@@ -1,0 +1,5 @@
+//go:build bug_takeover_forgotten
+
+package replica
+
+const takeoverForgotten = true

@@ -1,0 +1,5 @@
+//go:build bug_word_forgotten
+
+package replica
+
+const wordForgotten = true

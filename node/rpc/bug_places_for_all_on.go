@@ -1,0 +1,5 @@
+//go:build bug_places_for_all
+
+package rpc
+
+const placesForAll = true
