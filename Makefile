@@ -55,6 +55,10 @@ check: lint ## all that a commit must pass: lint, tests with invariants, race
 sim: ## simulate whole clusters: COUNT schedules from SEED on; SIM_LONG=1 long ones, SIM_LOG=1 shows what the nodes log
 	./deploy/sim.sh $(SEED) $(COUNT)
 
+.PHONY: leases
+leases: ## leaders that read alone among all that may go wrong with them: COUNT schedules from SEED on
+	LEASE_SEED=$(SEED) LEASE_COUNT=$(COUNT) go test -timeout 0 -count=1 -v -run '^TestLeasePromise$$' ./node/replica
+
 .PHONY: layers
 layers: ## run whole nodes in virtual time among random clients and faults: COUNT schedules from SEED on
 	LAYERS_SEED=$(SEED) LAYERS_COUNT=$(COUNT) go test -timeout 0 -count=1 -run '^TestLayers$$' ./node
@@ -71,9 +75,23 @@ planted: ## plant each known bug and require that it is found (BUG=NAME: only th
 processes: ## faults against three real processes, checked for linearizability
 	go test -timeout 25m -count=1 -v -tags processes -skip '^TestRedis' ./deploy/processes
 
+.PHONY: failover
+failover: ## kill leaders KILLS=50 times under load, and print how long their partitions took no writes (OLD=path: beside another build)
+	FAILOVER_KILLS=$(or $(KILLS),50) FAILOVER_OLD=$(OLD) go test -timeout 0 -count=1 -v -tags processes -run '^TestFailover$$' ./deploy/processes
+
 .PHONY: million
 million: ## import IMPORT_PAIRS=1000000 pairs into three real processes, killed five times, and export them
 	IMPORT_PAIRS=$(or $(IMPORT_PAIRS),1000000) go test -timeout 20m -count=1 -v -tags processes -run '^TestMillionPairs$$' ./deploy/processes
+
+.PHONY: idle
+idle: ## what three nodes cost that do nothing: PARTITIONS=1024 (OLD=path: beside another build)
+	IDLE_PARTITIONS=$(or $(PARTITIONS),1024) IDLE_OLD=$(OLD) \
+		go test -timeout 0 -count=1 -v -tags processes -run '^TestIdle$$' ./deploy/processes
+
+.PHONY: growth
+growth: ## how long one node takes to become three: PARTITIONS=64 BYTES=0 (OLD=path: beside another build; more in growth_test.go)
+	GROW_PARTITIONS=$(or $(PARTITIONS),64) GROW_BYTES=$(or $(BYTES),0) GROW_OLD=$(OLD) \
+		go test -timeout 0 -count=1 -v -tags processes -run '^TestGrowth$$' ./deploy/processes
 
 .PHONY: soak
 soak: ## all faults at once against real processes for SOAK=3m, and a table of what they used (root: networks and full disks too)

@@ -22,8 +22,8 @@ import (
 // balancerDoc holds the configurations under test, each in a fence of its balancer's name.
 const balancerDoc = "../../docs/load-balancer.md"
 
-// TestHAProxy runs docs/load-balancer.md: a node that is killed costs no write that is not under way,
-// and what still has a majority is served when no node is ready.
+// TestHAProxy runs docs/load-balancer.md: a node that is killed costs no write that is not under way, one that is
+// restarted costs none, and what still has a majority is served when no node is ready.
 func TestHAProxy(t *testing.T) {
 	program := needProgram(t, "haproxy")
 	c := startThree(t)
@@ -40,6 +40,7 @@ func TestHAProxy(t *testing.T) {
 		return nil
 	})
 
+	b.outlivesRestarts(t, c)
 	r := dialRedis(t, b.resp)
 	if got := r.do([]string{"SET", "through", "haproxy"}, []string{"GET", "through"}); got[0] != "+OK" ||
 		got[1] != `$"haproxy"` {
@@ -195,6 +196,14 @@ func (b *balancer) passesEverything(t *testing.T, c *cluster) {
 			t.Errorf("PUT %s of a key that is there, if there is none: %v", path, err)
 		}
 	}
+	// A page that comes from the same address may write, and no other one: it is the Host that says which it is.
+	if _, err := b.ask("PUT", "/kv/page", nil, "Origin", b.url()); err != nil {
+		t.Errorf("a page of %s: %v", b.url(), err)
+	}
+	if _, err := b.ask("PUT", "/kv/page", nil, "Origin", "http://192.0.2.1"); err == nil ||
+		!strings.Contains(err.Error(), "cross_site") {
+		t.Errorf("a page of another site: %v", err)
+	}
 	for _, tc := range []struct {
 		method, path, want string
 		body               []byte
@@ -247,6 +256,27 @@ func (b *balancer) outlivesANode(t *testing.T, c *cluster, settled func(loadchec
 		t.Errorf("%d writes failed, %d acknowledged ones were not found", sum.Failed, sum.Lost)
 	}
 	c.awaitSettled()
+	verify(t, &ledger, c.nodes)
+}
+
+// outlivesRestarts restarts all nodes in turn under load through the balancer. Nothing fails or ends unknown: what
+// reaches no node is sent to another one.
+func (b *balancer) outlivesRestarts(t *testing.T, c *cluster) {
+	t.Helper()
+	var ledger loadcheck.Ledger
+	sum := duringLoad(t, &ledger, b.name+"-restarts-", []*node{&b.node}, func() {
+		for _, n := range c.nodes {
+			n.terminate()
+			n.start()
+			n.awaitReady()
+			c.awaitSettled()
+		}
+	})
+	t.Logf("while all nodes are restarted in turn: %v", sum)
+	if sum.Failed+sum.Unknown+sum.Lost > 0 || sum.Acked == 0 {
+		t.Errorf("%d writes failed, %d ended unknown, %d acknowledged ones were not found, of %d", sum.Failed,
+			sum.Unknown, sum.Lost, sum.Acked)
+	}
 	verify(t, &ledger, c.nodes)
 }
 

@@ -30,6 +30,9 @@ type crowd struct {
 	values  atomic.Uint64
 	keys    [crowdKeys]place
 
+	again  bool         // what a node has certainly not done is asked of the next one, once
+	failed atomic.Int64 // what that one has not done, either
+
 	stop context.CancelFunc
 	wg   sync.WaitGroup
 
@@ -49,6 +52,18 @@ func newCrowd(t *testing.T, nodes []*node) *crowd { return newCrowdOn(t, nodes, 
 // newCrowdOn begins with keys of a number, of which those that follow must be new as well.
 func newCrowdOn(t *testing.T, nodes []*node, number int) *crowd {
 	c := &crowd{t: t, nodes: nodes, history: newHistory()}
+	c.begin(number)
+	return c
+}
+
+// newPoliteCrowd is one whose clients try the next node once.
+func newPoliteCrowd(t *testing.T, nodes []*node) *crowd {
+	c := &crowd{t: t, nodes: nodes, history: newHistory(), again: true}
+	c.begin(0)
+	return c
+}
+
+func (c *crowd) begin(number int) {
 	for i := range c.keys {
 		c.keys[i].number = number
 	}
@@ -57,8 +72,7 @@ func newCrowdOn(t *testing.T, nodes []*node, number int) *crowd {
 	for i := range crowdClients {
 		c.wg.Go(func() { c.client(ctx, i) })
 	}
-	t.Cleanup(c.end)
-	return c
+	c.t.Cleanup(c.end)
 }
 
 // end stops the clients and waits for them.
@@ -92,8 +106,16 @@ func (c *crowd) client(ctx context.Context, number int) {
 			i = (i + 1) % len(c.nodes)
 		}
 		at := rng.IntN(len(c.keys))
-		op, version := c.keys[at].draw(rng, at)
-		op, how := cl.do(context.WithoutCancel(ctx), c.nodes[i], op, version)
+		drawn, version := c.keys[at].draw(rng, at)
+		op, how := cl.do(context.WithoutCancel(ctx), c.nodes[i], drawn, version)
+		if c.again && (how == refused || how == unavailable) {
+			avoid[i] = time.Now().Add(avoidance)
+			i = (i + 1) % len(c.nodes)
+			if op, how = cl.do(context.WithoutCancel(ctx), c.nodes[i], drawn, version); how == refused ||
+				how == unavailable {
+				c.failed.Add(1)
+			}
+		}
 		switch how {
 		case answered:
 			c.keys[at].saw(op, at)

@@ -9,6 +9,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -106,6 +107,10 @@ func seenValue(reply string) (uint64, error) {
 // to. After any trouble the next attempt has a new connection.
 func (d *redisDoor) ask(through *node, commands ...[]string) ([]string, outcome, error) {
 	c := d.conns[through.name]
+	if c != nil && c.isOver() {
+		c.net.Close()
+		c = nil
+	}
 	if c == nil {
 		nc, err := net.DialTimeout("tcp", through.resp, time.Second)
 		if err != nil {
@@ -123,6 +128,20 @@ func (d *redisDoor) ask(through *node, commands ...[]string) ([]string, outcome,
 		delete(d.conns, through.name)
 	}
 	return replies, how, err
+}
+
+// isOver looks whether the node has closed the connection, as the pools of client libraries do.
+func (c *redisConn) isOver() bool {
+	raw, err := c.net.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		return true
+	}
+	var n int
+	var peeked error
+	err = raw.Control(func(fd uintptr) {
+		n, _, peeked = syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+	})
+	return err != nil || peeked == nil && n == 0 || peeked != nil && peeked != syscall.EAGAIN
 }
 
 func (c *redisConn) ask(commands [][]string, patience time.Duration) ([]string, outcome, error) {
