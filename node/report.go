@@ -41,21 +41,41 @@ const (
 	// behind: some round trips and fsyncs.
 	catchTime = 300 * time.Millisecond
 	catchStep = 10 * time.Millisecond
+	// handTime is how long a group may have no leader that reports before it is said so. While a leadership is handed
+	// over, who had it may have answered after, and who takes it before.
+	handTime = 300 * time.Millisecond
 )
 
 // reports asks all members how the groups are that they lead, and returns the newest word about each.
 func (n *Node) reports(ctx context.Context, s *meta.State) map[kv.PartitionID]health.Report {
 	ctx, cancel := context.WithTimeout(ctx, reportTime)
 	defer cancel()
+	return gather(ctx, s, func() map[kv.NodeID][]health.Report { return askAll(ctx, n, s.Members, n.report) })
+}
+
+// gather returns the newest of what all members say about each group. While none says anything of one, they are asked
+// again, for handTime.
+func gather(
+	ctx context.Context, s *meta.State, ask func() map[kv.NodeID][]health.Report,
+) map[kv.PartitionID]health.Report {
 	out := map[kv.PartitionID]health.Report{}
-	for _, rs := range askAll(ctx, n, s.Members, n.report) {
-		for _, r := range rs {
-			if former, ok := out[r.Partition]; !ok || former.Term < r.Term {
-				out[r.Partition] = r
+	for end := time.Now().Add(handTime); ; {
+		for _, rs := range ask() {
+			for _, r := range rs {
+				if former, ok := out[r.Partition]; !ok || former.Term <= r.Term {
+					out[r.Partition] = r
+				}
 			}
 		}
+		if len(health.Silent(s, out)) == 0 || !time.Now().Before(end) || handedOverIsDark {
+			return out
+		}
+		select {
+		case <-time.After(catchStep):
+		case <-ctx.Done():
+			return out
+		}
 	}
-	return out
 }
 
 // report asks one member, or this node.

@@ -47,12 +47,12 @@ func Judge(s *meta.State, reports map[kv.PartitionID]Report) Verdict {
 		}
 		return id.String()
 	}
-	var silent, lost []kv.PartitionID
+	silent := Silent(s, reports)
+	var lost []kv.PartitionID
 	for _, p := range groups(s) {
 		r, known := reports[p]
 		switch {
 		case !known:
-			silent = append(silent, p)
 			v.Lacks[p] = "no leader of it reports"
 		case !r.survives(0):
 			lost = append(lost, p)
@@ -114,6 +114,16 @@ func groups(s *meta.State) []kv.PartitionID {
 	out := []kv.PartitionID{kv.Meta}
 	for p := range s.Partitions {
 		out = append(out, kv.PartitionID(p))
+	}
+	return out
+}
+
+// Silent are the groups that no leader reports.
+func Silent(s *meta.State, reports map[kv.PartitionID]Report) (out []kv.PartitionID) {
+	for _, p := range groups(s) {
+		if _, known := reports[p]; !known {
+			out = append(out, p)
+		}
 	}
 	return out
 }
