@@ -8,8 +8,8 @@ jobs=${JOBS:-$(nproc)}
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 
-simulated() { # name
-	go test -timeout 15m -count=1 -v -tags "planted,bug_$1" -run '^TestPlantedBugIsFound$' ./node/sim </dev/null |
+simulated() { # name, kind of schedules or nothing
+	SIM_KIND=${2:-} go test -timeout 15m -count=1 -v -tags "planted,bug_$1" -run '^TestPlantedBugIsFound$' ./node/sim </dev/null |
 		grep -E 'found by|not found|FAIL|panic' # with pipefail the test's own end counts as well
 }
 
@@ -24,9 +24,9 @@ by_test() { # name, package, test
 	grep -E -m 1 -- "^(--- FAIL: $3|panic: )" <<<"$said" || { echo "$said"; return 1; }
 }
 
-plant() { # name, where, test
+plant() { # name, where, test or kind
 	local said began=$SECONDS
-	if said=$(if [[ $2 == sim ]]; then simulated "$1"; else by_test "$@"; fi 2>&1); then
+	if said=$(if [[ $2 == sim ]]; then simulated "$1" "$3"; else by_test "$@"; fi 2>&1); then
 		printf 'bug_%s (%d s)\n%.400s\n' "$1" $((SECONDS - began)) "$said"
 	else
 		printf 'bug_%s was NOT FOUND (%d s)\n%s\n' "$1" $((SECONDS - began)) "$said"

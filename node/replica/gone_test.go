@@ -87,3 +87,33 @@ func TestWhoCallsASuccessorIsAskedAboutTheFormerReplica(t *testing.T) {
 	}
 	t.Fatal("nobody was asked")
 }
+
+// A replica that the placement names no more is counted until its group has left the joint configuration: as long as
+// that is so, those who went before might be needed to elect anybody.
+func TestWhoIsStillCountedInAJointConfigurationStays(t *testing.T) {
+	t.Parallel()
+	c := newTrio(t)
+	c.elect()
+	c.nodes[3].h.cfg.Policy = placement{issued: 3}
+	c.entersJoint(1, confChange(pb.ConfChangeRemoveNode, 3))
+	if conf := c.group(1).applied.Conf; len(conf.GetVotersOutgoing()) != 3 || len(conf.GetVoters()) != 2 {
+		t.Fatalf("the configuration is %v", conf)
+	}
+	asked := 0
+	c.loses = func(m Message) bool {
+		if m.Kind == Probe && m.From == 3 {
+			asked++
+		}
+		return false
+	}
+	c.ticks(4 * probeTicks)
+	if asked == 0 || c.group(3) == nil {
+		t.Fatalf("it has asked %d times, and is there: %v", asked, c.group(3) != nil)
+	}
+	c.order(1, func(h *Host) {
+		if err := h.ProposeConf(0, &pb.ConfChangeV2{}, nil); err != nil {
+			t.Error(err)
+		}
+	})
+	c.await("it is deleted", 4*probeTicks, func() bool { return c.group(3) == nil })
+}
