@@ -5,6 +5,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	_ "pxkv/deploy/properties"
 	"pxkv/node/kv"
 )
 

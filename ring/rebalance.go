@@ -37,8 +37,9 @@ type Member struct {
 //  4. Every member leads its fair share of partitions, the average, rounded down or up. It is always possible
 //     while all hold the same share of replicas; where zones forbid that, someone may lead more.
 //  5. As few replicas as can be are built anew, and as few leaders change. Without zones a member that joins gets its
-//     share and nothing else moves, and when one leaves, only what it held is built elsewhere. With zones what
-//     moves is within some percent of the least that these bounds allow.
+//     share and nothing else moves, and when one leaves, only what it held is built elsewhere, and rarely one replica
+//     more: who lacks some may be in the rows already from which they went. With zones what moves is within some
+//     percent of the least that these bounds allow.
 //
 // How it works. What is there stays, as far as zones allow. Each gap is filled by the owner, whom
 // github.com/buraksezer/consistent proposes for the partition, if he has room, or by whoever lacks most.

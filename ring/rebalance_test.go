@@ -139,7 +139,7 @@ func change(t *rapid.T, all []Member, zones []string) []Member {
 }
 
 // least is what no placement within the bounds can avoid to build, whatever the order of changes was; without
-// zones it can be reached.
+// zones it can nearly always be reached. leastAmongZones knows when, but is slow.
 func least(now Placement, all []Member, partitions, replicas int) int {
 	all = distinct(all)
 	b := newBalance(now, all, partitions, min(replicas, len(all)))
@@ -176,7 +176,9 @@ func TestAnyChangesMoveTheLeastAndEndInBalance(t *testing.T) {
 			next := Rebalance(now, all, partitions, replicas)
 			checkPlacement(t, next, all, partitions, replicas)
 			if moved, want := added(now, next), least(now, all, partitions, replicas); moved > want {
-				t.Fatalf("%d replicas move, and %d must", moved, want)
+				if want = leastAmongZones(now, all, partitions, replicas); moved > want {
+					t.Fatalf("%d replicas move, and %d must", moved, want)
+				}
 			}
 			if !equal(next, Rebalance(next, all, partitions, replicas)) {
 				t.Fatal("computed again with the same members, it is another one")

@@ -7,6 +7,8 @@ import (
 	"unicode/utf8"
 
 	"pgregory.net/rapid"
+
+	_ "pxkv/deploy/properties"
 )
 
 // Every key has a JSON text of its own, which is plain JSON for text.

@@ -37,8 +37,8 @@ const (
 func TestMalformedTraffic(t *testing.T) {
 	c := startThree(t, anyStore(t))
 	n := c.nodes[0]
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
+	seed := drawSeed()
+	t.Logf("PROCESSES_SEED=%d", seed)
 	var ledger loadcheck.Ledger
 	sum := duringLoad(t, &ledger, "garbage-", c.nodes, func() {
 		var senders sync.WaitGroup

@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 )
 
 // TestRedisRandomCommandsAreAnsweredAsByRedis gives the same random commands on few keys to a
@@ -28,7 +27,7 @@ func TestRedisRandomCommandsAreAnsweredAsByRedis(t *testing.T) {
 
 // redisSeed draws the seed of a run, or takes the one that is to be repeated.
 func redisSeed(t *testing.T) uint64 {
-	seed := uint64(time.Now().UnixNano())
+	seed := drawSeed()
 	if v, err := strconv.ParseUint(os.Getenv("REDIS_SEED"), 10, 64); err == nil {
 		seed = v
 	}

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	_ "pxkv/deploy/properties"
 )
 
 // Whatever accounts take, give and move, the budget has what they hold, and nobody finds room beyond

@@ -11,6 +11,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"pgregory.net/rapid"
 
+	_ "pxkv/deploy/properties"
 	"pxkv/node/entry"
 	"pxkv/node/kv"
 	"pxkv/persist"

@@ -9,6 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	_ "pxkv/deploy/properties"
 	"pxkv/node/kv"
 	"pxkv/persist"
 )

@@ -6,6 +6,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	_ "pxkv/deploy/properties"
 	"pxkv/node/kv"
 )
 

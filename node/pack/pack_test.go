@@ -14,6 +14,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"pgregory.net/rapid"
 
+	_ "pxkv/deploy/properties"
 	"pxkv/node/kv"
 )
 

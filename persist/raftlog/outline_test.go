@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	_ "pxkv/deploy/properties"
 )
 
 // TestOutline compares an outline with the list of all entries.

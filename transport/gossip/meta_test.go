@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/memberlist"
 	"pgregory.net/rapid"
 
+	_ "pxkv/deploy/properties"
 	"pxkv/node/kv"
 )
 

@@ -7,6 +7,8 @@ import (
 	"unicode/utf8"
 
 	"pgregory.net/rapid"
+
+	_ "pxkv/deploy/properties"
 )
 
 // texts are seeds for everything that reads JSON.

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	_ "pxkv/deploy/properties"
 )
 
 func TestEmptyHistogramAnswersZero(t *testing.T) {
