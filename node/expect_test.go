@@ -60,7 +60,7 @@ func of(t testing.TB, n int, options ...func(*cluster)) (*cluster, []*server) {
 }
 
 // settled waits until n running nodes are one cluster in which every replica is where the
-// placement wants it, every preferred leader leads, and every node is ready.
+// placement wants it, every preferred leader leads and is known to every node, and every node is ready.
 func (c *cluster) settled(n int) {
 	c.t.Helper()
 	eventually(c.t, fmt.Sprintf("%d nodes settle", n), func() error {
@@ -92,6 +92,12 @@ func (c *cluster) settled(n int) {
 		for p := range first.Partitions {
 			if leaders[kv.PartitionID(p)] != 1 {
 				return fmt.Errorf("partition %d has %d leaders", p, leaders[kv.PartitionID(p)])
+			}
+			// A node without a replica of it may know its former leader until it asks the next time.
+			for _, s := range servers {
+				if id, _ := s.node.client.Leader(kv.PartitionID(p)); id != first.Placement[p][0].Node {
+					return fmt.Errorf("%s believes that node %s leads partition %d", s.name, id, p)
+				}
 			}
 		}
 		return nil
@@ -206,7 +212,13 @@ func (s *server) tellsMembers(servers []*server, plan [][]string) error {
 // holders sorts the nodes by what they are for a key: its leader, its followers, the others.
 func holders(t *testing.T, servers []*server, key string) (leader *server, followers, others []*server) {
 	t.Helper()
-	o := servers[0].node.Owner([]byte(key))
+	var o kv.OwnerView
+	eventually(t, "somebody leads", func() error { // on a busy machine another one may just be elected
+		if o = servers[0].node.Owner([]byte(key)); o.Leader == "" {
+			return fmt.Errorf("nobody leads the partition of %q: %+v", key, o)
+		}
+		return nil
+	})
 	for _, s := range servers {
 		switch {
 		case s.name == o.Leader:
@@ -218,7 +230,7 @@ func holders(t *testing.T, servers []*server, key string) (leader *server, follo
 		}
 	}
 	if leader == nil {
-		t.Fatalf("nobody leads the partition of %q: %+v", key, o)
+		t.Fatalf("who leads the partition of %q is none of the nodes: %+v", key, o)
 	}
 	return leader, followers, others
 }
