@@ -17,27 +17,57 @@ import (
 // serves carries out requests of all kinds on keys of all partitions.
 func (s *server) serves(t *testing.T, round string) {
 	t.Helper()
+	must(t, s.tries(t, round))
+}
+
+// tries is serves, and returns the error of a request that fails. What is answered must be right all the same.
+func (s *server) tries(t *testing.T, round string) error {
+	t.Helper()
+	ctx := within(t, patience)
+	failed := func(what string, err error) error {
+		return fmt.Errorf("%s: %s through %s: %w", round, what, s.name, err)
+	}
 	var cmds []kv.Command
 	for i := range 3 * s.c.partitions {
 		key := fmt.Sprintf("%s %s %d", round, s.name, i)
-		if res := s.write(put(key, key)); !res.Created {
-			t.Errorf("%s: write of %q through %s: %+v", round, key, s.name, res)
+		res, err := s.node.Write(ctx, put(key, key))
+		if err != nil {
+			return failed("write of "+key, err)
 		}
-		if got := s.get(key); got != key {
-			t.Errorf("%s: %s reads %q at %q", round, s.name, got, key)
+		read, err := s.node.Read(ctx, []byte(key), kv.ReadOptions{})
+		if err != nil {
+			return failed("read of "+key, err)
+		}
+		if got := string(read.Item.Value.Data); !res.Created || got != key {
+			t.Errorf("%s: write of %q through %s: %+v, read is %q", round, key, s.name, res, got)
 		}
 		cmds = append(cmds, incr(key+" counter", 1), reading(key))
 	}
-	for i, a := range s.batch(cmds...) {
+	for i, a := range s.node.Batch(ctx, cmds) {
+		if a.Err != nil {
+			return failed(fmt.Sprintf("operation %d of a batch", i), a.Err)
+		}
 		if i%2 == 1 && value(a) != string(cmds[i].Key) || i%2 == 0 && a.Result.Number != 1 {
 			t.Errorf("%s: operation %d of a batch through %s: %+v", round, i, s.name, a.Result)
 		}
 	}
-	if got := len(s.listed(kv.ListQuery{Prefix: []byte(round + " " + s.name)})); got != 6*s.c.partitions {
-		t.Errorf("%s: %s lists %d keys, want %d", round, s.name, got, 6*s.c.partitions)
+	items, err := collect(s.node.List(ctx, kv.ListQuery{Prefix: []byte(round + " " + s.name)}))
+	if err != nil {
+		return failed("list", err)
 	}
-	_, err := s.node.CountKeys(within(t, patience))
-	must(t, err)
+	if len(items) != 6*s.c.partitions {
+		t.Errorf("%s: %s lists %d keys, want %d", round, s.name, len(items), 6*s.c.partitions)
+	}
+	if _, err = s.node.CountKeys(ctx); err != nil {
+		return failed("count", err)
+	}
+	return nil
+}
+
+// rounds names the rounds of something that is tried until it succeeds.
+func rounds(what string) func() string {
+	n := 0
+	return func() string { n++; return fmt.Sprint(what, " ", n) }
 }
 
 // detour is the way of a request that a third node was asked to pass on.
@@ -100,9 +130,12 @@ func TestAThirdNodeLeadsRoundACut(t *testing.T) {
 					return nil
 				})
 			}
+			// A third node that has not answered for askInterval, as on a busy machine, is not asked to pass anything
+			// on, and then there is no way round.
+			round := rounds("cut")
 			for _, s := range servers {
 				eventually(t, "ready", s.node.Ready)
-				s.serves(t, "cut")
+				eventually(t, "it serves", func() error { return s.tries(t, round()) })
 			}
 			if a.counter("pxkv_requests_relayed_total") == 0 {
 				t.Error("nothing went by way of the third node")
@@ -116,13 +149,21 @@ func TestAThirdNodeLeadsRoundACut(t *testing.T) {
 				}
 				return nil
 			})
-			relayed := a.counter("pxkv_requests_relayed_total") + b.counter("pxkv_requests_relayed_total")
-			for _, s := range servers {
-				s.serves(t, "healed")
+			relayed := func() float64 {
+				return a.counter("pxkv_requests_relayed_total") + b.counter("pxkv_requests_relayed_total")
 			}
-			if a.counter("pxkv_requests_relayed_total")+b.counter("pxkv_requests_relayed_total") != relayed {
-				t.Error("what could be asked directly went by way of the third node")
-			}
+			round = rounds("healed")
+			// It is not, where it has not answered for askInterval.
+			eventually(t, "what can be asked directly is", func() error {
+				before, r := relayed(), round()
+				for _, s := range servers {
+					s.serves(t, r)
+				}
+				if n := relayed() - before; n != 0 {
+					return fmt.Errorf("%v requests went by way of the third node", n)
+				}
+				return nil
+			})
 		})
 	}
 }
