@@ -41,11 +41,16 @@ func (s *server) waits(what string) {
 func (c *cluster) one(n int) {
 	c.t.Helper()
 	c.settled(n)
+	if made := c.clusters(); made != 1 {
+		c.t.Errorf("%d clusters were made", made)
+	}
+}
+
+// clusters is how many were made.
+func (c *cluster) clusters() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.drawn != 1 {
-		c.t.Errorf("%d clusters were made", c.drawn)
-	}
+	return c.drawn
 }
 
 // Three members stand still while three fresh nodes start with the same command line, which names all
@@ -149,9 +154,10 @@ func TestFormerIDsOfFreshNodesDoNotCount(t *testing.T) {
 	}
 	servers[0].waits("5 fresh nodes are expected (--bootstrap-expect), and 2 are here")
 	servers[4].waits("5 fresh nodes are expected (--bootstrap-expect), and 3 are here")
-	if c.net.heal(); c.drawn > 0 {
+	if c.clusters() > 0 {
 		t.Fatal("one side has made a cluster")
 	}
+	c.net.heal()
 	c.one(5)
 }
 
@@ -211,9 +217,10 @@ func TestNobodyFormsAClusterWithWhomItDoesNotHear(t *testing.T) {
 			to.Store(uint64(b.id()))
 			b.run()
 			a.waits("and not at its --peer address")
-			if c.net.heal(); c.drawn > 0 {
+			if c.clusters() > 0 {
 				t.Fatal("a cluster was made")
 			}
+			c.net.heal()
 			c.one(2)
 		})
 	}
@@ -259,7 +266,7 @@ func TestAPromiseOutlivesTheProcess(t *testing.T) {
 	b = c.startOn("b", b.fs, true, 2, "b", "aa")
 	aa := c.expecting("aa", 2, "b", "aa")
 	b.waits("has promised node " + a.id().String())
-	if aa.waits("has promised"); c.drawn > 0 {
+	if aa.waits("has promised"); c.clusters() > 0 {
 		t.Fatal("it broke its promise")
 	}
 	a.restart()
