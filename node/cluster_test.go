@@ -88,9 +88,15 @@ func TestNodesJoinAndTheDataSpreads(t *testing.T) {
 			}
 			o := s.node.Owner([]byte(key))
 			if p := ring.PartitionOfKey([]byte(key), c.partitions); o.Partition != p ||
-				o.Slot != ring.SlotOf([]byte(key)) || len(o.Wanted) != 3 || o.Leader != o.Wanted[0].Node {
+				o.Slot != ring.SlotOf([]byte(key)) || len(o.Wanted) != 3 {
 				t.Fatalf("%s says of %q %+v, want partition %s", s.name, key, o, p)
 			}
+			eventually(t, "the first leads", func() error { // on a busy machine another one may for a moment
+				if o = s.node.Owner([]byte(key)); o.Leader != o.Wanted[0].Node {
+					return fmt.Errorf("%s says of %q %+v", s.name, key, o)
+				}
+				return nil
+			})
 		}
 	}
 }

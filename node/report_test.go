@@ -64,11 +64,14 @@ func TestAGrowingClusterIsNotSaidToBeComplete(t *testing.T) {
 		return nil
 	})
 	for _, s := range c.running() {
-		for _, m := range s.node.ClusterHealth(ctx).Members {
-			if m.Replicas != c.partitions || m.Wanted != c.partitions || m.Filling != 0 {
-				t.Errorf("%s says %+v", s.name, m)
+		eventually(t, "each says so of each", func() error { // but of groups that are just handed over
+			for _, m := range s.node.ClusterHealth(ctx).Members {
+				if m.Replicas != c.partitions || m.Wanted != c.partitions || m.Filling != 0 {
+					return fmt.Errorf("%s says %+v", s.name, m)
+				}
 			}
-		}
+			return nil
+		})
 	}
 }
 
@@ -134,9 +137,7 @@ func TestALostNodeIsMissed(t *testing.T) {
 		}
 		return nil
 	}
-	if err := lostWithA(0); err != nil {
-		t.Error(err)
-	}
+	eventually(t, "a is needed by none", func() error { return lostWithA(0) })
 	servers[2].end(false)
 	eventually(t, "everything is served, and nobody may fail", func() error {
 		v := servers[0].node.ClusterHealth(ctx)
