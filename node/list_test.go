@@ -298,7 +298,14 @@ func TestAListThatCannotGoOnSaysSo(t *testing.T) {
 	}
 	seen := 0
 	var last error
-	for _, err := range lister.node.List(within(t, 100*c.tick), kv.ListQuery{Prefix: []byte("{x}")}) {
+	eventually(t, "it has caught up", func() error {
+		stale := kv.ListQuery{Consistency: kv.Stale, Prefix: []byte("{x}"), KeysOnly: true}
+		if got := len(lister.listed(stale)); got != 3*maxPageItems {
+			return fmt.Errorf("%d keys in a stale list", got)
+		}
+		return nil
+	})
+	for _, err := range lister.node.List(within(t, 200*c.tick), kv.ListQuery{Prefix: []byte("{x}")}) {
 		if last != nil {
 			t.Fatalf("the list goes on after %v", last)
 		}
@@ -331,7 +338,8 @@ func TestAListEndsAtItsLimitWhateverFollows(t *testing.T) {
 	keys := numbered(tag(t, holder), 20)
 	holder.fill(keys, itself)
 	seen := 0
-	for _, err := range lister.node.List(within(t, 20*c.tick), kv.ListQuery{Limit: 10}) {
+	// Whoever looked further would do so until the time is over.
+	for _, err := range lister.node.List(within(t, patience/10), kv.ListQuery{Limit: 10}) {
 		must(t, err)
 		if seen++; seen == 10 {
 			c.net.isolate(holder)
