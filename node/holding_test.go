@@ -92,8 +92,9 @@ func TestWhatFindsNoRoomIsRefused(t *testing.T) {
 	t.Parallel()
 	_, servers := of(t, 3, partitions(4))
 	long := strings.Repeat("x", 40<<10)
-	for i := range 8 {
-		servers[0].write(put(fmt.Sprint("long", i), long))
+	var written [8]uint64 // at which index the long ones are
+	for i := range written {
+		written[i] = servers[0].write(put(fmt.Sprint("long", i), long)).Receipt.Index
 		servers[0].write(put(fmt.Sprint("small", i), "v"))
 	}
 	const limit = 1 << 20
@@ -104,7 +105,9 @@ func TestWhatFindsNoRoomIsRefused(t *testing.T) {
 				return err
 			},
 			"stale read": func(ctx context.Context) error {
-				_, err := s.node.Read(ctx, []byte("long2"), kv.ReadOptions{Consistency: kv.Stale})
+				_, err := s.node.Read(ctx, []byte("long2"), kv.ReadOptions{
+					Consistency: kv.Stale, MinIndex: written[2],
+				})
 				return err
 			},
 			"list": func(ctx context.Context) error { _, err := collect(s.node.List(ctx, kv.ListQuery{})); return err },

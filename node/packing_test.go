@@ -93,12 +93,15 @@ func TestNodesThatPackDifferently(t *testing.T) {
 		}
 		slices.Sort(keys)
 		for _, key := range keys {
-			if got := s.get(key); got != want[key] {
-				t.Errorf("%s reads %d bytes of %q, want %d", s.name, len(got), key, len(want[key]))
+			r, err := s.node.Read(within(t, patience), []byte(key), kv.ReadOptions{})
+			if err != nil || string(r.Item.Value.Data) != want[key] {
+				t.Errorf("%s reads %d bytes of %q, want %d: %v", s.name, len(r.Item.Value.Data), key, len(want[key]),
+					err)
 			}
-			r, err := s.node.Read(within(t, patience), []byte(key), kv.ReadOptions{Consistency: kv.Stale, Part: kv.Part{
-				Kind: kv.RangeOfValue, Start: 3, End: 9,
-			}})
+			r, err = s.node.Read(within(t, patience), []byte(key), kv.ReadOptions{
+				Consistency: kv.Stale, MinIndex: r.Receipt.Index,
+				Part: kv.Part{Kind: kv.RangeOfValue, Start: 3, End: 9},
+			})
 			if err != nil || string(r.Item.Value.Data) != want[key][3:10] || r.Length != int64(len(want[key])) {
 				t.Errorf("%s reads %q of %d bytes, of %q, %v", s.name, r.Item.Value.Data, r.Length, key, err)
 			}
