@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"pxkv/node/health"
 	"pxkv/node/kv"
@@ -56,9 +57,11 @@ func (n *Node) warnings() []string {
 }
 
 // Cluster shows the members, by name, as this node knows them, without asking anybody: not what they hold.
-func (n *Node) Cluster() kv.ClusterView {
+func (n *Node) Cluster() kv.ClusterView { return n.clusterOf(n.o.Machine.State()) }
+
+// clusterOf is Cluster by a state.
+func (n *Node) clusterOf(s *meta.State) kv.ClusterView {
 	v := kv.ClusterView{Node: n.o.Name, Members: []kv.MemberView{}, Warnings: n.warnings()}
-	s := n.o.Machine.State()
 	if s == nil {
 		v.NotReady = n.notJoined().Text
 		return v
@@ -102,13 +105,23 @@ const removedShown = 20
 
 // ClusterHealth is Cluster with what the leaders of all groups say when they are asked now.
 func (n *Node) ClusterHealth(ctx context.Context) kv.ClusterView {
-	v := n.Cluster()
 	s := n.o.Machine.State()
-	if s == nil || v.ID == 0 {
-		return v
+	if s == nil {
+		return n.clusterOf(nil)
 	}
+	end := time.Now().Add(handTime)
 	reports := n.reports(ctx, s)
 	verdict := health.Judge(s, reports)
+	v := n.clusterOf(s)
+	// Of a group that is just handed over this node may not have heard yet who leads it.
+	for !v.Ready && time.Now().Before(end) && !n.client.Stopping() {
+		select {
+		case <-time.After(catchStep):
+			v = n.clusterOf(s)
+		case <-ctx.Done():
+			end = time.Time{}
+		}
+	}
 	v.Health = &kv.HealthView{Served: verdict.Served, Complete: verdict.Complete, MayFail: verdict.MayFail}
 	if !v.Ready {
 		v.Health.Served.Yes = false
@@ -126,8 +139,10 @@ func (n *Node) ClusterHealth(ctx context.Context) kv.ClusterView {
 
 // Partitions shows every partition's placement and leader as this node knows them, without asking anybody: not what
 // is there.
-func (n *Node) Partitions() []kv.PartitionView {
-	s := n.o.Machine.State()
+func (n *Node) Partitions() []kv.PartitionView { return n.partitionsOf(n.o.Machine.State()) }
+
+// partitionsOf is Partitions by a state.
+func (n *Node) partitionsOf(s *meta.State) []kv.PartitionView {
 	out := []kv.PartitionView{}
 	if s == nil {
 		return out
@@ -149,9 +164,9 @@ func (n *Node) Partitions() []kv.PartitionView {
 
 // PartitionsHealth is Partitions with what the leaders of all groups say when they are asked now.
 func (n *Node) PartitionsHealth(ctx context.Context) []kv.PartitionView {
-	out := n.Partitions()
 	s := n.o.Machine.State()
-	if s == nil || len(out) != s.Partitions {
+	out := n.partitionsOf(s)
+	if s == nil {
 		return out
 	}
 	reports := n.reports(ctx, s)
