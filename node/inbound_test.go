@@ -160,9 +160,10 @@ func TestAStoppingNodeRefuses(t *testing.T) {
 		}
 	}
 	// Its own requests are not tried again either.
+	key := keyLedBy(t, a, "k") // soon it leads nothing
 	c.net.isolate(b)
 	began := time.Now()
-	_, err := b.node.Read(within(t, patience), []byte(keyLedBy(t, a, "k")), kv.ReadOptions{})
+	_, err := b.node.Read(within(t, patience), []byte(key), kv.ReadOptions{})
 	wantKind(t, err, kv.Unavailable)
 	if took := time.Since(began); took > patience/2 {
 		t.Errorf("gave up after %v", took)
