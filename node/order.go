@@ -175,7 +175,10 @@ func (n *Node) aboutMember(ctx context.Context, s *meta.State, w autopilot.Wish)
 		return o, kv.Errorf(kv.Invalid, "%v", err)
 	}
 	o.now = kv.OrderView{Node: m.Name, State: m.State, Epoch: s.Epoch}
-	f := n.facts(ctx, s, true)
+	f := &autopilot.Facts{State: s} // all that staying needs: it is not held up by who is silent
+	if w.Kind != autopilot.Stay {
+		f = n.facts(ctx, s, true)
+	}
 	alive := ""
 	if w.Kind == autopilot.Remove {
 		alive = n.inquire(ctx, s, m.ID, n.o.Silence).Text
