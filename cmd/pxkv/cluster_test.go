@@ -144,6 +144,20 @@ func TestSafeToStop(t *testing.T) {
 	}
 }
 
+// Who waits until a node may be stopped is told at once that there is no such member, once a node knows that.
+func TestNobodyWaitsForANodeThatIsNone(t *testing.T) {
+	t.Parallel()
+	n, url := newFakeNode(t)
+	n.joinedAt = 3
+	for _, asked := range []int{3, 4} {
+		command(t, url, nil, "status", "--wait", "60s", "--safe-to-stop", "n22").expect(t, exitFailed, "",
+			`no member is named "n22"`)
+		if n.asked != asked {
+			t.Errorf("it has asked %d times, want %d", n.asked, asked)
+		}
+	}
+}
+
 func TestViewOfAnotherServer(t *testing.T) {
 	t.Parallel()
 	url := answering(t, 200, "<html>hello</html>")

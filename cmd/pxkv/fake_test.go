@@ -72,6 +72,7 @@ type fakeNode struct {
 	partitions []kv.PartitionView
 	safe       kv.SafeView // what it says of stopping n1; all others may stop
 	wellAt     int         // from this question on it is complete
+	joinedAt   int         // from this question on it knows whether a member may be stopped
 	asked      int         // how often it was asked about the cluster
 	onAsked    func()      // before each answer to that, with mu
 	order      kv.OrderView
@@ -137,12 +138,18 @@ func (n *fakeNode) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		io.WriteString(w, `{"status":"ready"}`)
 	case r.URL.Path == "/cluster/safe-to-stop":
-		if r.URL.Query().Get("node") == n.safe.Node {
+		n.asked++
+		switch name := r.URL.Query().Get("node"); {
+		case n.asked < n.joinedAt:
+			refuse(w, http.StatusServiceUnavailable, "it is in no cluster yet", "unavailable")
+		case !slices.ContainsFunc(n.cluster.Members, func(m kv.MemberView) bool { return m.Name == name }):
+			refuse(w, http.StatusBadRequest, fmt.Sprintf("no member is named %q", name), "invalid")
+		case name == n.safe.Node:
 			w.WriteHeader(http.StatusConflict)
 			json.NewEncoder(w).Encode(n.safe)
-			return
+		default:
+			json.NewEncoder(w).Encode(kv.SafeView{Node: name, Safe: true})
 		}
-		json.NewEncoder(w).Encode(kv.SafeView{Node: r.URL.Query().Get("node"), Safe: true})
 	case r.URL.Path == "/cluster":
 		if n.asked++; n.asked == n.wellAt {
 			n.cluster.Health.Complete = kv.YesNo{Yes: true}

@@ -93,14 +93,17 @@ type statusAnswer struct {
 const waitStep = 500 * time.Millisecond
 
 // until asks until the answer is yes or the time is over. While it waits, a node that does not answer is asked
-// again as well.
+// again as well, but not one that refuses the question, as about a name that is no member's.
 func (f *statusFlags) until(
 	ctx context.Context, ask func(context.Context) (*statusAnswer, error),
 ) (*statusAnswer, error) {
 	end := time.Now().Add(f.wait)
 	for {
 		a, err := ask(ctx)
-		if err == nil && len(a.not) == 0 || !time.Now().Add(waitStep).Before(end) {
+		refused, _ := errors.AsType[*answerError](err)
+		switch {
+		case err == nil && len(a.not) == 0, refused != nil && refused.status == http.StatusBadRequest,
+			!time.Now().Add(waitStep).Before(end):
 			return a, err
 		}
 		select {
