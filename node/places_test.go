@@ -3,13 +3,17 @@ package node
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"pxkv/node/kv"
+	"pxkv/ring"
 )
 
 // However many read long and short values together, in any way, with places for few of them: what they are told is
@@ -83,5 +87,81 @@ func TestLongValuesAreReadInPlaces(t *testing.T) {
 	}
 	if c.net.requests(reqReads) == before {
 		t.Error("nobody asked for a little of a value: this tries nothing")
+	}
+}
+
+// Nothing but a long value waits for a place, also where one was read by other means after it was found to be long.
+func TestOnlyLongValuesWaitForPlaces(t *testing.T) {
+	t.Parallel()
+	told := &share{long: true}
+	for _, c := range []struct {
+		keys []wanted
+		long bool
+	}{
+		{[]wanted{{key: []byte("k")}}, true}, {},
+		{[]wanted{{key: []byte("k"), part: kv.Part{Kind: kv.NoValue}}}, false},
+	} {
+		if s := (&step{share: told, keys: c.keys}); s.long() != c.long {
+			t.Errorf("what reads %+v waits for a place: %v", c.keys, s.long())
+		}
+	}
+}
+
+// Each request that may bring long values has a place of its own, whatever travels before it in other requests.
+func TestNoRequestForLongValuesIsWithoutAPlace(t *testing.T) {
+	t.Parallel()
+	const longest, places = 64 << 10, 3
+	for name, before := range map[string]kv.Part{
+		"behind a part": {Kind: kv.RangeOfValue, End: 9}, "behind another one": {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, servers := of(t, 3, partitions(8), func(c *cluster) {
+				c.maxValue = longest
+				c.limits = Limits{ValueBytes: longest, ReadBytes: longest, RequestBytes: 64}
+			})
+			s := servers[0]
+			led := map[kv.PartitionID]string{} // keys in two partitions that another node leads
+			for i := 0; len(led) < 2; i++ {
+				key := fmt.Sprint("k", i)
+				p := ring.PartitionOfKey([]byte(key), c.partitions)
+				if id, _ := s.node.client.Leader(p); id == servers[1].id() && led[p] == "" {
+					led[p] = key
+					s.write(put(key, strings.Repeat("v", longest/2)))
+				}
+			}
+			keys := slices.Collect(maps.Values(led))
+			b := kv.NewBudget(100 * longest)
+			read := func(ctx context.Context) {
+				var a kv.Account
+				a.Open(b, kv.OfClients)
+				defer a.Close()
+				s.node.Batch(kv.WithAccount(ctx, &a), []kv.Command{readingPart(keys[0], before), reading(keys[1])})
+			}
+			asked := make(chan struct{}, 100)
+			c.net.setJudge(func(r request) fate {
+				if r.from != s.id() || r.kind != reqSteps {
+					return deliver
+				}
+				asked <- struct{}{}
+				return holdAnswer
+			})
+			ctx, cancel := context.WithCancel(within(t, patience))
+			var clients sync.WaitGroup
+			for range places {
+				clients.Go(func() { read(ctx) })
+			}
+			for range places {
+				<-asked
+			}
+			late, end := context.WithTimeout(ctx, 100*time.Millisecond)
+			defer end()
+			read(late)
+			if n := len(asked); n > 0 {
+				t.Errorf("%d whole values are asked for, and there are %d places", places+n, places)
+			}
+			cancel()
+			clients.Wait()
+		})
 	}
 }

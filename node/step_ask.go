@@ -20,24 +20,23 @@ type asking struct {
 }
 
 // askSteps sends steps to another node, in as few requests as their size, and that of the longest
-// answers that they may have, allow. Where there is no place for values of any length they are asked for a little of
-// each; those whose values turned out to be long wait for a place, each for one, when they are waited for.
+// answers that they may have, allow. Each that reads whole values has a place; where there is none they are asked for a
+// little of each. Those whose values turned out to be long wait for a place, each for one, when they are waited for.
 func (n *Node) askSteps(ctx context.Context, to kv.NodeID, steps []*step) (out []*asking) {
 	n.metrics.Forwarded.Add(float64(len(steps)))
 	account := kv.AccountOf(ctx)
-	var place rpc.Place
-	if slices.ContainsFunc(steps, (*step).readsWhole) {
-		if place = n.client.Place(to, account); place.Room > 0 {
-			steps = littleOf(steps, place)
-		}
-	}
 	for len(steps) > 0 {
-		count := n.fitting(steps)
+		count, place := n.fitting(steps), rpc.Place{}
+		if slices.ContainsFunc(steps[:count], (*step).readsWhole) {
+			if place = n.client.Place(to, account); place.Room > 0 {
+				steps = littleOf(steps, place)
+				count = n.fitting(steps)
+			}
+		}
 		a := &asking{n: n, to: to, steps: steps[:count:count], as: methodOf(steps[0]), long: steps[0].long()}
 		steps = steps[count:]
 		if !a.long {
 			a.send(ctx, a.tally(account, place))
-			place = rpc.Place{} // which one request has
 		}
 		out = append(out, a)
 	}

@@ -60,8 +60,11 @@ func (s *step) leaveLonger() {
 	}
 }
 
-// long reports whether the first value that a step reads is long: it is asked for in a place.
-func (s *step) long() bool { return s.share != nil && s.share.long }
+// long reports whether the first value that a step reads is long: it is asked for in a place. A step may read none
+// where the long one was read here meanwhile.
+func (s *step) long() bool {
+	return s.share != nil && s.share.long && slices.ContainsFunc(s.keys, wanted.whole)
+}
 
 // await waits for a place, and asks for what is long. It reports false where there is none.
 func (a *asking) await(ctx context.Context) bool {
