@@ -75,7 +75,7 @@ func (n *Node) takeMeta(command []byte, done func([]byte, *kv.Error)) {
 func (n *Node) inquire(
 	ctx context.Context, s *meta.State, former kv.NodeID, least time.Duration,
 ) member.Objection {
-	began := time.Now()
+	began := n.o.Boot() // which goes on while the machine sleeps
 	ctx, cancel := context.WithTimeout(ctx, inquiryTime)
 	defer cancel()
 	q := member.Inquiry{Former: former, Partitions: s.Partitions, Least: least, Names: n.o.Names}
@@ -85,7 +85,7 @@ func (n *Node) inquire(
 	}) {
 		q.Hear(from, w)
 	}
-	if time.Since(began) > replica.WordBinds/2 {
+	if n.o.Boot()-began > replica.WordBinds/2 {
 		return errAskedLongAgo
 	}
 	return q.Decide()

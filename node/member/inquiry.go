@@ -21,7 +21,9 @@ const wayOut = "start it again with its own data directory; if that is lost, or 
 // group, the meta group included, has a leader that reaches its majority without the former one's
 // vote, and when nobody who can be asked has heard it for a while, unless it has told one of them that it
 // has ended for good, as those in memory do: silence only tells that it is not alive. A group without a leader may need
-// just that vote; once it is given up, the disk that has it is refused for ever.
+// just that vote; once it is given up, the disk that has it is refused for ever. Whoever is there must have answered:
+// it could lead a group in a moment and give the former one a vote, and only who has answered does not
+// (replica.WordBinds).
 type Inquiry struct {
 	Former     kv.NodeID
 	Partitions int
@@ -80,6 +82,14 @@ func (q *Inquiry) Decide() Objection {
 		}
 		for _, p := range w.Spares {
 			spared[p] = true
+		}
+	}
+	for _, id := range from {
+		for _, there := range q.said[id].Hears {
+			if _, answered := q.said[there]; !answered && there != q.Former && !askedInPart {
+				return objection(kindUnsure, "node %s is there, and has not said yet whether it hears it",
+					q.Names.Of(there))
+			}
 		}
 	}
 	if replacedWithoutMajority {

@@ -33,6 +33,12 @@ func TestAMemberIsReplacedOnlyWhenNobodyNeedsOrHearsIt(t *testing.T) {
 		"it has said so, and a group needs its vote": {map[kv.NodeID]replica.Witness{
 			1: {Silence: 0, Gone: true, Spares: []kv.PartitionID{kv.Meta, 0}, Needs: []kv.PartitionID{1}},
 		}, "partition 1 has no majority"},
+		"one that may lead soon has not answered": {map[kv.NodeID]replica.Witness{
+			1: {Silence: quiet, Spares: []kv.PartitionID{kv.Meta, 0, 1}, Hears: []kv.NodeID{2, 3, 4}}, 2: spares(),
+		}, "node 0000000000000004 is there"},
+		"all that are there have answered": {map[kv.NodeID]replica.Witness{
+			1: {Silence: quiet, Spares: []kv.PartitionID{kv.Meta, 0, 1}, Hears: []kv.NodeID{2}}, 2: spares(),
+		}, ""},
 		"nobody says anything": {nil, "meta group"},
 		"two members alone, one is stopped": {map[kv.NodeID]replica.Witness{1: spares(kv.Meta)},
 			"partition 0 has no leader"},

@@ -17,13 +17,20 @@ type Witness struct {
 	Needs   []kv.PartitionID `json:"needs"`   // groups that it leads, and that have none
 	// Gone: it has said itself that it has ended and that its memory went with it.
 	Gone bool `json:"gone,omitzero"`
+	// Hears are the other members that it has heard lately: each may lead in a moment, and must have given its word
+	// too. Older versions do not say.
+	Hears []kv.NodeID `json:"hears,omitzero"`
 }
 
 // WordBinds is for how long a node keeps to what it said of another one that has fallen silent: no replica there
 // comes to vote meanwhile. Else that one could be back, be filled and be needed before it is written down that it is
 // given up, and the disk with that vote is refused for ever then. Whoever asks decides by answers that are half as old
-// at most, so that the other half is left for the decision to be committed.
+// at most, so that the other half is left for the decision to be committed. A process that has started again does not
+// know what was said before, and lets nobody come to vote for as long.
 const WordBinds = 5 * time.Second
+
+// lately is within how many ticks one was heard that counts as there.
+const lately = 2 * ElectionTicks
 
 // witnesses is of whom this node has said, and until when, that they can be done without.
 type witnesses map[kv.NodeID]time.Duration
@@ -37,6 +44,11 @@ func (h *Host) Witness(of kv.NodeID, gone bool) Witness {
 	w := Witness{Silence: h.Silence(of), Gone: gone}
 	if gone || w.Silence > answerTicks*h.cfg.Tick { // else it is alive, and nobody gives it up
 		h.witnesses.bind(of, h.clock.Boot)
+	}
+	for _, m := range h.cfg.Policy.Members() {
+		if at, known := h.recall.heard[m]; known && m != of && h.clock.Boot-at <= lately*h.cfg.Tick {
+			w.Hears = append(w.Hears, m)
+		}
 	}
 	for _, g := range h.groups.ordered {
 		switch {
@@ -60,15 +72,17 @@ func (w *witnesses) bind(of kv.NodeID, now time.Duration) {
 }
 
 // promotesSpared reports whether a change gives a vote to a replica of whose node it was said that it can be done
-// without.
+// without, or may have been.
 func (g *group) promotesSpared(cc *pb.ConfChangeV2, added []kv.Replica) bool {
+	forgotten := g.h.cfg.Starts > 1 && g.h.clock.uptime() < WordBinds
 	return slices.ContainsFunc(cc.GetChanges(), func(c *pb.ConfChangeSingle) bool {
 		id := kv.ReplicaID(c.GetNodeId())
 		node := g.known.node(id)
 		if at := slices.IndexFunc(added, func(r kv.Replica) bool { return r.ID == id }); at >= 0 {
 			node = added[at].Node
 		}
-		return c.GetType() == pb.ConfChangeAddNode && g.h.clock.Boot < g.h.witnesses[node] && !wordForgotten
+		bound := forgotten || g.h.clock.Boot < g.h.witnesses[node]
+		return c.GetType() == pb.ConfChangeAddNode && bound && !wordForgotten
 	})
 }
 
@@ -92,7 +106,7 @@ func (g *group) spares(of kv.NodeID) bool {
 		for _, x := range ids {
 			id := kv.ReplicaID(x)
 			ago, spoke := g.since(id)
-			if id == g.id || g.known.node(id) != of && spoke && ago <= 2*ElectionTicks*g.h.cfg.Tick {
+			if id == g.id || g.known.node(id) != of && spoke && ago <= lately*g.h.cfg.Tick {
 				n++
 			}
 		}

@@ -28,18 +28,22 @@ func TestANodeSpeaksForItself(t *testing.T) {
 	}
 }
 
+// change proposes a change of a replica on a node.
+func (s *solo) change(to pb.ConfChangeType, node kv.NodeID) error {
+	const id = kv.ReplicaID(7)
+	return s.h.ProposeConf(0, &pb.ConfChangeV2{Changes: []*pb.ConfChangeSingle{{
+		Type: to.Enum(), NodeId: new(uint64(id)),
+	}}}, []kv.Replica{{ID: id, Node: node}})
+}
+
 // Of whom a leader has said that its group can do without it, that one gets no vote in it for a while: it may be
 // written down meanwhile that it is given up, and with it the vote.
 func TestWhoCanBeDoneWithoutGetsNoVote(t *testing.T) {
 	t.Parallel()
-	const learner, node = kv.ReplicaID(7), kv.NodeID(9)
+	const node = kv.NodeID(9)
 	for _, gone := range []bool{false, true} {
 		s := newSolo(t, 1, Limits{})
-		change := func(to pb.ConfChangeType) error {
-			return s.h.ProposeConf(0, &pb.ConfChangeV2{Changes: []*pb.ConfChangeSingle{{
-				Type: to.Enum(), NodeId: new(uint64(learner)),
-			}}}, []kv.Replica{{ID: learner, Node: node}})
-		}
+		change := func(to pb.ConfChangeType) error { return s.change(to, node) }
 		if !gone {
 			s.now += time.Second // in which it says nothing
 		}
@@ -73,3 +77,49 @@ func TestWhoCanBeDoneWithoutGetsNoVote(t *testing.T) {
 		t.Errorf("it keeps to what it said of one that is there: %v", s.h.witnesses)
 	}
 }
+
+// A process that has started again does not know of whom the one before has said that they can be done without.
+func TestARestartedNodeGivesNoVoteAtFirst(t *testing.T) {
+	t.Parallel()
+	for starts, refused := range map[uint64]bool{1: false, 2: true} {
+		s := newSoloWith(t, 1, Config{Starts: starts})
+		if err := s.change(pb.ConfChangeAddLearnerNode, 9); err != nil {
+			t.Fatal(err)
+		}
+		for range 20 {
+			s.step()
+		}
+		if err := s.change(pb.ConfChangeAddNode, 9); (err != nil) != refused {
+			t.Errorf("start %d, after %v: %v", starts, s.h.clock.uptime(), err)
+		}
+		s.now += WordBinds
+		s.step()
+		if err := s.change(pb.ConfChangeAddNode, 9); refused && err != nil {
+			t.Errorf("later on: %v", err)
+		}
+	}
+}
+
+// Whom a node has heard lately must be asked as well, and no others.
+func TestAWitnessNamesWhomItHears(t *testing.T) {
+	t.Parallel()
+	h, _ := follower(t)
+	h.cfg.Policy = among{members: []kv.NodeID{3, 4, 5, 6}}
+	if _, err := h.Turn(Now{Boot: 2 * time.Hour}, &Input{Tick: true}); err != nil {
+		t.Fatal(err)
+	}
+	now := h.clock.Boot
+	h.recall.heard[4], h.recall.heard[5] = now-lately*h.cfg.Tick, now-lately*h.cfg.Tick-1
+	h.recall.heard[6], h.recall.heard[7] = now, now // one is asked about, and one is no member
+	if w := h.Witness(6, false); !slices.Equal(w.Hears, []kv.NodeID{4}) {
+		t.Errorf("it says that it hears %v", w.Hears)
+	}
+}
+
+// among knows who the members are.
+type among struct {
+	nowhere
+	members []kv.NodeID
+}
+
+func (a among) Members() []kv.NodeID { return a.members }

@@ -1,0 +1,5 @@
+//go:build bug_asked_in_part
+
+package member
+
+const askedInPart = true
