@@ -112,8 +112,8 @@ func (h *Host) ProposeConf(p kv.PartitionID, cc *pb.ConfChangeV2, added []kv.Rep
 	if g.conf.pending {
 		return errors.New("another change is under way")
 	}
-	if g.promotesSpared(cc, added) {
-		return errors.New("a member that may just be given up would vote")
+	if g.reliesOnSpared(cc, added) {
+		return errors.New("a member that may just be given up would be relied on")
 	}
 	cc.Context = appendReplicas(nil, added)
 	if err := g.raft.ProposeConfChange(cc); err != nil {

@@ -22,11 +22,11 @@ type Witness struct {
 	Hears []kv.NodeID `json:"hears,omitzero"`
 }
 
-// WordBinds is for how long a node keeps to what it said of another one that has fallen silent: no replica there
-// comes to vote meanwhile. Else that one could be back, be filled and be needed before it is written down that it is
-// given up, and the disk with that vote is refused for ever then. Whoever asks decides by answers that are half as old
-// at most, so that the other half is left for the decision to be committed. A process that has started again does not
-// know what was said before, and lets nobody come to vote for as long.
+// WordBinds is for how long a node keeps to what it said of another one that has fallen silent: no replica there comes
+// to vote meanwhile, nor to be needed since others have no vote any more. Else that one could be back, be filled and be
+// needed before it is written down that it is given up, and the disk with that vote is refused for ever then. Whoever
+// asks decides by answers that are half as old at most, so that the other half is left for the decision to be
+// committed. A process that has started again does not know what was said before, and relies on nobody for as long.
 const WordBinds = 5 * time.Second
 
 // lately is within how many ticks one was heard that counts as there.
@@ -52,7 +52,7 @@ func (h *Host) Witness(of kv.NodeID, gone bool) Witness {
 	}
 	for _, g := range h.groups.ordered {
 		switch {
-		case !g.ready(), g.conf.pending && !wordForgotten: // its voters may be others in a moment
+		case !g.ready(), g.changes() && !wordForgotten: // its voters may be others in a moment
 		case g.spares(of):
 			w.Spares = append(w.Spares, g.p)
 		default:
@@ -71,19 +71,38 @@ func (w *witnesses) bind(of kv.NodeID, now time.Duration) {
 	(*w)[of] = now + WordBinds
 }
 
-// promotesSpared reports whether a change gives a vote to a replica of whose node it was said that it can be done
-// without, or may have been.
-func (g *group) promotesSpared(cc *pb.ConfChangeV2, added []kv.Replica) bool {
+// changes reports whether a change of the configuration is under way: one that was proposed, or that is in the log and
+// not applied, however long ago it came there (see confPatience).
+func (g *group) changes() bool {
+	return g.conf.pending || g.applied.Index < g.reads.lease.conf
+}
+
+// reliesOnSpared reports whether a change of the voters relies on a replica of whose node it was said that it can be
+// done without, or may have been: it would get a vote, or too few others would have one.
+func (g *group) reliesOnSpared(cc *pb.ConfChangeV2, added []kv.Replica) bool {
 	forgotten := g.h.cfg.Starts > 1 && g.h.clock.uptime() < WordBinds
-	return slices.ContainsFunc(cc.GetChanges(), func(c *pb.ConfChangeSingle) bool {
-		id := kv.ReplicaID(c.GetNodeId())
+	spared := func(x uint64) bool {
+		id := kv.ReplicaID(x)
 		node := g.known.node(id)
 		if at := slices.IndexFunc(added, func(r kv.Replica) bool { return r.ID == id }); at >= 0 {
 			node = added[at].Node
 		}
-		bound := forgotten || g.h.clock.Boot < g.h.witnesses[node]
-		return c.GetType() == pb.ConfChangeAddNode && bound && !wordForgotten
-	})
+		return id != g.id && (forgotten || g.h.clock.Boot < g.h.witnesses[node]) && !wordForgotten
+	}
+	voters, changed := slices.Clone(g.applied.Conf.GetVoters()), false
+	for _, c := range cc.GetChanges() {
+		at := slices.Index(voters, c.GetNodeId())
+		switch gets := c.GetType() == pb.ConfChangeAddNode; {
+		case gets && at < 0 && spared(c.GetNodeId()):
+			return true
+		case gets && at < 0:
+			voters, changed = append(voters, c.GetNodeId()), true
+		case !gets && at >= 0:
+			voters, changed = slices.Delete(voters, at, at+1), true
+		}
+	}
+	all := len(voters)
+	return changed && len(slices.DeleteFunc(voters, spared)) <= all/2
 }
 
 // Silence is for how long this node has not heard another one; of one that it has never heard, for how long it runs

@@ -78,6 +78,59 @@ func TestWhoCanBeDoneWithoutGetsNoVote(t *testing.T) {
 	}
 }
 
+// Nor does it come to be needed since another replica has no vote any more.
+func TestWhoCanBeDoneWithoutDoesNotComeToBeNeeded(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name    string
+		removed uint64
+		later   time.Duration
+		refused bool
+	}{
+		{"another one goes", 2, 0, true}, {"it goes itself", 3, 0, false}, {"later on", 2, WordBinds, false},
+	} {
+		c := newTrio(t)
+		g := c.elect()
+		c.cut[3] = true
+		c.ticks(answerTicks + 2)
+		if w := g.h.Witness(3, false); !slices.Equal(w.Spares, []kv.PartitionID{0}) {
+			t.Fatalf("%s: of a silent member: %+v", tc.name, w)
+		}
+		c.now += tc.later
+		c.order(1, func(h *Host) {
+			err := h.ProposeConf(0, &pb.ConfChangeV2{
+				Transition: pb.ConfChangeTransitionJointExplicit.Enum(),
+				Changes:    []*pb.ConfChangeSingle{confChange(pb.ConfChangeRemoveNode, tc.removed)},
+			}, nil)
+			if (err != nil) != tc.refused {
+				t.Errorf("%s: the change is refused: %v", tc.name, err)
+			}
+		})
+		c.settle()
+	}
+}
+
+// A change of the voters that takes long is not forgotten: who would be needed by it is not said to be spared.
+func TestNobodyIsSparedWhileAChangeIsInTheLog(t *testing.T) {
+	t.Parallel()
+	c := newTrioOf(t, &pb.ConfState{Voters: []uint64{1, 2}, Learners: []uint64{3}})
+	g := c.elect()
+	c.loses = func(m Message) bool { return m.Raft.GetType() == pb.MsgAppResp } // the disk of node 2 takes long
+	c.entersJoint(1, confChange(pb.ConfChangeAddNode, 3), confChange(pb.ConfChangeRemoveNode, 2))
+	c.ticks(confPatience + 2)
+	if g.conf.pending || !g.ready() {
+		t.Fatalf("pending: %v, ready: %v", g.conf.pending, g.ready())
+	}
+	if w := g.h.Witness(3, false); len(w.Spares) > 0 {
+		t.Errorf("while its voters change: %+v", w)
+	}
+	c.loses = nil
+	c.await("the change is applied", 10, func() bool { return len(g.applied.Conf.GetVotersOutgoing()) > 0 })
+	if w := g.h.Witness(3, false); len(w.Spares) > 0 || len(w.Needs) == 0 {
+		t.Errorf("when they have changed: %+v", w)
+	}
+}
+
 // A process that has started again does not know of whom the one before has said that they can be done without.
 func TestARestartedNodeGivesNoVoteAtFirst(t *testing.T) {
 	t.Parallel()
