@@ -50,6 +50,9 @@ func (h *Host) Witness(of kv.NodeID, gone bool) Witness {
 			w.Hears = append(w.Hears, m)
 		}
 	}
+	if h.mayBeOutdated() && !wordForgotten { // there may be other leaders, and voters, by now
+		return w
+	}
 	for _, g := range h.groups.ordered {
 		switch {
 		case !g.ready(), g.changes() && !wordForgotten: // its voters may be others in a moment

@@ -45,7 +45,7 @@ func TestWhoCanBeDoneWithoutGetsNoVote(t *testing.T) {
 		s := newSolo(t, 1, Limits{})
 		change := func(to pb.ConfChangeType) error { return s.change(to, node) }
 		if !gone {
-			s.now += time.Second // in which it says nothing
+			s.now += (answerTicks + 1) * DefaultTick // in which it says nothing
 		}
 		s.step()
 		if err := change(pb.ConfChangeAddLearnerNode); err != nil {
@@ -128,6 +128,38 @@ func TestNobodyIsSparedWhileAChangeIsInTheLog(t *testing.T) {
 	c.await("the change is applied", 10, func() bool { return len(g.applied.Conf.GetVotersOutgoing()) > 0 })
 	if w := g.h.Witness(3, false); len(w.Spares) > 0 || len(w.Needs) == 0 {
 		t.Errorf("when they have changed: %+v", w)
+	}
+}
+
+// A leader that stood still may be none any more, and what it then hears may be as old as that.
+func TestWhoStoodStillSparesNobody(t *testing.T) {
+	t.Parallel()
+	for _, ticks := range []bool{false, true} {
+		c := newTrio(t)
+		g := c.elect()
+		var waiting []Message
+		c.loses = func(m Message) bool {
+			if m.To == 1 {
+				waiting = append(waiting, m)
+			}
+			return m.To == 1
+		}
+		c.ticks(heartbeatTicks)
+		c.loses = nil
+		spares := func() bool { return len(g.h.Witness(9, false).Spares) > 0 }
+		if !spares() || len(waiting) == 0 {
+			t.Fatalf("a leader with a majority spares: %v; %d answers wait", spares(), len(waiting))
+		}
+		c.now += 15 * time.Second
+		c.nodes[1].in.Messages, c.nodes[1].in.Tick = waiting, ticks
+		c.turn(1)
+		if spares() {
+			t.Errorf("it spares a member by what it was told before it stood still; it has ticked: %v", ticks)
+		}
+		c.await("it spares one again", missedTicks+2, spares)
+		if !g.leads() {
+			t.Error("it leads no more")
+		}
 	}
 }
 
