@@ -5,8 +5,11 @@ import (
 	"errors"
 	"net"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
+
+	"pxkv/transport/socket"
 )
 
 // minProgress is how many bytes a client must take per Limits.WriteStall.
@@ -27,6 +30,11 @@ type conn struct {
 	unread atomic.Bool
 	// ahead was read before the connection came to net/http.
 	ahead []byte
+	// stage is where net/http is. mu guards it, and the read deadline with it.
+	mu    sync.Mutex
+	stage stage
+	// looks are those that were taken at a connection that is to end.
+	looks int
 	// progress is odd while a plain request is being answered, and grows with each.
 	progress atomic.Uint64
 	// cancel ends the context of the plain requests.
@@ -40,7 +48,66 @@ func (c *conn) Read(p []byte) (int, error) {
 		c.ahead = c.ahead[n:]
 		return n, nil
 	}
-	return c.Conn.Read(p)
+	n, err := c.Conn.Read(p)
+	for errors.Is(err, os.ErrDeadlineExceeded) && c.looksAgain() {
+		n, err = c.Conn.Read(p)
+	}
+	if n > 0 {
+		c.enter(requested)
+	}
+	return n, err
+}
+
+// stage is where net/http is with a connection.
+type stage int
+
+const (
+	requested stage = iota // a request is read or answered, or there was none yet
+	answered               // an answer has left
+	waiting                // the next request is waited for, of which nothing was read yet
+)
+
+func (c *conn) enter(s stage) {
+	c.mu.Lock()
+	c.stage = s
+	c.mu.Unlock()
+}
+
+// SetReadDeadline implements net.Conn. Behind an answer net/http sets one for the time until the next request, and
+// another one when that has begun. Where the connection is to end nobody waits for one: there is only a look.
+func (c *conn) SetReadDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch c.stage {
+	case answered:
+		c.stage = waiting
+		if c.owner.Closing() {
+			t = time.Now().Add(socket.LastLook)
+		}
+	case waiting:
+		c.stage = requested
+	}
+	return c.Conn.SetReadDeadline(t)
+}
+
+// wake ends the wait for a next request, when the listener is closing: a wait that begins later does not last.
+func (c *conn) wake() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stage == waiting {
+		_ = c.Conn.SetReadDeadline(time.Unix(1, 0)) // an error is the read's as well
+	}
+}
+
+// looksAgain reports whether there is to be another look at what a connection has brought that is to end.
+func (c *conn) looksAgain() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stage != waiting || c.looks == mostLooks || !c.owner.Closing() {
+		return false
+	}
+	c.looks++
+	return c.Conn.SetReadDeadline(time.Now().Add(socket.LastLook)) == nil
 }
 
 // connKey is the key under which a request's context holds its connection.

@@ -6,11 +6,13 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"pxkv/transport/socket"
 	"pxkv/transport/wiretest"
 )
 
@@ -225,6 +227,61 @@ func TestWhatHasArrivedIsAnsweredAtTheEnd(t *testing.T) {
 		lastAnswer(t, r)
 		serving.Wait()
 	}
+}
+
+// woken is a connection on which the first wait is cut short, as by socket.Listener.Wake, and then each one that is too
+// short for a client that needs a moment.
+type woken struct {
+	net.Conn
+	reads int
+	until time.Time
+	waits chan struct{} // is closed when somebody waits
+}
+
+// SetReadDeadline implements net.Conn.
+func (w *woken) SetReadDeadline(t time.Time) error {
+	w.until = t
+	return nil
+}
+
+// Read implements net.Conn.
+func (w *woken) Read(b []byte) (int, error) {
+	w.reads++
+	if w.reads == 1 || time.Until(w.until) < socket.FirstWords/4 {
+		return 0, os.ErrDeadlineExceeded
+	}
+	close(w.waits)
+	return w.Conn.Read(b)
+}
+
+// Who has just connected when the time is over, and is about to ask something, is waited for.
+func TestWhoHasJustConnectedIsAnsweredAtTheEnd(t *testing.T) {
+	t.Parallel()
+	for range 10 { // a busy machine may need the whole time until the second look
+		client, server := pair(t)
+		_ = client.SetDeadline(time.Now().Add(wiretest.Patience))
+		s := newTestServer(t, newBoxes(), nil)
+		s.Leave()
+		if err := s.listener.Close(); err != nil {
+			t.Error(err)
+		}
+		waits, served := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(served)
+			newPlainServer(t.Context(), s, newHandover(server.LocalAddr())).serve(&woken{Conn: server, waits: waits})
+		}()
+		select {
+		case <-waits:
+			io.WriteString(client, plainPut)
+			if res := lastAnswer(t, bufio.NewReader(client)); res.StatusCode != http.StatusCreated {
+				t.Error(res.Status)
+			}
+			<-served
+			return
+		case <-served:
+		}
+	}
+	t.Error("nobody waits")
 }
 
 // A request of which a part is there when the time is over goes on to net/http, which waits for the rest of it.

@@ -68,7 +68,9 @@ func (s *plainServer) serve(nc net.Conn) (handedOn bool) {
 func (s *plainServer) servePlain(ctx context.Context, c *conn) (goOn bool) {
 	defer s.survive(c)
 	p, w := newPlainRequest(ctx, c.RemoteAddr().String(), s.server.opt.Plain), newPlainWriter(c)
-	in := plainInput{conn: c, idle: s.server.opt.Limits.IdleTimeout, small: make([]byte, smallPlainBytes)}
+	in := plainInput{
+		conn: c, idle: s.server.opt.Limits.IdleTimeout, small: make([]byte, smallPlainBytes), came: time.Now(),
+	}
 	in.buf = in.small
 	defer in.release()
 	c.answering = true
@@ -148,6 +150,7 @@ func (s *plainServer) answer(p *plainRequest, w *plainWriter) (goOn bool) {
 // needs it has more than the small buffer.
 type plainInput struct {
 	conn     *conn
+	came     time.Time
 	idle     time.Duration
 	small    []byte
 	buf      []byte // small, or a large one from the pool
@@ -198,13 +201,18 @@ func (in *plainInput) room() verdict {
 // mostLooks is one that Wake may cut short, and another one.
 const mostLooks = 2
 
-// looksAgain has a look at what a connection has brought that is to end. It reports whether that is to be taken.
+// looksAgain has a look at what a connection has brought that is to end, a long one at one that is new and has brought
+// nothing. It reports whether that is to be taken.
 func (in *plainInput) looksAgain() bool {
 	if in.looks == mostLooks || !in.conn.owner.Closing() {
 		return false
 	}
 	in.looks++
-	in.limit(time.Now().Add(socket.LastLook))
+	until := time.Now().Add(socket.LastLook)
+	if first := in.came.Add(socket.FirstWords); !in.answered && in.have == 0 && first.After(until) {
+		until = first
+	}
+	in.limit(until)
 	return true
 }
 

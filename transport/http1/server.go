@@ -17,6 +17,7 @@ type Server struct {
 	metrics *metrics
 
 	listener *listener
+	rest     rest
 }
 
 // New makes a Server that is not yet bound to its address. It registers its metrics, so a
@@ -61,7 +62,6 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	// Requests outlive ctx by the grace period, so their context is not ctx's child.
 	base, cut := context.WithCancel(context.WithoutCancel(ctx))
-	var conns sync.WaitGroup
 	srv := &http.Server{
 		Handler:                      http.HandlerFunc(s.serveRest),
 		ReadHeaderTimeout:            s.opt.Limits.ReadHeaderTimeout,
@@ -73,48 +73,42 @@ func (s *Server) Run(ctx context.Context) error {
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			return context.WithValue(ctx, connKey{}, c)
 		},
-		// http.Server.Close does not wait for handlers; StateNew and StateClosed enclose them.
-		ConnState: func(c net.Conn, state http.ConnState) {
-			switch state {
-			case http.StateNew:
-				conns.Add(1)
-			case http.StateIdle: // the last answer has left
-				c.(*conn).answering = false
-			case http.StateClosed, http.StateHijacked:
-				conns.Done()
-			}
-		},
+		ConnState: func(c net.Conn, state http.ConnState) { s.rest.follow(c.(*conn), state) },
 	}
-	rest := newHandover(s.listener.Addr())
-	front := newPlainServer(base, s, rest)
-	accepting, serving := make(chan error, 1), make(chan error, 1)
+	handover := newHandover(s.listener.Addr())
+	front := newPlainServer(base, s, handover)
+	accepting, served := make(chan error, 1), make(chan struct{})
 	var watching sync.WaitGroup
 	defer watching.Wait()
 	defer cut()
 	watching.Go(func() { front.watch(base) })
 	go func() { accepting <- s.listener.Serve(front.serve) }()
-	go func() { serving <- srv.Serve(rest) }()
+	go func() {
+		defer close(served)
+		_ = srv.Serve(handover) // until that is closed
+	}()
 
 	var failed error
 	select {
 	case <-ctx.Done():
-		s.drain(ctx, srv, cut)
+		s.drain(ctx, handover, served, cut)
 		_ = <-accepting
 	case err := <-accepting:
 		failed = fmt.Errorf("serve %s: %w", s.opt.Listen, err)
 		_ = s.listener.Close()
 		cut()
 		s.listener.Cut()
-		_ = srv.Close()
 	}
-	_ = <-serving
+	_ = srv.Close() // cuts what is left
+	<-served
 	_ = s.listener.Wait(context.Background())
-	conns.Wait()
+	_ = s.rest.wait(context.Background())
 	return failed
 }
 
-// drain ends the server within the grace period.
-func (s *Server) drain(ctx context.Context, srv *http.Server, cut context.CancelFunc) {
+// drain ends the server within the grace period. It does not ask net/http to (http.Server.Shutdown): that would close
+// connections whose request it is just reading.
+func (s *Server) drain(ctx context.Context, handover *handover, served <-chan struct{}, cut context.CancelFunc) {
 	s.Leave()
 	// Who is the last to connect has a quarter of the time to ask something.
 	whole := s.opt.Limits.Farewell
@@ -125,12 +119,15 @@ func (s *Server) drain(ctx context.Context, srv *http.Server, cut context.Cancel
 		s.opt.Logger.Debug("close of the HTTP listener", "error", err)
 	}
 	s.listener.Wake() // who waits for a request ends now, the others after their answer
-	if err := errors.Join(s.listener.Wait(grace), srv.Shutdown(grace)); err != nil {
+	err := s.listener.Wait(grace)
+	_ = handover.Close()
+	<-served // net/http has all that were handed on
+	s.rest.wake()
+	if err = errors.Join(err, s.rest.wait(grace)); err != nil {
 		s.opt.Logger.Warn("HTTP requests were cut at shutdown",
 			"grace", s.opt.Limits.ShutdownGrace, "connections", s.listener.Open())
 		cut()
 		s.listener.Cut()
-		_ = srv.Close()
 	}
 }
 

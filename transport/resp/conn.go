@@ -32,6 +32,7 @@ type conn struct {
 	borrowed int  // bytes of in.buf, counted in kept
 	worded   int  // bytes of what is known of an unfinished command, counted in kept
 	full     bool // the last read filled the buffer: more is likely to come
+	heard    bool // the client has said something
 	limited  bool // the connection has a read deadline
 	looks    int  // that were taken at a connection that is to end
 	pauses   int  // in which nothing came of the rest of a command there
@@ -181,7 +182,7 @@ func (c *conn) receive() error {
 		c.in.w += n
 		switch {
 		case n > 0:
-			c.full, c.pauses = c.in.w == len(c.in.buf), 0
+			c.full, c.heard, c.pauses = c.in.w == len(c.in.buf), true, 0
 			return nil
 		case errors.Is(err, os.ErrDeadlineExceeded) && c.server.listener.Closing(): // look again
 			c.pauses++
@@ -200,8 +201,8 @@ const mostLooks = 2
 // is cut off in the middle of one cannot know that it was not carried out: only an answer says so.
 const restPause = time.Second
 
-// mayRead limits the next read where the connection is to end, to a look unless a command has begun, and reports
-// whether there is to be one.
+// mayRead limits the next read where the connection is to end, to a look unless a command has begun or the client is
+// new and has said nothing yet, and reports whether there is to be one.
 func (c *conn) mayRead() bool {
 	switch {
 	case !c.server.listener.Closing():
@@ -211,7 +212,11 @@ func (c *conn) mayRead() bool {
 		return c.pauses < mostLooks
 	}
 	c.looks++
-	c.limit(time.Now().Add(socket.LastLook))
+	until := time.Now().Add(socket.LastLook)
+	if first := c.session.since.Add(socket.FirstWords); !c.heard && first.After(until) {
+		until = first
+	}
+	c.limit(until)
 	return c.looks <= mostLooks
 }
 

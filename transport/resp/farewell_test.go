@@ -228,11 +228,12 @@ func TestWhatHasArrivedIsAnsweredAtTheEnd(t *testing.T) {
 	<-served
 }
 
-// woken is a connection on which a wait is ended once, as by socket.Listener.Wake, and then each one that is too short
+// woken is a connection on which one wait is ended, as by socket.Listener.Wake, and then each one that is too short
 // for a client that needs a moment.
 type woken struct {
 	net.Conn
 	reads int
+	ended int // by its number, from 1 on
 	until time.Time
 	waits chan struct{} // is closed when the rest may come
 }
@@ -246,10 +247,10 @@ func (w *woken) SetReadDeadline(t time.Time) error {
 // Read implements net.Conn.
 func (w *woken) Read(b []byte) (int, error) {
 	w.reads++
-	if w.reads == 2 || w.reads > 2 && time.Until(w.until) < 100*time.Millisecond {
+	if w.reads == w.ended || w.reads > w.ended && time.Until(w.until) < 100*time.Millisecond {
 		return 0, os.ErrDeadlineExceeded
 	}
-	if w.reads == 3 {
+	if w.reads == w.ended+1 {
 		close(w.waits)
 	}
 	return w.Conn.Read(b)
@@ -286,7 +287,7 @@ func TestHalfACommandIsWaitedForAtTheEnd(t *testing.T) {
 	}
 	waits := make(chan struct{})
 	c, served := serving(s, "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$5\r\nhal", func(nc net.Conn) net.Conn {
-		return &woken{Conn: nc, waits: waits}
+		return &woken{Conn: nc, ended: 2, waits: waits}
 	})
 	select {
 	case <-waits:
@@ -299,6 +300,26 @@ func TestHalfACommandIsWaitedForAtTheEnd(t *testing.T) {
 	}
 	c.net.Close()
 	<-served
+
+	// So is the first command of who has just connected.
+	for answered, tries := false, 0; !answered; tries++ {
+		waits = make(chan struct{})
+		c, served = serving(s, "", func(nc net.Conn) net.Conn { return &woken{Conn: nc, ended: 1, waits: waits} })
+		select {
+		case <-waits:
+			answered = true
+			c.raw("SET a 1\r\n")
+			if got := c.reply(); got != shuttingDown {
+				t.Errorf("got %s", got)
+			}
+		case <-served:
+			if tries > 10 { // a busy machine may need the whole time until the second look
+				t.Fatal("nobody waits for the first command")
+			}
+		}
+		c.net.Close()
+		<-served
+	}
 
 	// Who does not go on is not waited for.
 	s, stop, ended = stoppable(t, f, func(o *Options) { o.Farewell, o.ReadStall = time.Millisecond, time.Millisecond })

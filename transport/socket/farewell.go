@@ -10,6 +10,15 @@ import (
 // and short beside what a stop takes anyway, and what anybody waits for it.
 const FarewellTime = 400 * time.Millisecond
 
+// MoreFarewell is how much longer it lets them at most, as long as they go: a client with many connections uses one
+// after the other, and needs longer where it is busy or has few processors.
+const MoreFarewell = time.Second
+
+// FirstWords is how long a connection on which nothing was said yet is waited for since it was there: whoever connects
+// is about to ask something. A client on a busy machine may be held up in between; cut off then, it cannot know that
+// nothing was done, and those that send again what finds an old connection closed do not do so with a new one.
+const FirstWords = time.Second
+
 const (
 	// lookEvery is how often Farewell looks who is still there.
 	lookEvery = 5 * time.Millisecond
@@ -23,26 +32,41 @@ const (
 const LastLook = time.Millisecond
 
 // Farewell lets clients go by themselves, before Close. For a while connections are taken as ever, then no more. It
-// returns when another while is over, and each time at once when no connection is open. What is said to the clients is
-// the caller's.
+// returns when another while is over, and each time at once when no connection is open. Each while begins anew when one
+// goes that was there before, for up to MoreFarewell in all. What is said to the clients is the caller's.
 func (l *Listener) Farewell(accepting, waiting time.Duration) {
-	l.awaitNone(accepting)
+	l.mu.Lock()
+	for c := range l.served {
+		l.served[c] = true
+	}
+	l.former = len(l.served)
+	l.mu.Unlock()
+	end := time.Now().Add(accepting + waiting + MoreFarewell)
+	l.awaitNone(accepting, end.Add(-waiting))
 	l.StopAccepting()
-	l.awaitNone(waiting)
+	l.awaitNone(waiting, end)
 }
 
-func (l *Listener) awaitNone(most time.Duration) {
-	end := time.NewTimer(most)
-	defer end.Stop()
+func (l *Listener) awaitNone(while time.Duration, end time.Time) {
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
+	former, since := l.formers(), time.Now()
 	for l.Open() > 0 {
-		select {
-		case <-look.C:
-		case <-end.C:
+		now := <-look.C
+		if n := l.formers(); n < former {
+			former, since = n, now
+		}
+		if now.Sub(since) >= while || !now.Before(end) {
 			return
 		}
 	}
+}
+
+// formers is how many of those that were there when Farewell began are still being served.
+func (l *Listener) formers() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.former
 }
 
 // StopAccepting frees the address and ends Serve, which runs or is about to. Who has connected by then is served: to be

@@ -1,11 +1,13 @@
 package socket
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
 	"os"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"pxkv/transport/wiretest"
@@ -83,6 +85,98 @@ func TestFarewellWaitsForThoseWhoAreThere(t *testing.T) {
 	l.Farewell(time.Millisecond, time.Millisecond) // who does not go is not waited for
 	if l.Open() != 1 || !l.isStopped() {
 		t.Errorf("%d are open, stopped %v", l.Open(), l.isStopped())
+	}
+}
+
+// handed is a net.Listener that gives connections of a list, and then waits.
+type handed struct {
+	net.Listener
+	conns   chan net.Conn
+	stopped chan struct{}
+}
+
+// Accept implements net.Listener.
+func (h *handed) Accept() (net.Conn, error) {
+	select {
+	case c := <-h.conns:
+		return c, nil
+	case <-h.stopped:
+		return nil, net.ErrClosed
+	}
+}
+
+// SetDeadline ends Accept.
+func (h *handed) SetDeadline(t time.Time) error {
+	if t.Before(time.Now()) {
+		close(h.stopped)
+	}
+	return nil
+}
+
+// Close implements net.Listener.
+func (*handed) Close() error { return nil }
+
+// It goes on while clients go that were there before, and not for those that come and go meanwhile; nor without end.
+func TestFarewellGoesOnWhileClientsGo(t *testing.T) {
+	t.Parallel()
+	const every, while, slack = 10 * time.Millisecond, 20 * time.Millisecond, 3 * lookEvery
+	for name, c := range map[string]struct {
+		former, fresh int // how many go, one every so often
+		stays         int
+		least, most   time.Duration
+	}{
+		"all go":                {former: 50, least: 50 * every, most: 50*every + slack},
+		"some stay":             {former: 20, stays: 1, least: 20*every + 2*while, most: 20*every + 2*while + slack},
+		"others come and go":    {fresh: 50, stays: 1, least: 2 * while, most: 2*while + slack},
+		"they go without end":   {former: 500, least: MoreFarewell, most: MoreFarewell + 2*while + slack},
+		"nobody is there to go": {},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			h := &handed{conns: make(chan net.Conn), stopped: make(chan struct{})}
+			l := New(Options{})
+			l.listener = h
+			ended := make(chan error, 1)
+			go func() { ended <- l.Serve(echo) }()
+			connect := func() (client net.Conn) {
+				client, server := net.Pipe()
+				h.conns <- server
+				synctest.Wait()
+				return client
+			}
+			var all []net.Conn
+			for range c.stays + c.former {
+				all = append(all, connect())
+			}
+			over := make(chan struct{})
+			go func() {
+				defer close(over)
+				for _, client := range all[c.stays:] {
+					time.Sleep(every)
+					client.Close()
+				}
+				for range c.fresh {
+					client, server := net.Pipe()
+					time.Sleep(every)
+					select {
+					case h.conns <- server:
+					case <-h.stopped:
+					}
+					client.Close()
+				}
+			}()
+			began := time.Now()
+			l.Farewell(while, while)
+			if took := time.Since(began); took < c.least || took > c.most {
+				t.Errorf("%s: it took %v", name, took)
+			}
+			<-over
+			for _, client := range all {
+				client.Close()
+			}
+			if err := errors.Join(l.Close(), l.Wait(context.Background()), <-ended); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 

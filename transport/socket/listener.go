@@ -20,10 +20,11 @@ type Listener struct {
 	places   atomic.Int64  // that are taken
 
 	mu       sync.Mutex
-	listener net.Listener // set by Listen
-	stopping bool         // stopped is closed
-	served   map[net.Conn]struct{}
-	serving  sync.WaitGroup // servings and refusals; added to under mu, and not once closing is set
+	listener net.Listener      // set by Listen
+	stopping bool              // stopped is closed
+	served   map[net.Conn]bool // whether they were there when Farewell began
+	former   int               // that were
+	serving  sync.WaitGroup    // servings and refusals; added to under mu, and not once closing is set
 }
 
 // New makes a Listener that is not yet bound to its address.
@@ -36,7 +37,7 @@ func New(o Options) *Listener {
 	}
 	return &Listener{
 		opt: o, refusing: make(chan struct{}, maxRefusing), stopped: make(chan struct{}), ended: make(chan struct{}),
-		closed: make(chan struct{}), served: map[net.Conn]struct{}{},
+		closed: make(chan struct{}), served: map[net.Conn]bool{},
 	}
 }
 
@@ -121,11 +122,14 @@ func (l *Listener) admit(c net.Conn, serve func(net.Conn) (handedOn bool)) bool 
 		l.refuse(c)
 		return false
 	}
-	l.served[c] = struct{}{}
+	l.served[c] = false
 	l.serving.Go(func() {
 		handedOn := false
 		defer func() { // whatever becomes of serve
 			l.mu.Lock()
+			if l.served[c] {
+				l.former--
+			}
 			delete(l.served, c)
 			l.mu.Unlock()
 			if !handedOn {

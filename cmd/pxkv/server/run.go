@@ -72,7 +72,7 @@ func (s *Server) Run(ctx context.Context) error {
 
 // failedGrace is how long a node that cannot go on may take to answer what waits and to close its
 // store. Its disk is as after a crash otherwise, which is all right.
-const failedGrace = socket.FarewellTime + 700*time.Millisecond
+const failedGrace = socket.FarewellTime + socket.MoreFarewell + 700*time.Millisecond
 
 // endSoon ends the process if it has not ended in good order by then: what else it waits for may
 // never come.
