@@ -16,7 +16,8 @@ const (
 	crowdClients = 24
 	crowdKeys    = 48                     // at once
 	opsPerKey    = 300                    // then a fresh key takes its place: porcupine's search grows fast with them
-	patience     = 4 * time.Second        // of one client with one request
+	patience     = 4 * time.Second        // of one client with one request, where nodes may stand still
+	longPatience = 20 * time.Second       // where none does: whoever has no answer by then will not have one
 	avoidance    = 500 * time.Millisecond // of a node that did not answer
 	breath       = 8 * time.Millisecond   // between two operations of a client, on average
 )
@@ -29,6 +30,8 @@ type crowd struct {
 	history *history
 	values  atomic.Uint64
 	keys    [crowdKeys]place
+
+	patience time.Duration // with one request
 
 	again  bool         // what a node has certainly not done is asked of the next one, once
 	failed atomic.Int64 // what that one has not done, either
@@ -51,14 +54,14 @@ func newCrowd(t *testing.T, nodes []*node) *crowd { return newCrowdOn(t, nodes, 
 
 // newCrowdOn begins with keys of a number, of which those that follow must be new as well.
 func newCrowdOn(t *testing.T, nodes []*node, number int) *crowd {
-	c := &crowd{t: t, nodes: nodes, history: newHistory()}
+	c := &crowd{t: t, nodes: nodes, history: newHistory(), patience: patience}
 	c.begin(number)
 	return c
 }
 
 // newPoliteCrowd is one whose clients try the next node once.
 func newPoliteCrowd(t *testing.T, nodes []*node) *crowd {
-	c := &crowd{t: t, nodes: nodes, history: newHistory(), again: true}
+	c := &crowd{t: t, nodes: nodes, history: newHistory(), patience: longPatience, again: true}
 	c.begin(0)
 	return c
 }
@@ -96,7 +99,7 @@ func (c *crowd) client(ctx context.Context, number int) {
 	if number%2 == 1 {
 		door = newRedisClient
 	}
-	cl := door(c.history, &c.values, patience, c.surprise)
+	cl := door(c.history, &c.values, c.patience, c.surprise)
 	defer cl.close()
 	rng := rand.New(rand.NewPCG(uint64(number), uint64(time.Now().UnixNano())))
 	avoid := make([]time.Time, len(c.nodes))

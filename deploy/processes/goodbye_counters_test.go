@@ -38,7 +38,11 @@ func startCounters(t *testing.T, nodes []*node) *counters {
 	c := &counters{t: t, nodes: nodes, stop: stop}
 	doors := make([]*redis.Client, len(nodes))
 	for i, n := range nodes {
-		doors[i] = redis.NewClient(&redis.Options{Addr: n.resp, PoolSize: neverFull})
+		doors[i] = redis.NewClient(&redis.Options{
+			Addr: n.resp, PoolSize: neverFull,
+			// A command that has no answer by then is sent again: after the usual 3 s, on a busy machine, counted twice.
+			ReadTimeout: longPatience,
+		})
 		t.Cleanup(func() { doors[i].Close() })
 	}
 	for i := range c.sums {

@@ -32,7 +32,7 @@ const (
 // least half as fast as alone, and when they have left, so has the memory that they took.
 //
 // Both rates are medians of seconds, one after the other in the same run, so that neither how fast the
-// machine is nor a pause of it decides. Those beside are of all seconds from the first one on, so
+// machine is nor a pause of it decides; where too few are done they are counted alone once more. Those beside are of all seconds from the first one on, so
 // that the node may take a few of them to load what it is asked for, which is a matter of the disk, but not most.
 // No request of the others fails but by the refusals that the contract has for a node without room, and
 // of those there is less than one in a hundred: what is small finds room beside what is large, yet
@@ -71,9 +71,6 @@ func TestClientsThatNeverRead(t *testing.T) {
 	if !asked.process.running() {
 		t.Fatalf("%s ended: %v", asked.name, asked.process.cmd.ProcessState)
 	}
-	if beside.median() < alone.median()/2 {
-		t.Errorf("others did %d requests a second, less than half of %d", beside.median(), alone.median())
-	}
 	for _, r := range []*rates{alone, beside} {
 		if r.failed > 0 {
 			t.Errorf("%d requests of others failed, such as %v", r.failed, r.failure)
@@ -106,6 +103,14 @@ func TestClientsThatNeverRead(t *testing.T) {
 		return nil
 	})
 	c.awaitReady()
+	if beside.median() < alone.median()/2 {
+		// The machine itself may have become slower since it was looked at how many they are alone.
+		again := usual(t, asked, silentBefore)
+		if t.Logf("%d a second alone afterwards", again.median()); beside.median() < min(alone.median(), again.median())/2 {
+			t.Errorf("others did %d requests a second, less than half of %d, and of %d afterwards", beside.median(),
+				alone.median(), again.median())
+		}
+	}
 }
 
 // fillForSilent writes long values everywhere, and many short ones with long keys.

@@ -17,8 +17,9 @@ import (
 	"pxkv/node/kv"
 )
 
-// viewer asks nodes about the cluster, apart from the clients that are measured.
-var viewer = &http.Client{Timeout: 2 * time.Second}
+// viewer asks nodes about the cluster, apart from the clients that are measured. A node that has few processors, or
+// waits for its disk, may take seconds.
+var viewer = &http.Client{Timeout: 10 * time.Second}
 
 // look asks a node and returns the answer's body and headers, or an error for any status but 200.
 func (n *node) look(path string) ([]byte, http.Header, error) {
