@@ -143,12 +143,12 @@ func flood(n *node, times int) {
 // linkTo greets a node as one does that has no cluster yet, and then sends a message that is whole and makes
 // no sense. It returns when the node has closed the connection.
 func linkTo(n *node, id uint64) error {
-	conn, err := net.DialTimeout("tcp", n.peer, time.Second)
+	conn, err := net.DialTimeout("tcp", n.peer, longPatience)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(patience))
+	_ = conn.SetDeadline(time.Now().Add(longPatience))
 	sum := func(content []byte) uint32 { return crc32.Checksum(content, crc32.MakeTable(crc32.Castagnoli)) }
 	shake := func(content []byte) {
 		b := binary.LittleEndian.AppendUint16([]byte("PXKV"), uint16(len(content)))

@@ -237,11 +237,7 @@ func clusterClientGoesStraight(ctx context.Context, t *testing.T, c *cluster) {
 // answer says that it was done must be there; the client must find the new leader by itself.
 func clusterClientOutlivesALeader(ctx context.Context, t *testing.T, c *cluster) {
 	client := clusterClient(t, c)
-	owner, err := c.nodes[0].owner("{victim}")
-	if err != nil {
-		t.Fatal(err)
-	}
-	victim := c.named(owner.Leader)
+	victim := c.leaderOf("{victim}")
 	var acknowledged []string
 	write := func(i int) error {
 		key := fmt.Sprintf("{victim}:%d", i)

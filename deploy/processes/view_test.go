@@ -5,6 +5,7 @@ package processes
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -63,6 +64,23 @@ func (n *node) partitions() ([]kv.PartitionView, error) {
 
 func (n *node) owner(key string) (kv.OwnerView, error) {
 	return see[kv.OwnerView](n, "/cluster/owner?key="+url.QueryEscape(key))
+}
+
+// leaderOf returns the node that leads the partition of a key. While a leadership is handed over nobody is known to.
+func (c *cluster) leaderOf(key string) (leader *node) {
+	c.t.Helper()
+	await(c.t, "somebody leads the partition of "+key, readyAfter, func() error {
+		o, err := c.nodes[0].owner(key)
+		switch {
+		case err != nil:
+			return err
+		case o.Leader == "":
+			return errors.New("nobody is known to")
+		}
+		leader = c.named(o.Leader)
+		return nil
+	})
+	return leader
 }
 
 // metric returns one of the node's figures.
