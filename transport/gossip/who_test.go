@@ -100,13 +100,9 @@ func TestWhoIsAtRealAddresses(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer hanging.Close()
-	gone, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	gone.Close()
+	const gone = "127.0.0.1:1" // a port that nobody is given
 	a := startReal(t, 1, "127.0.0.1:0")
-	b := startReal(t, 2, "127.0.0.1:0", a.Addr(), hanging.Addr().String(), gone.Addr().String())
+	b := startReal(t, 2, "127.0.0.1:0", a.Addr(), hanging.Addr().String(), gone)
 	places := b.Look(t.Context())
 	if len(places) != 3 || places[0].ID != 1 || places[1].ID != 0 || places[1].Refused || places[1].Err == nil ||
 		places[2].ID != 0 || !places[2].Refused {

@@ -240,13 +240,7 @@ func TestZipfPrefersFewKeys(t *testing.T) {
 
 func TestFailuresAreCountedByKind(t *testing.T) {
 	t.Parallel()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	refused := "http://" + listener.Addr().String()
-	listener.Close()
-
+	const refused = "http://127.0.0.1:1" // a port that nobody is given
 	answer := func(status int, body string) string {
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(status)
@@ -275,7 +269,10 @@ func TestFailuresAreCountedByKind(t *testing.T) {
 		{"silence", silent.URL, "timeout"},
 	} {
 		c := small(PxkvRaw, Put, tc.url)
-		c.Connections, c.Requests, c.Timeout = 1, 3, 100*time.Millisecond
+		c.Connections, c.Requests, c.Timeout = 1, 3, 20*time.Second
+		if tc.kind == "timeout" {
+			c.Timeout = 100 * time.Millisecond
+		}
 		result, err := Run(t.Context(), c, nil)
 		if err != nil {
 			t.Fatalf("%s: %v", tc.name, err)
