@@ -71,7 +71,7 @@ func contractOfCommands(t *testing.T, c *trio) {
 			out: "~\"may_fail\": {\n    \"yes\": true"},
 		{name: "status --safe-to-stop", args: "status --wait 60s --safe-to-stop n1", out: "node n1 may be stopped\n"},
 		{name: "status --safe-to-stop of nobody", args: "status --safe-to-stop n9", code: exitFailed, errs: "n9"},
-		{name: "status --quiet", args: "status --quiet"},
+		{name: "status --quiet", args: "status --quiet --wait 60s"},
 		{name: "plan", args: "plan replace n3", code: exitFailed, out: "~to replace n3: replicas of 8 partitions",
 			errs: "it would be refused now:\n  n3 cannot be replaced: "},
 		{name: "plan --output json", args: "plan add n4 --output json", out: `~"change": "add"`},
@@ -152,7 +152,7 @@ func contractOfCommands(t *testing.T, c *trio) {
 	t.Run("import and export of files", func(t *testing.T) { c.files(t) })
 	t.Run("PXKV_SERVER", func(t *testing.T) {
 		t.Setenv("PXKV_SERVER", c.http["n3"])
-		command(t, "", nil, "status", "--output", "json").expect(t, exitFine, `"node": "n3"`, "")
+		command(t, "", nil, "status", "--wait", "60s", "--output", "json").expect(t, exitFine, `"node": "n3"`, "")
 	})
 }
 
