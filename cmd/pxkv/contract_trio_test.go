@@ -75,8 +75,8 @@ func (c *trio) members() (members []kv.MemberView) {
 	return members
 }
 
-// owner tells who leads the partition of a key, and which one that is. While a leadership is handed over nobody is known
-// to have it.
+// owner tells who leads the partition of a key, and which one that is. While a leadership is handed over nobody is
+// known to have it.
 func (c *trio) owner(t *testing.T, key string) (leader string, partition int) {
 	t.Helper()
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {

@@ -40,7 +40,8 @@ func startCounters(t *testing.T, nodes []*node) *counters {
 	for i, n := range nodes {
 		doors[i] = redis.NewClient(&redis.Options{
 			Addr: n.resp, PoolSize: neverFull,
-			// A command that has no answer by then is sent again: after the usual 3 s, on a busy machine, counted twice.
+			// A command that has no answer by then is sent again: on a busy machine, and after the usual 3 s, it would
+			// be counted twice.
 			ReadTimeout: longPatience,
 		})
 		t.Cleanup(func() { doors[i].Close() })

@@ -31,12 +31,12 @@ const (
 // for lists and for all keys, and send half of very long commands. The node lives and serves others at
 // least half as fast as alone, and when they have left, so has the memory that they took.
 //
-// Both rates are medians of seconds, one after the other in the same run, so that neither how fast the
-// machine is nor a pause of it decides; where too few are done they are counted alone once more. Those beside are of all seconds from the first one on, so
-// that the node may take a few of them to load what it is asked for, which is a matter of the disk, but not most.
-// No request of the others fails but by the refusals that the contract has for a node without room, and
-// of those there is less than one in a hundred: what is small finds room beside what is large, yet
-// the last bytes of the budget may be taken.
+// Both rates are medians of seconds, one after the other in the same run, so that neither how fast the machine
+// is nor a pause of it decides; where too few are done they are counted alone once more. Those beside are of all
+// seconds from the first one on, so that the node may take a few of them to load what it is asked for, which is
+// a matter of the disk, but not most. No request of the others fails but by the refusals that the contract has
+// for a node without room, and of those there is less than one in a hundred: what is small finds room beside
+// what is large, yet the last bytes of the budget may be taken.
 func TestClientsThatNeverRead(t *testing.T) {
 	c := newCluster(t, 3)
 	by, how := memoryGroup(t, silentMemory)
@@ -106,7 +106,7 @@ func TestClientsThatNeverRead(t *testing.T) {
 	if beside.median() < alone.median()/2 {
 		// The machine itself may have become slower since it was looked at how many they are alone.
 		again := usual(t, asked, silentBefore)
-		if t.Logf("%d a second alone afterwards", again.median()); beside.median() < min(alone.median(), again.median())/2 {
+		if beside.median() < min(alone.median(), again.median())/2 {
 			t.Errorf("others did %d requests a second, less than half of %d, and of %d afterwards", beside.median(),
 				alone.median(), again.median())
 		}
