@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestRedisRandomCommandsAreAnsweredAsByRedis gives the same random commands on few keys to a
