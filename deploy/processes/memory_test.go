@@ -224,7 +224,9 @@ func TestAStoreInMemoryIsBounded(t *testing.T) {
 	const most = 128 << 20
 	c := newCluster(t, 1)
 	n := c.nodes[0]
-	n.extra = []string{"--store", "memory", "--max-bytes", fmt.Sprint(most), "--partitions", "4", "--compression", "none"}
+	n.extra = []string{
+		"--store", "memory", "--max-bytes", fmt.Sprint(most), "--partitions", "4", "--compression", "none",
+	}
 	n.start()
 	c.awaitReady()
 	value := strings.Repeat("0123456789abcdef", 1<<12)
