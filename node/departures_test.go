@@ -12,9 +12,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
 	"pxkv/node/autopilot"
 	"pxkv/node/kv"
 	"pxkv/node/replica"
+	"pxkv/persist/disktest"
 )
 
 // ordered takes the answer to an order that must not fail.
@@ -388,45 +392,48 @@ func TestWhoIsHeardByOthersKeepsNobodyIn(t *testing.T) {
 	})
 }
 
-// An order whose outcome is unknown may be carried out later: the next one must not decide by what was before it.
+// An order whose outcome is unknown may be carried out later: the next one must not decide by what was before it, and
+// waits for that.
 func TestAnOrderThatNobodyWaitsForComesBeforeTheNext(t *testing.T) {
 	t.Parallel()
-	c, servers := of(t, 4)
-	for _, s := range servers {
-		for _, o := range servers {
-			c.net.setDelay(s, o, 10*time.Millisecond)
-		}
+	disk := disktest.NewHeld(func(op errorfs.Op) bool {
+		return op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData
+	})
+	c := newCluster(t)
+	a := c.start("a")
+	for _, name := range []string{"b", "c", "d"} {
+		c.startOn(name, errorfs.Wrap(vfs.NewMem(), disk), true, 0)
 	}
-	a, first, second := servers[0], servers[2].name, servers[3].name
-	stays := func() {
-		for _, name := range []string{first, second} {
-			eventually(t, "it stays", func() error {
-				_, err := a.node.CancelLeave(within(t, patience), name)
-				return err
-			})
-		}
+	c.settled(4)
+	leave := func(ctx context.Context, name string) *kv.Error {
+		_, e := a.node.orderHere(ctx, autopilot.Wish{Kind: autopilot.Leave, Name: name})
+		return e
 	}
-	// How long it takes until an order is proposed, and then until it is carried out, is the machine's affair.
-	unknown, limit := 0, 50*time.Millisecond
-	for end := time.Now().Add(patience); unknown < 5 && time.Now().Before(end); {
-		ctx, cancel := context.WithTimeout(t.Context(), limit)
-		_, e := a.node.orderHere(ctx, autopilot.Wish{Kind: autopilot.Leave, Name: first})
+	eventually(t, "the outcome of an order is unknown", func() error {
+		release := sync.OnceFunc(disk.Hold())
+		defer release()
+		ctx, cancel := context.WithCancel(within(t, patience))
+		defer cancel()
+		outcome := make(chan *kv.Error, 1)
+		go func() { outcome <- leave(ctx, "c") }()
+		disk.Await(t) // which is its own entry's, or another one's
 		cancel()
-		switch {
-		case e == nil: // it was carried out in time
-			limit -= 3 * time.Millisecond
-		case e.Kind != kv.Unknown: // it was not even proposed
-			limit += 5 * time.Millisecond
-		default:
-			unknown++
-			_, _ = a.node.orderHere(within(t, patience), autopilot.Wish{Kind: autopilot.Leave, Name: second})
-			if left := a.machine.State().ActiveIDs(); len(left) < 3 {
-				t.Fatalf("only %v stay, of three replicas", left)
-			}
+		if e := <-outcome; e == nil || e.Kind != kv.Unknown {
+			return fmt.Errorf("it is %v", e)
 		}
-		stays()
-	}
-	if unknown == 0 {
-		t.Error("the outcome of no order was unknown")
-	}
+		if e := leave(within(t, 10*c.tick), "d"); e == nil || e.Text != "another order is being carried out" {
+			t.Errorf("the next one ends with %v", e)
+		}
+		return nil
+	})
+	eventually(t, "the next one is answered by what the former one has decided", func() error {
+		v, e := a.node.orderHere(within(t, patience), autopilot.Wish{Kind: autopilot.Leave, Name: "d"})
+		switch {
+		case e != nil:
+			return e
+		case len(v.Refused) == 0:
+			t.Errorf("d leaves as well: %+v", v)
+		}
+		return nil
+	})
 }
