@@ -9,7 +9,7 @@ import (
 
 // TestManyMembers forms a cluster of many nodes and partitions, loses two members for ever, which are given up one
 // after the other, and takes two others in. SIM_NODES and SIM_PARTITIONS make it larger: fifty nodes and 1,024
-// partitions take two minutes of a processor.
+// partitions take half a minute of a processor.
 func TestManyMembers(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes a quarter of a minute")
