@@ -86,14 +86,16 @@ func TestClientsThatNeverRead(t *testing.T) {
 	leave()
 	begin := time.Now()
 	left := residentOf(asked.process.cmd.Process.Pid)
-	// It is looked at from outside: a node that is asked about itself all the time has work, and garbage.
+	// It is looked at from outside: a node that is asked about itself all the time has work, and garbage. What was idle
+	// at first, with values that pack well, may have had little of what a store keeps in memory as it is used.
+	mayKeep := max(idle, (left-idle)/3)
 	await(t, "memory is back", time.Minute, func() error {
-		if now := residentOf(asked.process.cmd.Process.Pid); now >= 2*idle {
+		if now := residentOf(asked.process.cmd.Process.Pid); now >= idle+mayKeep {
 			return fmt.Errorf("%d MiB, %d when they left, %d when idle", now>>20, left>>20, idle>>20)
 		}
 		return nil
 	})
-	t.Logf("under twice the idle size %v after they left, with %d MiB", round(time.Since(begin)), left>>20)
+	t.Logf("back, but for %d MiB, %v after they left, with %d", mayKeep>>20, round(time.Since(begin)), left>>20)
 	await(t, "nothing is held", time.Minute, func() error {
 		for _, n := range c.nodes { // by the others for the one that was asked
 			if held, err := n.metric("pxkv_held_bytes"); err != nil || held > 1<<20 {
