@@ -32,8 +32,8 @@ func TestRedisCommandsAreAnsweredAsByRedis(t *testing.T) {
 	}
 }
 
-// usuallyApart is how long both answers to a command may take together if times to live in them are to be the same: they
-// are rounded to seconds.
+// usuallyApart is how long both answers to a command may take together if times to live in them are to be the same:
+// they are rounded to seconds.
 const usuallyApart = 300 * time.Millisecond
 
 func sameChosenCommands(t *testing.T, real, ours *redisClient) {
