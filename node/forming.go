@@ -139,9 +139,7 @@ func (f *forming) look(ctx context.Context) {
 			f.mu.Unlock()
 			f.wake()
 		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
+		if !passes(ctx, pause) {
 			return
 		}
 	}

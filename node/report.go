@@ -70,9 +70,7 @@ func gather(
 		if len(health.Silent(s, out)) == 0 || !time.Now().Before(end) || handedOverIsDark {
 			return out
 		}
-		select {
-		case <-time.After(catchStep):
-		case <-ctx.Done():
+		if !passes(ctx, catchStep) {
 			return out
 		}
 	}
@@ -132,9 +130,7 @@ func (n *Node) reportHere(ctx context.Context, _ struct{}) ([]health.Report, *kv
 		if out = now; !late(out) || time.Now().After(end) {
 			return out, nil
 		}
-		select {
-		case <-time.After(catchStep):
-		case <-ctx.Done():
+		if !passes(ctx, catchStep) {
 			return out, nil
 		}
 	}

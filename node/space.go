@@ -44,9 +44,7 @@ func (n *Node) watchSpace(ctx context.Context) {
 			n.judgeSpace(room, n.o.Boot())
 			rest = lasts(room)
 		}
-		select {
-		case <-time.After(rest):
-		case <-ctx.Done():
+		if !passes(ctx, rest) {
 			return
 		}
 	}

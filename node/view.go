@@ -114,13 +114,8 @@ func (n *Node) ClusterHealth(ctx context.Context) kv.ClusterView {
 	verdict := health.Judge(s, reports)
 	v := n.clusterOf(s)
 	// Of a group that is just handed over this node may not have heard yet who leads it.
-	for !v.Ready && time.Now().Before(end) && !n.client.Stopping() {
-		select {
-		case <-time.After(catchStep):
-			v = n.clusterOf(s)
-		case <-ctx.Done():
-			end = time.Time{}
-		}
+	for !v.Ready && time.Now().Before(end) && !n.client.Stopping() && passes(ctx, catchStep) {
+		v = n.clusterOf(s)
 	}
 	v.Health = &kv.HealthView{Served: verdict.Served, Complete: verdict.Complete, MayFail: verdict.MayFail}
 	if !v.Ready {
