@@ -4,7 +4,6 @@ package processes
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,9 +20,8 @@ const (
 )
 
 // TestRollingRestart restarts one node after the other. Clients of the other nodes see
-// nothing of it: no request fails, none ends unknown, none is answered 503, and none waits for an election: as each
-// node leads a third of the partitions, one restart without such a wait shows that, and a busy machine may have slow
-// writes of its own in the others.
+// nothing of it: no request fails, none ends unknown, none is answered 503, and (as the
+// median of three restarts, for the machine may be busy) none waits for an election.
 func TestRollingRestart(t *testing.T) {
 	c := startThree(t)
 	var ledger loadcheck.Ledger
@@ -41,8 +39,8 @@ func TestRollingRestart(t *testing.T) {
 		nothingWrong(t, "load through the other nodes while "+n.name+" restarted", sum)
 		waits = append(waits, time.Duration(sum.SlowestPut)*time.Millisecond)
 	}
-	if slices.Min(waits) > slowest {
-		t.Errorf("the slowest writes of the restarts took %v, want at most %v in one of them: leaderships were not "+
+	if median(waits) > slowest {
+		t.Errorf("the slowest writes of the restarts took %v, want a median of at most %v: leaderships were not "+
 			"handed over, or to nobody", waits, slowest)
 	}
 	verify(t, &ledger, c.nodes)
