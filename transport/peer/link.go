@@ -95,7 +95,8 @@ func (l *link) run() {
 		l.conn.RemoteAddr(), "cause", err)
 }
 
-// close breaks the link; the first cause counts. p.mu is held.
+// close breaks the link; the first cause counts. The time of the next dial is set here and not when the link's
+// goroutines have ended: whatever is sent in between would dial at once. p.mu is held.
 func (l *link) close(cause error) {
 	if l.dead {
 		return
@@ -104,6 +105,12 @@ func (l *link) close(cause error) {
 	l.conn.Close()
 	l.unpark()
 	l.p.choose()
+	switch {
+	case l.p.t.now()-l.since >= int64(goodLife):
+		l.p.backoff = 0
+	case l.p.current == nil:
+		l.p.slowDown() // or two nodes that cannot live together would connect in a tight loop
+	}
 }
 
 // outdated says why the link is to end, nil when it may stay. A peer that was told of another cluster than the one

@@ -346,6 +346,26 @@ func TestLinkThatBreaksAtOnceIsNotDialedInATightLoop(t *testing.T) {
 	}
 }
 
+// Between a link's break and the end of its goroutines nothing may dial yet: whoever sends all the time would always
+// dial in that moment, and never wait.
+func TestYoungLinkThatBreaksDelaysTheNextDialFromThatMomentOn(t *testing.T) {
+	t.Parallel()
+	var b book
+	n1 := start(t, &b, 1, &testHandler{})
+	start(t, &b, 2, &testHandler{})
+	if _, err := n1.call(within(t, 30*time.Second), 2, 1, nil); err != nil {
+		t.Fatal(err)
+	}
+	p := (*n1.peers.Load())[2]
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.links[0].since = p.t.now()
+	p.links[0].close(errors.New("a test broke it"))
+	if err := p.room(1); !errors.Is(err, errUnreachable) {
+		t.Errorf("room right after the break: %v, want %v", err, errUnreachable)
+	}
+}
+
 func TestLinkEndsWhenTheNodesTurnOutToBeOfDifferentClusters(t *testing.T) {
 	t.Parallel()
 	var b book

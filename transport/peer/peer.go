@@ -187,7 +187,9 @@ func (p *peer) attach(l *link) (ok, gone bool) {
 	if !l.dialed {
 		p.backoff = 0 // it is alive and looks for us
 	}
-	for _, old := range p.links {
+	former := p.links
+	p.links = append(p.links, l) // first: the others leave no gap, so that none of them counts as a failed dial
+	for _, old := range former {
 		switch {
 		case old.remote.Incarnation != l.remote.Incarnation:
 			old.close(errRestarted)
@@ -195,7 +197,6 @@ func (p *peer) attach(l *link) (ok, gone bool) {
 			old.close(errReplaced)
 		}
 	}
-	p.links = append(p.links, l)
 	p.choose()
 	return true, false
 }
@@ -237,11 +238,6 @@ func (p *peer) detach(l *link) {
 	var ended []call
 	if l.sentCalls > 0 {
 		ended = p.calls.endAll(func(s *slot) bool { return s.link == l })
-	}
-	if p.t.now()-l.since >= int64(goodLife) {
-		p.backoff = 0
-	} else if p.current == nil {
-		p.slowDown() // or two nodes that cannot live together would connect in a tight loop
 	}
 	var dropped []call
 	if p.stopping {
