@@ -76,23 +76,31 @@ func TestWhoLeavesSaysSoWithEachAnswer(t *testing.T) {
 	}
 }
 
+// leavingBusy starts a server, asks it something and lets it leave while that is under way, until release is called.
+func leavingBusy(t *testing.T, request string) (b *boxes, c net.Conn, release func()) {
+	t.Helper()
+	b = newBoxes()
+	reached, released := make(chan struct{}), make(chan struct{})
+	first := sync.OnceFunc(func() { close(reached) })
+	b.busy = func(context.Context) {
+		first()
+		<-released
+	}
+	s := newTestServer(t, b, nil)
+	serving(t, s)
+	c = wiretest.Dial(t, s.Addr().String())
+	io.WriteString(c, request)
+	<-reached
+	s.Leave()
+	return b, c, func() { close(released) }
+}
+
 // An answer under way says so, too.
 func TestWhoLeavesSaysSoWithTheAnswerUnderWay(t *testing.T) {
 	t.Parallel()
 	for _, put := range []string{plainPut, restPut} {
-		b := newBoxes()
-		reached, release := make(chan struct{}), make(chan struct{})
-		b.busy = func(context.Context) {
-			close(reached)
-			<-release
-		}
-		s := newTestServer(t, b, nil)
-		serving(t, s)
-		c := wiretest.Dial(t, s.Addr().String())
-		io.WriteString(c, put)
-		<-reached
-		s.Leave()
-		close(release)
+		_, c, release := leavingBusy(t, put)
+		release()
 		if res := lastAnswer(t, bufio.NewReader(c)); res.StatusCode != http.StatusCreated {
 			t.Error(res.Status)
 		}
@@ -120,20 +128,9 @@ func TestPipelinedRequestsAreAnsweredByWhoLeaves(t *testing.T) {
 func TestWhatComesBehindTheLastAnswerDoesNoHarm(t *testing.T) {
 	t.Parallel()
 	for _, put := range []string{plainPut, restPut} {
-		b := newBoxes()
-		reached, release := make(chan struct{}, 2), make(chan struct{})
-		b.busy = func(context.Context) {
-			reached <- struct{}{}
-			<-release
-		}
-		s := newTestServer(t, b, nil)
-		serving(t, s)
-		c := wiretest.Dial(t, s.Addr().String())
-		io.WriteString(c, put)
-		<-reached
-		s.Leave()
+		b, c, release := leavingBusy(t, put)
 		io.WriteString(c, strings.Repeat(put, 100)) // nobody reads it yet
-		close(release)
+		release()
 		lastAnswer(t, bufio.NewReader(c))
 		b.mu.Lock()
 		if b.puts != 1 {
