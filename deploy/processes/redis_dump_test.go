@@ -23,15 +23,13 @@ import (
 // TestRedisDump imports what a real Redis has written: with its encodings of short and long values, with and without
 // compression and checksum. The strings are there with their deadlines, and the keys of other types are counted.
 func TestRedisDump(t *testing.T) {
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
 	for i, settings := range [][]string{
 		nil,
 		{"--rdbcompression", "no", "--rdbchecksum", "no", "--maxmemory-policy", "allkeys-lru", "--maxmemory", "200mb"},
 		{"--maxmemory-policy", "allkeys-lfu", "--maxmemory", "200mb", "--hash-max-listpack-entries", "0",
 			"--set-max-intset-entries", "0", "--zset-max-listpack-entries", "0", "--list-max-listpack-size", "-1"},
 	} {
-		rng := rand.New(rand.NewPCG(seed, uint64(i)))
+		rng := draw(t, i)
 		dir := t.TempDir()
 		address := startRedis(t, append(settings, "--dir", dir)...)
 		conn, err := net.Dial("tcp", address)

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"math/rand/v2"
 	"net/http"
 	"os"
 	"os/exec"
@@ -118,9 +117,7 @@ func TestMillionPairs(t *testing.T) {
 	dir := t.TempDir()
 	file, all := filepath.Join(dir, "pairs.ndjson"), servers(c.nodes)
 	writePairs(t, file, pairs)
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	rng := rand.New(rand.NewPCG(seed, 0))
+	rng := draw(t, "kills")
 	begin := time.Now()
 	for i := range kills {
 		from := pairs / (kills + 1) * i

@@ -212,6 +212,7 @@ func (r *running) inFlight(hash uint64) bool {
 func (r *running) dispatch(ctx context.Context) error {
 	b := r.next
 	r.next = newBatch()
+	r.next.through = b.through // the last one may be empty, and takes back nothing of what is done
 	select {
 	case r.room <- struct{}{}:
 	case <-ctx.Done():
@@ -259,7 +260,10 @@ func (r *running) carryOut(ctx context.Context, b *batch) {
 		r.entries = r.open[0].through
 		r.open = r.open[1:]
 	}
-	if now := r.Now(); r.State != nil && !r.saving && now.Sub(r.State.saved) >= r.limits.SaveEvery {
+	if r.State == nil || r.saving || r.entries == r.State.Entries {
+		return // what is behind one that is under way is not there to be saved yet
+	}
+	if now := r.Now(); now.Sub(r.State.saved) >= r.limits.SaveEvery {
 		r.saving, r.State.Entries, r.State.Counts = true, r.entries, r.counts
 		r.saves.Go(func() { // nothing waits for the disk of the client
 			r.save(now)

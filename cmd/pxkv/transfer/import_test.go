@@ -459,12 +459,15 @@ func TestInterruptedImport(t *testing.T) {
 // A state that cannot be kept is said once, and does not end the import.
 func TestStateThatCannotBeKept(t *testing.T) {
 	t.Parallel()
-	warned := 0
+	warned, state := 0, &State{name: filepath.Join(t.TempDir(), "none", "x")}
 	_, _, err := imported(t, &fakeStore{}, numbered(30), func(im *Import) {
-		im.State = &State{name: filepath.Join(t.TempDir(), "none", "x")}
+		im.State = state
 		im.Warn, im.Limits.SaveEvery = func(error) { warned++ }, time.Nanosecond
 	})
 	if err != nil || warned != 1 {
 		t.Errorf("%v, %d warnings", err, warned)
+	}
+	if state.Entries == 0 { // the last batch is empty
+		t.Error("at the end it says that nothing is done")
 	}
 }
