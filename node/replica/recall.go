@@ -144,6 +144,12 @@ func (h *Host) neighbours() []kv.NodeID {
 	return slices.DeleteFunc(slices.Compact(all), func(n kv.NodeID) bool { return n == 0 || n == h.cfg.Node })
 }
 
+// staying are those neighbours that were not removed. Groups know former members for long, and whoever were asked for
+// ever would be dialed for ever.
+func (h *Host) staying() []kv.NodeID {
+	return slices.DeleteFunc(h.neighbours(), func(n kv.NodeID) bool { return h.cfg.Policy.Standing(n).Removed })
+}
+
 // tickRecall asks again, and gives up on those who do not answer.
 func (h *Host) tickRecall() {
 	switch {
@@ -154,7 +160,7 @@ func (h *Host) tickRecall() {
 		}
 		h.vouchAll()
 	case (h.clock.ticks+uint64(h.cfg.Node))%recallTicks == 0:
-		h.Ask(h.neighbours())
+		h.Ask(h.staying())
 	}
 	clear(h.recall.spoke)
 }

@@ -347,6 +347,27 @@ type without struct{ nowhere }
 
 func (without) Standing(n kv.NodeID) Standing { return Standing{Removed: n == 3} }
 
+// A node that was removed is in the addresses of many groups still. It is asked for nothing: each question would be
+// a connection that is tried in vain, for as long as the process lives.
+func TestWhoWasRemovedIsAskedNothing(t *testing.T) {
+	t.Parallel()
+	h, _ := follower(t)
+	h.cfg.Policy = without{}
+	asked := map[kv.NodeID]bool{}
+	for i := range time.Duration(recallTicks) {
+		out, err := h.Turn(Now{Boot: time.Hour + (i+1)*DefaultTick}, &Input{Tick: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, q := range inquiries(t, out) {
+			asked[q.to] = true
+		}
+	}
+	if want := map[kv.NodeID]bool{1: true}; !reflect.DeepEqual(asked, want) {
+		t.Errorf("asked %v, want %v", asked, want)
+	}
+}
+
 // A question holds so many nodes, and the next one is about others: each has its turn.
 func TestAQuestionIsAboutAFewNodesAtATime(t *testing.T) {
 	t.Parallel()
