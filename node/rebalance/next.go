@@ -221,7 +221,7 @@ func drift(d Desired, g Group) Action {
 	first := d.Voters[0]
 	a := Action{Settled: settledVoters(d, g)}
 	if !a.Settled {
-		a.Why = "what is missing is late"
+		a.Why = missing(d, g)
 	}
 	switch {
 	case first.ID == g.Self:
@@ -240,6 +240,22 @@ func drift(d Desired, g Group) Action {
 		a.Kind, a.To, a.Drift, a.Why = Transfer, first.ID, true, "it is the preferred leader"
 	}
 	return a
+}
+
+// missing names a wanted voter that the others went on without. Somebody has to know whose node to look at: as long as
+// it is like that, a former replica may stay in its place, and the member that has that one cannot leave.
+func missing(d Desired, g Group) string {
+	for _, r := range d.Voters {
+		if slices.Contains(g.Voters, r.ID) {
+			continue
+		}
+		fault := "has no room or is filled too slowly"
+		if pr := g.Progress[r.ID]; pr.Silent || !pr.Active {
+			fault = "does not answer"
+		}
+		return fmt.Sprintf("the replica on node %s %s, and no other one takes its place", g.called(r.Node), fault)
+	}
+	return "some voters are not wanted any more"
 }
 
 // settledVoters reports whether all wanted voters are voters, and there are no others.

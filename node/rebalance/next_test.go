@@ -232,6 +232,23 @@ func TestNext(t *testing.T) {
 	}
 }
 
+// Who waits for a member that leaves looks for the node that keeps it.
+func TestWhoIsLateIsNamed(t *testing.T) {
+	t.Parallel()
+	for want, pr := range map[string]Progress{
+		"the replica on node n5 does not answer, and no other one takes its place": {Late: true},
+		"the replica on node n5 has no room or is filled too slowly, and no other one takes its place": {
+			Late: true, Active: true,
+		},
+	} {
+		g := group(1, 1, 2, 2, 3, 3).learner(5, 5, pr)
+		g.Names = func(id kv.NodeID) string { return fmt.Sprintf("n%d", id) }
+		if got := Next(Desired{Voters: on(1, 1, 2, 2, 5, 5)}, g); got.Why != want {
+			t.Errorf("%+v: %q, want %q", pr, got.Why, want)
+		}
+	}
+}
+
 // anyID is a node or a replica that is not called by the name of its node.
 var anyID = regexp.MustCompile(`replica [0-9]+|[0-9a-f]{16}`)
 
