@@ -165,6 +165,9 @@ func TestWhatCannotEndIsRefused(t *testing.T) {
 	if v, err := a.Plan(ctx, "remove", servers[2].name, 1<<60); err != nil || len(v.Refused) == 0 {
 		t.Errorf("a plan of many replicas: %+v, %v", v, err)
 	}
+	if v, err := a.Plan(ctx, "remove", servers[2].name, 0); err != nil || len(v.AtRisk) != len(v.Moves) {
+		t.Errorf("two members would remain, and could bear that one fails: %+v, %v", v, err)
+	}
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
 	for range 8 { // the leader may say at once that it has no time to look

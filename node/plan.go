@@ -87,7 +87,8 @@ func (p *planned) find(name string) (meta.Member, error) {
 	return m, nil
 }
 
-// remove shows what becomes of a member's replicas: of one that answers when it leaves, else when it is given up.
+// remove shows what becomes of a member's replicas: of one that answers when it leaves, else when it is given up. Of
+// one that departs already it shows what is left of that.
 func (p *planned) remove(ctx context.Context, name string, replicas int) error {
 	m, err := p.find(name)
 	if err != nil {
@@ -105,7 +106,11 @@ func (p *planned) remove(ctx context.Context, name string, replicas int) error {
 	if replicas == 0 {
 		replicas = s.Replicas
 	}
-	if len(active) > 0 {
+	switch {
+	case len(active) == 0:
+	case m.Departure != nil && !s.PlacementOutdated(): // it is placed nowhere any more
+		p.show(autopilot.MovesLeft(p.f, m.ID), min(replicas, len(active)), nil)
+	default:
 		p.moves(active, replicas, nil)
 	}
 	return nil
@@ -125,7 +130,7 @@ func (p *planned) replace(ctx context.Context, name string) error {
 }
 
 func (p *planned) moves(active []kv.NodeID, replicas int, names map[kv.NodeID]string) {
-	p.show(autopilot.Moves(p.f, active, replicas), replicas, names)
+	p.show(autopilot.Moves(p.f, active, replicas), min(replicas, len(active)), names)
 }
 
 // planRate is at what pace a node is assumed to be filled, in bytes a second, and planStep what a partition takes

@@ -25,10 +25,12 @@ func newPlanCommand() *cobra.Command {
 		Use:   "plan add|remove|replace NAME",
 		Short: "Show what would move if a node came, went, or were replaced",
 		Long: `Show what would move if a node came, went, or were replaced, by the word of all members now:
-which partitions from where to where, about how many bytes, about how long that takes, and which
-partitions could not bear the failure of one more node meanwhile. Nothing is changed by it.
+which partitions from where to where, about how many bytes, about how long that takes (longer where the
+nodes are busy or have a --move-rate), and which partitions could not bear the failure of one more node
+meanwhile. Nothing is changed by it.
 
-"remove" is how the member leaves ("pxkv leave"), or where it does not answer how it is given up ("pxkv remove").
+"remove" is how the member leaves ("pxkv leave"), or where it does not answer how it is given up ("pxkv remove");
+of one that is on its way out already, it is what is left of that.
 "replace" is a new node of its name with an empty data directory. Which partitions a new node gets depends on an id
 that it draws at its first start: what "add" shows is one such case.
 

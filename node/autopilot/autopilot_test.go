@@ -320,12 +320,14 @@ func TestWhatIsRefused(t *testing.T) {
 		"more wanted than there are": {members: 4, wish: leave, change: func(f *Facts) {
 			f.apply(t, meta.SetReplicas{From: 3, To: 7})
 		}, want: "3 members would remain, fewer than the 7 replicas that are wanted of each partition"},
-		"fewer replicas":          {members: 3, wish: of(2)},
-		"more than remain":        {members: 3, wish: of(3), want: "2 members remain"},
-		"more than there are":     {members: 5, wish: of(4), want: "4 replicas"},
-		"negative":                {members: 5, wish: of(-1), want: "-1 replicas"},
-		"the last":                {members: 1, wish: Wish{Kind: Leave, Name: "n1"}, want: "last active member"},
-		"an old plan":             {members: 4, wish: Wish{Kind: Leave, Name: "n3", Epoch: 1}, want: "the plan again"},
+		"fewer replicas":      {members: 3, wish: of(2)},
+		"more than remain":    {members: 3, wish: of(3), want: "2 members remain"},
+		"more than there are": {members: 5, wish: of(4), want: "4 replicas"},
+		"negative":            {members: 5, wish: of(-1), want: "-1 replicas"},
+		"the last":            {members: 1, wish: Wish{Kind: Leave, Name: "n1"}, want: "last active member"},
+		"an old plan":         {members: 4, wish: Wish{Kind: Leave, Name: "n3", Epoch: 1}, want: "the plan again"},
+		"an old plan of what cannot be": {members: 3, wish: Wish{Kind: Leave, Name: "n3", Epoch: 1},
+			want: "look at the plan again; 2 members would remain"},
 		"the present plan":        {members: 4, wish: Wish{Kind: Leave, Name: "n3", Epoch: 2}},
 		"one that does not leave": {members: 4, wish: Wish{Kind: Stay, Name: "n3"}},
 		"a dead one":              {members: 4, wish: remove},
@@ -408,6 +410,40 @@ func TestWhatAChangeMoves(t *testing.T) {
 	}
 	if moves := Moves(f, nil, 3); len(moves) != 2 {
 		t.Errorf("without members: %+v", moves)
+	}
+}
+
+// What is made anew is not there at first: two replicas of three are left, whether their node is dead yet or not.
+func TestWhatIsMadeAnewIsAtRisk(t *testing.T) {
+	t.Parallel()
+	f := facts(t, 4)
+	moves := MovesAnew(f, 3)
+	if at := AtRisk(f, moves, 3); len(at) != 2 {
+		t.Errorf("at risk are %v of %+v", at, moves)
+	}
+	for p, r := range f.Reports {
+		for i := range r.Replicas {
+			if !r.Replicas[i].Answers {
+				t.Errorf("partition %s was changed", p)
+			}
+		}
+	}
+}
+
+// A member that leaves is placed nowhere any more, and still has replicas.
+func TestWhatIsLeftOfADepartureMoves(t *testing.T) {
+	t.Parallel()
+	f := facts(t, 4)
+	f.apply(t, meta.SetState{ID: 3, From: kv.Active, To: kv.Leaving, Cause: kv.CauseLeft})
+	f.apply(t, f.State.NewPlace([][]kv.NodeID{{1, 2, 4}, {4, 2, 1}}))
+	former := f.Reports[0]
+	f.asPlaced()
+	f.Reports[0] = former // the other one has moved
+	f.Selves[1] = Self{Bytes: map[kv.PartitionID]int64{0: 100, 1: 50}, Room: -1}
+	moves := MovesLeft(f, 3)
+	if len(moves) != 1 || moves[0].Partition != 0 || !slices.Equal(moves[0].From, []kv.NodeID{3}) ||
+		!slices.Equal(moves[0].To, []kv.NodeID{4}) || moves[0].Bytes != 100 {
+		t.Errorf("moves are %+v", moves)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"pxkv/node/health"
 	"pxkv/node/kv"
 	"pxkv/node/meta"
 	"pxkv/node/rebalance"
@@ -36,6 +37,23 @@ func MovesAnew(f *Facts, node kv.NodeID) (out []Move) {
 	return out
 }
 
+// MovesLeft returns what is still to move until a member that departs already has no replica any more.
+func MovesLeft(f *Facts, node kv.NodeID) (out []Move) {
+	sizes := sizesOf(f)
+	for _, p := range Left(f, node).Partitions {
+		m := Move{ring.Move{Partition: p, From: []kv.NodeID{node}}, sizes[p]}
+		there := f.Reports[p].Replicas
+		for _, r := range f.State.Placement[p] {
+			counts := func(x health.Replica) bool { return x.Node == r.Node && x.Voter }
+			if !slices.ContainsFunc(there, counts) {
+				m.To = append(m.To, r.Node)
+			}
+		}
+		out = append(out, m)
+	}
+	return out
+}
+
 // Arriving is how many bytes each node gets by moves.
 func Arriving(moves []Move) map[kv.NodeID]int64 {
 	in := map[kv.NodeID]int64{}
@@ -63,16 +81,33 @@ func tooFull(f *Facts, leaver meta.Member, replicas int) (ids []kv.NodeID) {
 }
 
 // AtRisk lists the partitions of moves that could not bear the failure of one more node while they move: a move needs
-// a majority of the replicas before it and of those after it.
+// a majority of the replicas before it and of those after it, and what is made anew is lost first. replicas is how many
+// each partition has afterwards.
 func AtRisk(f *Facts, moves []Move, replicas int) (out []kv.PartitionID) {
 	for _, m := range moves {
 		if len(m.From)+len(m.To) == 0 {
 			continue
 		}
 		r, known := f.Reports[m.Partition]
+		for _, node := range m.To {
+			if slices.Contains(m.From, node) {
+				r = without(r, node)
+			}
+		}
 		if !known || min(len(f.State.Placement[m.Partition]), replicas) < 3 || !r.MayLoseOne() {
 			out = append(out, m.Partition)
 		}
 	}
 	return out
+}
+
+// without is what would be reported if a node did not answer.
+func without(r health.Report, node kv.NodeID) health.Report {
+	r.Replicas = slices.Clone(r.Replicas)
+	for i := range r.Replicas {
+		if r.Replicas[i].Node == node {
+			r.Replicas[i].Answers = false
+		}
+	}
+	return r
 }

@@ -118,10 +118,11 @@ func (w Wish) Refuse(f *Facts, m meta.Member, alive string) (why []string) {
 		}
 	case w.Kind == Leave && m.State == kv.Down:
 		refuse("%s is down, and is removed as soon as its replicas are elsewhere", m.Name)
-	case w.Epoch != 0 && w.Epoch != s.Epoch:
-		refuse("the plan is of epoch %d, and the placement is of epoch %d by now: look at the plan again", w.Epoch,
-			s.Epoch)
 	default:
+		if w.Epoch != 0 && w.Epoch != s.Epoch {
+			refuse("the plan is of epoch %d, and the placement is of epoch %d by now: look at the plan again", w.Epoch,
+				s.Epoch)
+		}
 		w.refuseFewer(s, m, refuse)
 		if w.Kind == Leave {
 			w.refuseAbsent(f, m, refuse)
