@@ -21,6 +21,7 @@ type following struct {
 	order   kv.OrderView
 	cluster kv.ClusterID
 	member  kv.NodeID  // 0: not known yet
+	heir    kv.NodeID  // another member of its name, 0: none
 	servers []*url.URL // to be asked in turn; who answered last is first, and the member itself is last
 	alone   bool       // nobody but the member itself has answered so far
 	unheard time.Duration
@@ -48,11 +49,16 @@ func follow(c *client, order kv.OrderView, view *kv.ClusterView, w io.Writer) *f
 // there is none.
 func (f *following) learn(view *kv.ClusterView) *kv.MemberView {
 	var found *kv.MemberView
+	f.heir = 0
 	for i := range view.Members {
 		m := &view.Members[i]
-		if m.Name == f.order.Node && (f.member == 0 || f.member == m.ID) {
+		switch {
+		case m.Name != f.order.Node:
+		case f.member == 0 || f.member == m.ID:
 			f.member, found = m.ID, m
 			continue
+		default:
+			f.heir = m.ID
 		}
 		base, err := parseServer(m.Addresses.HTTP)
 		if err == nil && !slices.ContainsFunc(f.servers, func(u *url.URL) bool { return u.String() == base.String() }) {
@@ -115,6 +121,9 @@ func (f *following) untilGone(ctx context.Context, longest time.Duration) error 
 		case err != nil && time.Since(heard) >= f.unheard:
 			return f.lost(err)
 		case err != nil:
+		case m == nil && f.heir != 0 && f.order.State == kv.Leaving: // an empty directory, or a memory, was started
+			return failure(exitFailed, "%s is a member again, as a new node (%s) that was started under its name: "+
+				"stop that one from being started, and let it leave as well", f.order.Node, f.heir)
 		case m == nil:
 			return nil
 		case m.Departure == nil:

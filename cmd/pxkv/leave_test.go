@@ -165,6 +165,29 @@ func TestWhoStaysIsAskedWhetherANodeHasLeft(t *testing.T) {
 	}
 }
 
+// A new node of the name may have the place before the former one has left: whoever wanted one member fewer hears that.
+func TestANewNodeOfTheNameHasNotLeft(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		args      string
+		state     kv.MemberState
+		code      int
+		out, errs string
+	}{
+		{"leave n2", kv.Leaving, exitFailed, "", "n2 is a member again, as a new node (00000000000000ff)"},
+		{"remove n2", kv.Down, exitFine, "n2 is removed\n", ""},
+	} {
+		n, url := leavingNode(t, 0)
+		n.order.State = tc.state
+		n.onAsked = func() {
+			if len(n.orders) > 0 {
+				n.cluster.Members[1].ID = 0xff
+			}
+		}
+		command(t, url, nil, strings.Split(tc.args, " ")...).expect(t, tc.code, tc.out, tc.errs)
+	}
+}
+
 // Where nobody else can be asked, the end of the node's door is not taken for the end of its departure.
 func TestAClosedDoorIsNoDeparture(t *testing.T) {
 	t.Parallel()
