@@ -213,6 +213,10 @@ func TestUsageErrors(t *testing.T) {
 		"bench serve-bare --size -1",
 		"serve --replace-after 5s", "serve --replace-after -10m", "serve --replace-after soon",
 		"serve --zone " + strings.Repeat("z", 5000), "serve --zone \xff",
+		"serve --name \xff", "serve --name a\x01", "serve --name " + strings.Repeat("n", 129),
+		"serve --cluster \xff", "serve --cluster " + strings.Repeat("c", 256),
+		"serve --advertise 192.0.2.1:7946", "serve --advertise a:7946", "serve --advertise [2001:db8::1]",
+		"serve --advertise http://a",
 		"help nonsense", "completion nonsense", "completion bash extra",
 	} {
 		got := command(t, "", nil, strings.Fields(line)...)

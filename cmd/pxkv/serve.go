@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"strings"
 	"time"
@@ -143,11 +144,23 @@ func (f *serveFlags) validate() error {
 		}
 		fault("--%s is %q; it must be one of %s", flag, value, strings.Join(allowed, ", "))
 	}
-	if f.Name == "" {
+	// What is refused only when it is in the data directory, or when others hear of it, has spoiled that by then.
+	switch err := meta.CheckName(f.Name); {
+	case f.Name == "":
 		fault("--name is empty")
+	case err != nil:
+		fault("--name: %v", err)
+	case len(f.Name) > server.MaxNameBytes:
+		fault("--name has %d bytes; at most %d are possible", len(f.Name), server.MaxNameBytes)
 	}
-	if f.Cluster == "" {
+	switch err := meta.CheckClusterName(f.Cluster); {
+	case f.Cluster == "":
 		fault("--cluster is empty")
+	case err != nil:
+		fault("--cluster: %v", err)
+	}
+	if !isHost(f.Advertise) {
+		fault("--advertise is %q; it must be a host name or an address, without a port", f.Advertise)
 	}
 	if f.DataDir == "" {
 		fault("--data-dir is empty")
@@ -197,6 +210,12 @@ func (f *serveFlags) validate() error {
 		fault("--resp is %q; it must be host:port, :port or empty", f.RESP)
 	}
 	return errors.Join(errs...)
+}
+
+// isHost reports whether others can dial a port of it, as far as that can be seen. Names are resolved later.
+func isHost(host string) bool {
+	_, err := netip.ParseAddr(host)
+	return err == nil || !strings.ContainsAny(host, ":/[] \t\r\n")
 }
 
 func (f *serveFlags) logger() *slog.Logger {

@@ -159,8 +159,6 @@ func checkSelf(id kv.NodeID, name string, a kv.Addresses) error {
 	return nil
 }
 
-// checkText does not ask the unicode package what is printable: its tables change between
-// versions of Go, and all nodes must answer alike.
 // CheckName reports why no member can be named so.
 func CheckName(name string) error {
 	if name == "" {
@@ -169,6 +167,16 @@ func CheckName(name string) error {
 	return checkText("name", name, MaxNameBytes)
 }
 
+// CheckClusterName reports why no cluster can be named so.
+func CheckClusterName(name string) error {
+	if name == "" {
+		return errors.New("a cluster's name is not empty")
+	}
+	return checkText("cluster name", name, MaxNameBytes)
+}
+
+// checkText does not ask the unicode package what is printable: its tables change between
+// versions of Go, and all nodes must answer alike.
 func checkText(what, text string, limit int) error {
 	if len(text) > limit {
 		return fmt.Errorf("%s of %d bytes is longer than the limit of %d bytes", what, len(text), limit)

@@ -14,7 +14,7 @@ import (
 // Limits of what a node says of itself. All of it together must fit memberlist's limit of
 // 512 bytes.
 const (
-	maxNameBytes    = 128
+	MaxNameBytes    = 128 // of a node
 	maxAddressBytes = 262 // 255 bytes of host, ':', 5 digits, and one to spare
 	maxExpect       = 1 << 16
 )
@@ -102,8 +102,8 @@ func decodeMeta(b []byte) (Meta, error) {
 // validate checks each field on its own and reports every fault.
 func (m *Meta) validate() error {
 	var errs []error
-	if len(m.Name) == 0 || len(m.Name) > maxNameBytes || !utf8.ValidString(m.Name) {
-		errs = append(errs, fmt.Errorf("node name %.200q must be 1 to %d bytes of UTF-8", m.Name, maxNameBytes))
+	if len(m.Name) == 0 || len(m.Name) > MaxNameBytes || !utf8.ValidString(m.Name) {
+		errs = append(errs, fmt.Errorf("node name %.200q must be 1 to %d bytes of UTF-8", m.Name, MaxNameBytes))
 	}
 	a := &m.Addresses
 	for _, f := range [...]struct{ what, address string }{

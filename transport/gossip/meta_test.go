@@ -19,7 +19,7 @@ func TestMetaRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := Meta{
 			Cluster: kv.ClusterID(rapid.Uint64().Draw(t, "cluster")),
-			Name:    rapid.StringN(1, -1, maxNameBytes).Draw(t, "name"),
+			Name:    rapid.StringN(1, -1, MaxNameBytes).Draw(t, "name"),
 			Addresses: kv.Addresses{HTTP: text.Draw(t, "http"), RESP: text.Draw(t, "resp"),
 				Peer: text.Draw(t, "peer"), Gossip: text.Draw(t, "gossip")},
 			Epoch:       kv.Epoch(rapid.Uint64().Draw(t, "epoch")),
@@ -68,7 +68,7 @@ func TestMetaThatCannotBeSaid(t *testing.T) {
 		want string
 	}{
 		{Meta{}, "node name"},
-		{Meta{Name: strings.Repeat("a", maxNameBytes+1)}, "node name"},
+		{Meta{Name: strings.Repeat("a", MaxNameBytes+1)}, "node name"},
 		{Meta{Name: "\xff"}, "UTF-8"},
 		{Meta{Name: "a", Expect: -1}, "expected number"},
 		{Meta{Name: "a", Expect: maxExpect + 1}, "expected number"},

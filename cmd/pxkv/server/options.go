@@ -8,7 +8,11 @@ import (
 
 	"pxkv/node/kv"
 	"pxkv/persist/crypt"
+	"pxkv/transport/gossip"
 )
+
+// MaxNameBytes is how long --name may be: gossip carries it with all else that a node says of itself.
+const MaxNameBytes = gossip.MaxNameBytes
 
 // MinReplaceAfter is the least that --replace-after may be: a node that restarts must not count as lost.
 const MinReplaceAfter = 10 * time.Second
