@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"log/slog"
 	"net"
 	"net/netip"
 	"strconv"
@@ -37,12 +38,15 @@ func (g *Gossip) advertisedIP(ctx context.Context) (net.IP, error) {
 func (g *Gossip) resolvePatiently(ctx context.Context, host string) (netip.Addr, error) {
 	ctx, cancel := context.WithTimeout(ctx, g.opts.ResolveTimeout)
 	defer cancel()
+	level := slog.LevelWarn // once: nothing else is said while it is waited for
 	for {
 		ips, err := g.resolve(ctx, host, resolveTimeout)
 		if err == nil {
 			return mostReachable(ips), nil
 		}
-		g.log.Debug("gossip: own host name does not resolve yet", "host", host, "err", err)
+		g.log.Log(ctx, level, "gossip: own host name does not resolve yet, trying on", "host", host,
+			"for", g.opts.ResolveTimeout, "err", err)
+		level = slog.LevelDebug
 		select {
 		case <-ctx.Done():
 			return netip.Addr{}, fmt.Errorf("%q did not resolve within %v: %w", host, g.opts.ResolveTimeout, err)

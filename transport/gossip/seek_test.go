@@ -180,6 +180,9 @@ func TestAdvertisedNameMayResolveLate(t *testing.T) {
 		if p, _ := b.Lookup(1); p.Meta.Addresses.Gossip != "a.example:7946" {
 			t.Errorf("a says it is at %q", p.Meta.Addresses.Gossip)
 		}
+		if n := a.log.count("level=WARN", "own host name does not resolve yet", "host=a.example"); n != 1 {
+			t.Errorf("it said %d times what it waited for, want 1", n)
+		}
 	})
 }
 
