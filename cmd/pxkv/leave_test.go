@@ -264,8 +264,13 @@ func TestPlan(t *testing.T) {
 	command(t, url, nil, "plan", "replace", "n2").expect(t, exitFailed,
 		"2 partitions could not bear the failure of one more node meanwhile: 0, 7\n",
 		"it would be refused now:\n  n1 does not answer\n")
+	n.plan.AtRisk = nil
+	got = command(t, url, nil, "plan", "remove", "n1")
+	if got.code != exitFailed || strings.Contains(got.out, "meanwhile") {
+		t.Errorf("nothing moves, and meanwhile something happens: %+v", got)
+	}
 	if want := []string{"GET /cluster/plan remove=n2&replicas_after=2", "GET /cluster/plan remove=n2",
-		"GET /cluster/plan replace=n2"}; !slices.Equal(n.orders, want) {
+		"GET /cluster/plan replace=n2", "GET /cluster/plan remove=n1"}; !slices.Equal(n.orders, want) {
 		t.Errorf("asked was %q", n.orders)
 	}
 	for args, text := range map[string]string{

@@ -108,6 +108,9 @@ func writePlan(w io.Writer, v *kv.PlanView) error {
 	}
 	fmt.Fprintf(w, "to %s %s: replicas of %s, new leaders of %d; about %s to receive, about %v; epoch %d\n", v.Change,
 		v.Node, plural(moved, "partition"), led, sizeText(v.Bytes), seconds(v.Seconds), v.Epoch)
+	if len(v.Moves)+len(v.AtRisk) == 0 { // there is no meanwhile
+		return nil
+	}
 	risk := "every partition could bear the failure of one more node meanwhile"
 	if len(v.AtRisk) > 0 {
 		const most = 10 // that are named
