@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"pxkv/node/kv"
 	"pxkv/transport/jsontext"
@@ -35,11 +37,15 @@ func (x *exchange) getPartitions() { x.sendView(x.server.service.PartitionsHealt
 // getSafeToStop answers 409 when it is not, with what would not be served.
 func (x *exchange) getSafeToStop() {
 	q, err := url.ParseQuery(x.r.URL.RawQuery)
-	names := q["node"]
+	names := q[paramNode]
+	others := slices.Sorted(maps.Keys(q))
+	others = slices.DeleteFunc(others, func(name string) bool { return name == paramNode })
 	switch {
 	case err != nil:
 		err = invalid("The parameters have a bad percent-encoding")
-	case len(q) != 1 || len(names) != 1 || names[0] == "":
+	case len(others) > 0:
+		err = invalid("Parameter %s is not known here: there is %s", quoted(others[0]), paramNode)
+	case len(names) != 1 || names[0] == "":
 		err = invalid("Name one member: /cluster/safe-to-stop?node=NAME")
 	}
 	if err != nil {

@@ -369,6 +369,7 @@ func TestClusterCalls(t *testing.T) {
 		{request: "GET /cluster/safe-to-stop?node=n9", status: 400, want: `~no member is named`},
 		{request: "GET /cluster/safe-to-stop", status: 400, want: "~Name one member"},
 		{request: "GET /cluster/safe-to-stop?node=n1&node=n2", status: 400, want: "~Name one member"},
+		{request: "GET /cluster/safe-to-stop?node=n2&x=1", status: 400, want: `~\"x\" is not known here: there is node`},
 		{request: "GET /cluster/safe-to-stop?node=%zz", status: 400, want: "~percent-encoding"},
 		{request: "GET /cluster/owner?key=%3Ca%3E", status: 200,
 			want: `{"key":"<a>","slot":12288,"partition":3,"leader":"n1","replicas":[{"node":"n1","id":4}]}`},
