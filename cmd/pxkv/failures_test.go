@@ -234,6 +234,24 @@ func TestUsageErrors(t *testing.T) {
 	command(t, "", nil, "completion", "bash").expect(t, exitFine, "__start_pxkv", "")
 }
 
+func TestAValueThatAFlagCannotHaveIsNamed(t *testing.T) {
+	t.Parallel()
+	for line, want := range map[string]string{
+		"leave n1 --plan -1":                            `--plan is "-1"; it must be a whole number, 0 or more`,
+		"leave n1 --plan 18446744073709551616":          `--plan is "18446744073709551616", which is out of range`,
+		"leave n1 --wait=perhaps":                       `--wait is "perhaps"; it must be true or false`,
+		"leave n1 --wait-timeout 5":                     `--wait-timeout is "5"; it must be a duration, as 90s`,
+		"put k v --ttl soon":                            `--ttl: "soon" is neither seconds nor`,
+		"leave n1 --plan":                               "flag needs an argument: --plan",
+		"get k --timeout " + strings.Repeat("9x", 1000): `9x9x"; it must be a duration`,
+	} {
+		got := command(t, "", nil, strings.Fields(line)...)
+		if got.expect(t, exitUsage, "", want); strings.Contains(got.errors, "strconv") || len(got.errors) > 300 {
+			t.Errorf("%s: %s", line, got.errors)
+		}
+	}
+}
+
 func TestHelpNamesEveryCommandAndCode(t *testing.T) {
 	t.Parallel()
 	got := command(t, "", nil)

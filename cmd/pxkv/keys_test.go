@@ -35,7 +35,8 @@ func TestIncr(t *testing.T) {
 	command(t, url, nil, "incr", "visits", "--by=-50").expect(t, exitFine, "-8\n", "")
 	n.set("text", kv.RawValue([]byte("x"), ""))
 	command(t, url, nil, "incr", "text").expect(t, exitFailed, "", "Value is not an integer")
-	command(t, url, nil, "incr", "text", "--by", "x").expect(t, exitUsage, "", "invalid argument")
+	command(t, url, nil, "incr", "text", "--by", "x").expect(t, exitUsage, "",
+		`--by is "x"; it must be a whole number`)
 	command(t, url, nil, "incr", "other", "--output", "json").expect(t, exitFine, `"value": 1`, "")
 }
 
@@ -47,7 +48,8 @@ func TestPutWithTTL(t *testing.T) {
 	command(t, url, nil, "put", "session", "x", "--ttl", "90s", "--output", "json").expect(t, exitFine,
 		`"expires": "1970-01-01T00:01:30Z"`, "")
 	command(t, url, nil, "put", "session", "x", "--ttl", "0").expect(t, exitUsage, "", "at least 1ms")
-	command(t, url, nil, "put", "session", "x", "--ttl", "soon").expect(t, exitUsage, "", "invalid argument")
+	command(t, url, nil, "put", "session", "x", "--ttl", "soon").expect(t, exitUsage, "",
+		`--ttl: "soon" is neither seconds nor`)
 }
 
 // Every byte that a key may have reaches the node as it is.

@@ -59,6 +59,9 @@ func (f *orderFlags) client(cmd *cobra.Command) (*client, error) {
 	if f.longest < 0 {
 		return nil, usageError(cmd, "--wait-timeout must not be negative")
 	}
+	if !f.wait && f.longest != 0 {
+		return nil, usageError(cmd, "--wait-timeout goes with --wait only")
+	}
 	return f.clientFlags.client(cmd)
 }
 

@@ -102,6 +102,8 @@ func TestLeave(t *testing.T) {
 		{name: "an empty name", args: "leave EMPTY", code: exitUsage, errs: "NAME is empty"},
 		{name: "another empty name", args: "remove EMPTY", code: exitUsage, errs: "NAME is empty"},
 		{name: "no name", args: "remove", code: exitUsage, errs: "missing NAME"},
+		{name: "a time for no wait", args: "leave n2 --wait=false --wait-timeout 1s", code: exitUsage,
+			errs: "--wait-timeout goes with --wait only"},
 		{name: "a time in the past", args: "remove n2 --wait-timeout -1s", code: exitUsage, errs: "--wait-timeout"},
 		{name: "another output", args: "leave -o yaml", code: exitUsage, errs: "--output must be"},
 		{name: "which one", args: "leave --server http://127.0.0.1:1", code: exitUsage, errs: "name the node"},

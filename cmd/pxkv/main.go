@@ -58,7 +58,7 @@ Exit codes: 0 fine, 1 failed, 2 wrong usage, 3 key not found,
 			return unknownCommand(cmd, args[0])
 		},
 	}
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError(cmd, "%w", err) })
+	root.SetFlagErrorFunc(flagError)
 	root.Version = thisBuild().String()
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.AddCommand(

@@ -126,7 +126,10 @@ func fromEnvironment(fs *pflag.FlagSet) error {
 			return
 		}
 		if err := fs.Set(f.Name, value); err != nil {
-			errs = append(errs, fmt.Errorf("environment variable %s=%q: %w", name, value, err))
+			if bad, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+				err = badValue("environment variable "+name, bad)
+			}
+			errs = append(errs, err)
 		}
 	})
 	return errors.Join(errs...)
