@@ -21,17 +21,21 @@ var valueWords = map[string]string{
 // flagError says what is wrong about a flag.
 func flagError(cmd *cobra.Command, err error) error {
 	if bad, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
-		err = badValue("--"+bad.GetFlag().Name, bad)
+		err = badValue("--"+bad.GetFlag().Name, err)
 	}
 	return usageError(cmd, "%w", err)
 }
 
 // badValue says why a value cannot be, without naming a function of Go. what is the flag or variable that has it.
-func badValue(what string, bad *pflag.InvalidValueError) error {
+func badValue(what string, err error) error {
+	bad, ok := errors.AsType[*pflag.InvalidValueError](err)
+	if !ok {
+		return fmt.Errorf("%s: %w", what, err)
+	}
 	value := bad.GetValue()
 	words, known := valueWords[bad.GetFlag().Value.Type()]
 	switch {
-	case errors.Is(bad, strconv.ErrRange):
+	case errors.Is(err, strconv.ErrRange):
 		return fmt.Errorf("%s is %.100q, which is out of range", what, value)
 	case known:
 		return fmt.Errorf("%s is %.100q; it must be %s", what, value, words)

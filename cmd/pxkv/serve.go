@@ -126,10 +126,7 @@ func fromEnvironment(fs *pflag.FlagSet) error {
 			return
 		}
 		if err := fs.Set(f.Name, value); err != nil {
-			if bad, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
-				err = badValue("environment variable "+name, bad)
-			}
-			errs = append(errs, err)
+			errs = append(errs, badValue("environment variable "+name, err))
 		}
 	})
 	return errors.Join(errs...)

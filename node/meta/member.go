@@ -167,13 +167,8 @@ func CheckName(name string) error {
 	return checkText("name", name, MaxNameBytes)
 }
 
-// CheckClusterName reports why no cluster can be named so.
-func CheckClusterName(name string) error {
-	if name == "" {
-		return errors.New("a cluster's name is not empty")
-	}
-	return checkText("cluster name", name, MaxNameBytes)
-}
+// CheckClusterName reports why no cluster can be named so. It may be empty.
+func CheckClusterName(name string) error { return checkText("cluster name", name, MaxNameBytes) }
 
 // checkText does not ask the unicode package what is printable: its tables change between
 // versions of Go, and all nodes must answer alike.

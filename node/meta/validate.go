@@ -50,7 +50,7 @@ func (s *State) validateSettings() error {
 	case s.Epoch < 1:
 		return errors.New("no epoch")
 	}
-	return checkText("cluster name", s.ClusterName, MaxNameBytes)
+	return CheckClusterName(s.ClusterName)
 }
 
 func (s *State) validateMembers(fresh func(kv.ReplicaID) error) error {

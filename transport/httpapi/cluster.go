@@ -44,7 +44,7 @@ func (x *exchange) getSafeToStop() {
 	case err != nil:
 		err = invalid("The parameters have a bad percent-encoding")
 	case len(others) > 0:
-		err = invalid("Parameter %s is not known here: there is %s", quoted(others[0]), paramNode)
+		err = unknownParameter(others[0], paramNode)
 	case len(names) != 1 || names[0] == "":
 		err = invalid("Name one member: /cluster/safe-to-stop?node=NAME")
 	}

@@ -143,7 +143,7 @@ func parseParameters(raw string, names ...string) (p parameters, err error) {
 		values := all[name]
 		switch {
 		case !slices.Contains(names, name):
-			return p, invalid("Parameter %s is not known here: there are %s", quoted(name), strings.Join(names, ", "))
+			return p, unknownParameter(name, names...)
 		case len(values) > 1:
 			return p, invalid("Parameter %s is given twice", name)
 		case values[0] == "":
@@ -171,6 +171,15 @@ func parseParameters(raw string, names ...string) (p parameters, err error) {
 		p.timeout, err = parseTimeout(text)
 	}
 	return p, err
+}
+
+// unknownParameter says that there is no parameter of a name, and which there are.
+func unknownParameter(name string, known ...string) error {
+	there := "there are"
+	if len(known) == 1 {
+		there = "there is"
+	}
+	return invalid("Parameter %s is not known here: %s %s", quoted(name), there, strings.Join(known, ", "))
 }
 
 // change is the one that a plan is asked for.
